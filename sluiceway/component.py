@@ -1,0 +1,260 @@
+"""The contract between components and the runtime.
+
+A receiver pushes to `next`, a processor consumes and forwards, an exporter consumes. There are no base classes: any
+object with the right methods is a component, and the frozen record `COMPONENT` at the end of its module says how to
+make one.
+
+`await next.consume(batch)` returns when the batch is safe: delivered, or in a queue that has taken responsibility. It
+raises when it is not, and then the batch is still the caller's. Whoever swallows such an error must account for the
+items by `context.drop`. A batch is immutable and may be kept or shared.
+
+Lifecycle is `async with`: entering must return quickly and must not fail because a backend is away; leaving flushes.
+The runtime enters extensions, exporters, processors and then receivers, and leaves them in reverse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+from pydantic import BaseModel
+
+from sluiceway.otlp import Batch, Signal
+from sluiceway.otlp.plan import Plan, Slot, Value
+from sluiceway.telemetry import Scope
+
+__all__ = [
+    "ALL_SIGNALS",
+    "Authenticator",
+    "Clock",
+    "Component",
+    "Consumer",
+    "Context",
+    "Credentials",
+    "Editor",
+    "Identity",
+    "Kind",
+    "Lifecycle",
+    "PartialSuccess",
+    "Reason",
+    "Signal",
+    "Stability",
+    "Status",
+    "SystemClock",
+]
+
+ALL_SIGNALS = frozenset(Signal)
+
+
+class Kind(StrEnum):
+    """The five kinds of component, and the singular of their sections in YAML."""
+
+    RECEIVER = "receiver"
+    PROCESSOR = "processor"
+    EXPORTER = "exporter"
+    CONNECTOR = "connector"
+    EXTENSION = "extension"
+
+    @property
+    def section(self) -> str:
+        """The key in YAML and the folder in the package: `receivers`."""
+        return f"{self.value}s"
+
+
+class Stability(StrEnum):
+    """What a component owes its users; the levels are the Collector's."""
+
+    DEVELOPMENT = "development"
+    ALPHA = "alpha"
+    BETA = "beta"
+    STABLE = "stable"
+    DEPRECATED = "deprecated"
+
+
+class Status(StrEnum):
+    """The state of a component, as health checks show it. The names are the Collector's."""
+
+    STARTING = "StatusStarting"
+    OK = "StatusOK"
+    RECOVERABLE_ERROR = "StatusRecoverableError"
+    PERMANENT_ERROR = "StatusPermanentError"
+    FATAL_ERROR = "StatusFatalError"
+    STOPPING = "StatusStopping"
+    STOPPED = "StatusStopped"
+
+
+class Reason(StrEnum):
+    """Why items were dropped: the closed set of the ledger. `intended` drops are what the configuration asked for."""
+
+    FILTERED = "filtered"
+    SAMPLED = "sampled"
+    RATE_LIMITED = "rate_limited"
+    TENANT_MISSING = "tenant_missing"
+    QUEUE_FULL = "queue_full"
+    PERMANENT_ERROR = "permanent_error"
+    RETRIES_EXHAUSTED = "retries_exhausted"
+    REJECTED = "rejected"
+    TOO_LARGE = "too_large"
+    SHUTDOWN = "shutdown"
+    INTERNAL_ERROR = "internal_error"
+
+
+class Consumer(Protocol):
+    """Anything that takes batches: the one verb of the pipeline."""
+
+    async def consume(self, batch: Batch) -> PartialSuccess | None:
+        """Return when the batch is safe, or raise; see the module's text. Only exporters return a `PartialSuccess`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartialSuccess:
+    """The backend took the batch but for `rejected` items, and says why. Never sent again."""
+
+    rejected: int
+    message: str = ""
+
+
+@runtime_checkable
+class Lifecycle(Protocol):
+    """A component that has something to start and stop. Components without need not have it."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None: ...
+
+
+@runtime_checkable
+class Editor(Protocol):
+    """A processor whose whole work is a kernel plan. The graph runs neighbouring editors as one walk.
+
+    Such a processor has no `consume`. `arguments` is called once a batch and gives the values of the plan's slots; it
+    may raise as `consume` would, and may return None when the whole batch is to be dropped, which it has then
+    accounted for. `reads_payload` says that `arguments` looks into the batch, so nothing may be fused in front of it.
+    """
+
+    plan: Plan
+    reads_payload: bool
+
+    def arguments(self, batch: Batch) -> Mapping[Slot, Value | list[Value | None] | None] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a sender was proved to be: the subject, and what else the authenticator knows (`auth.<name>`)."""
+
+    subject: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+class Authenticator(Protocol):
+    """An extension that a server's `auth::authenticator` names: it looks at a request's headers, before its body."""
+
+    async def authenticate(self, headers: Mapping[str, tuple[str, ...]]) -> Identity:
+        """Say who the sender is, from headers by lower-case name, or raise `UnauthenticatedError`."""
+
+
+class Credentials(Protocol):
+    """An extension that a client's `auth::authenticator` names."""
+
+    def request_headers(self) -> Mapping[str, str]:
+        """The headers that prove who we are, by lower-case name; asked anew for every request."""
+
+
+class Clock(Protocol):
+    """Where time comes from. Tests give a clock that they move by hand."""
+
+    def now(self) -> float:
+        """Seconds on a monotonic clock."""
+
+    def time_ns(self) -> int:
+        """Nanoseconds since the Unix epoch."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; zero lets other tasks run."""
+
+    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[Any]:
+        """As `asyncio.timeout`: cancel the body after `seconds` and raise `TimeoutError`; None never does."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def time_ns(self) -> int:
+        return time.time_ns()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[Any]:
+        return asyncio.timeout(seconds)
+
+
+def _ignore_drop(items: int, reason: Reason, *, intended: bool = False) -> None: ...
+def _ignore_status(status: Status, message: str = "") -> None: ...
+def _no_extension(name: str) -> Any:
+    raise LookupError(name)
+
+
+class DropItems(Protocol):
+    """`context.drop(items, reason, intended=...)`: the only way in which a component may lose data."""
+
+    def __call__(self, items: int, reason: Reason, *, intended: bool = False) -> None: ...
+
+
+class ReportStatus(Protocol):
+    """`context.report(status, message)`: tell health checks how the component is."""
+
+    def __call__(self, status: Status, message: str = "") -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the runtime hands to each component it makes.
+
+    `signals` are those for which a pipeline uses the component. `pipeline` is set for processors, of which every
+    pipeline has its own. `extension` gives a running extension by its id, or raises `LookupError`.
+    """
+
+    id: str
+    kind: Kind
+    signals: frozenset[Signal] = ALL_SIGNALS
+    pipeline: str = ""
+    clock: Clock = field(default_factory=SystemClock)
+    logger: logging.Logger | logging.LoggerAdapter[logging.Logger] = field(
+        default_factory=lambda: logging.getLogger("sluiceway")
+    )
+    telemetry: Scope = field(default_factory=Scope)
+    drop: DropItems = _ignore_drop
+    report: ReportStatus = _ignore_status
+    extension: Callable[[str], Any] = _no_extension
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """The record at the end of every component module.
+
+    `create` is called as `create(config, context, next)` for receivers, processors and connectors, and as
+    `create(config, context)` for exporters and extensions. For connectors `signals` are those it consumes and
+    `emits` those it produces for each; a connector without `emits` passes on the signal it was given.
+    """
+
+    type: str
+    kind: Kind
+    config: type[BaseModel]
+    create: Callable[..., Any]
+    signals: frozenset[Signal] = ALL_SIGNALS
+    stability: Stability = Stability.BETA
+    aliases: tuple[str, ...] = ()
+    emits: Mapping[Signal, frozenset[Signal]] | None = None

@@ -1,0 +1,1 @@
+"""Configuration: YAML to a typed model, with every mistake at its line."""

@@ -1,0 +1,65 @@
+"""The typed configuration: what `load` makes of YAML, before anything is built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from sluiceway.component import Component
+from sluiceway.config.telemetry import TelemetryConfig
+from sluiceway.otlp import Signal
+
+__all__ = ["ComponentConfig", "Config", "Mark", "PipelineConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a configuration file; line and column count from one, zero means that there is none."""
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentConfig:
+    """One entry of a component section: `id` as written (`otlp/eu`), the component, and its checked settings.
+
+    Two are equal when they would build the same component: that is how a reload knows what has changed.
+    """
+
+    id: str
+    component: Component
+    settings: BaseModel
+    mark: Mark = field(default=Mark(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineConfig:
+    """One entry of `service::pipelines`, as names."""
+
+    id: str
+    signal: Signal
+    receivers: tuple[str, ...]
+    processors: tuple[str, ...]
+    exporters: tuple[str, ...]
+    mark: Mark = field(default=Mark(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration, in which every reference has been found and every setting checked."""
+
+    receivers: Mapping[str, ComponentConfig]
+    processors: Mapping[str, ComponentConfig]
+    exporters: Mapping[str, ComponentConfig]
+    connectors: Mapping[str, ComponentConfig]
+    extensions: Mapping[str, ComponentConfig]
+    service_extensions: tuple[str, ...]
+    pipelines: Mapping[str, PipelineConfig]
+    telemetry: TelemetryConfig
+    resolved: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """The merged and expanded YAML, as plain data with secrets still in it."""

@@ -1,0 +1,110 @@
+"""Every error Sluiceway raises, sorted by who must act.
+
+    SluicewayError
+    ├── ConfigError            the person who wrote the configuration
+    ├── SenderError            the sender: its request was wrong, sending it again will not help
+    │   ├── DecodeError        the bytes are not OTLP
+    │   ├── TooLargeError      the request is larger than a limit allows
+    │   └── UnauthenticatedError   the credentials are missing or wrong
+    ├── RefusedError           nobody: this is backpressure, come again after a delay
+    └── DeliveryError          the backend
+        ├── RetryableError     it may take the same data later
+        └── PermanentError     it will never take this data
+
+Texts are written for the person who must act and never hold telemetry or secrets. Errors carry data, not only text,
+and constructing one has no side effect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "ConfigError",
+    "DecodeError",
+    "DeliveryError",
+    "PermanentError",
+    "Problem",
+    "RefusedError",
+    "RetryableError",
+    "SenderError",
+    "SluicewayError",
+    "TooLargeError",
+    "UnauthenticatedError",
+]
+
+
+class SluicewayError(Exception):
+    """The root of the tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a configuration: what is wrong, and where.
+
+    `path` is the Collector's key path (`receivers::otlp::protocols`), `line` and `column` count from one
+    and are zero when the value does not come from a file.
+    """
+
+    message: str
+    path: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: " if self.file else ""
+        path = f"{self.path}: " if self.path else ""
+        return f"{place}{path}{self.message}"
+
+
+class ConfigError(SluicewayError):
+    """The configuration cannot be used; `problems` holds every mistake that was found, not only the first."""
+
+    def __init__(self, *problems: Problem | str) -> None:
+        self.problems = tuple(p if isinstance(p, Problem) else Problem(p) for p in problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class SenderError(SluicewayError):
+    """The sender's request was wrong; the same request will be wrong again."""
+
+
+class DecodeError(SenderError):
+    """The bytes are not a valid OTLP message of the signal they claim to be."""
+
+
+class TooLargeError(SenderError):
+    """The request holds more bytes, items or nested messages than a limit allows."""
+
+
+class UnauthenticatedError(SenderError):
+    """The request carries no credentials, or wrong ones."""
+
+
+class RefusedError(SluicewayError):
+    """Backpressure: the data was not taken and is still the caller's; it may come again after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeliveryError(SluicewayError):
+    """A backend did not take the data. `code` is its gRPC status code by name (`UNAVAILABLE`), where one is known."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class RetryableError(DeliveryError):
+    """The backend may take the same data later, not before `retry_after` seconds have passed where it said so."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None, code: str = "") -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
+
+
+class PermanentError(DeliveryError):
+    """The backend will never take this data: sending it again is pointless."""

@@ -1,0 +1,1 @@
+"""Extensions: one module, one component."""

@@ -1,0 +1,5 @@
+"""The data and the wire kernel: OTLP as bytes, checked once, edited in place, joined by concatenation."""
+
+from sluiceway.otlp.batch import Batch, Limits, Origin, Signal, accept
+
+__all__ = ["Batch", "Limits", "Origin", "Signal", "accept"]

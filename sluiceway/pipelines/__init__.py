@@ -1,0 +1,1 @@
+"""What wraps components: graph, fan-out, queue, retry, timeout, circuit breaker, ledger."""

@@ -1,0 +1,1 @@
+"""Processors: one module, one component."""
