@@ -47,6 +47,7 @@ __all__ = [
     "Signal",
     "Stability",
     "Status",
+    "StatusEntry",
     "SystemClock",
 ]
 
@@ -88,6 +89,18 @@ class Status(StrEnum):
     FATAL_ERROR = "StatusFatalError"
     STOPPING = "StatusStopping"
     STOPPED = "StatusStopped"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusEntry:
+    """How one component is, and since when: `since` is seconds on the context's monotonic clock.
+
+    A repeated report of the same status keeps the old `since` and takes the new message.
+    """
+
+    status: Status
+    message: str = ""
+    since: float = 0.0
 
 
 class Reason(StrEnum):
@@ -203,6 +216,10 @@ class SystemClock:
 
 def _ignore_drop(items: int, reason: Reason, *, intended: bool = False) -> None: ...
 def _ignore_status(status: Status, message: str = "") -> None: ...
+def _no_statuses() -> Mapping[str, StatusEntry]:
+    return {}
+def _always_ready() -> bool:
+    return True
 def _no_extension(name: str) -> Any:
     raise LookupError(name)
 
@@ -239,6 +256,10 @@ class Context:
     drop: DropItems = _ignore_drop
     report: ReportStatus = _ignore_status
     extension: Callable[[str], Any] = _no_extension
+    statuses: Callable[[], Mapping[str, StatusEntry]] = _no_statuses
+    """The state of every component of the collector, by `<kind>:<id>` (`exporter:otlp_http/eu`)."""
+    ready: Callable[[], bool] = _always_ready
+    """Whether all receivers have started and draining has not begun."""
 
 
 @dataclass(frozen=True, slots=True)
