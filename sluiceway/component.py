@@ -15,14 +15,15 @@ The runtime enters extensions, exporters, processors and then receivers, and lea
 from __future__ import annotations
 
 import asyncio
+import builtins
 import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
-from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from enum import StrEnum
+from types import MappingProxyType, TracebackType
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -43,8 +44,10 @@ __all__ = [
     "Kind",
     "Lifecycle",
     "PartialSuccess",
+    "Prepared",
     "Reason",
     "Signal",
+    "SlotValue",
     "Stability",
     "Status",
     "StatusEntry",
@@ -52,6 +55,9 @@ __all__ = [
 ]
 
 ALL_SIGNALS = frozenset(Signal)
+
+SlotValue: TypeAlias = "Value | list[Value | None] | None"
+"""What a slot is given: one value for the batch, a list with one for each resource entry, or None for no action."""
 
 
 class Kind(StrEnum):
@@ -145,19 +151,35 @@ class Lifecycle(Protocol):
     ) -> bool | None: ...
 
 
+_NO_ARGUMENTS: Mapping[Slot, SlotValue] = MappingProxyType({})
+
+
+class Prepared(NamedTuple):
+    """What an editor asks for one batch: run its plan on `batch` with `arguments` for the plan's slots.
+
+    `settled` is called once the outcome is safe downstream, and not when it was refused and comes again: counts and
+    drops belong there, so that a repeated batch is not counted twice.
+    """
+
+    batch: Batch
+    arguments: Mapping[Slot, SlotValue] = _NO_ARGUMENTS
+    settled: Callable[[], None] | None = None
+
+
 @runtime_checkable
 class Editor(Protocol):
     """A processor whose whole work is a kernel plan. The graph runs neighbouring editors as one walk.
 
-    Such a processor has no `consume`. `arguments` is called once a batch and gives the values of the plan's slots; it
-    may raise as `consume` would, and may return None when the whole batch is to be dropped, which it has then
-    accounted for. `reads_payload` says that `arguments` looks into the batch, so nothing may be fused in front of it.
+    Such a processor has no `consume`. `prepare` is called once a batch; it may raise as `consume` would, and it returns
+    None when the whole batch is to be dropped, which it has then accounted for. `reads_payload` says that `prepare`
+    looks into the payload: such an editor begins a new walk, and only it may return another batch than it was given
+    (one without some of its resources).
     """
 
     plan: Plan
     reads_payload: bool
 
-    def arguments(self, batch: Batch) -> Mapping[Slot, Value | list[Value | None] | None] | None: ...
+    def prepare(self, batch: Batch) -> Prepared | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +240,12 @@ def _ignore_drop(items: int, reason: Reason, *, intended: bool = False) -> None:
 def _ignore_status(status: Status, message: str = "") -> None: ...
 def _no_statuses() -> Mapping[str, StatusEntry]:
     return {}
+
+
 def _always_ready() -> bool:
     return True
+
+
 def _no_extension(name: str) -> Any:
     raise LookupError(name)
 
@@ -256,6 +282,8 @@ class Context:
     drop: DropItems = _ignore_drop
     report: ReportStatus = _ignore_status
     extension: Callable[[str], Any] = _no_extension
+    shared: dict[str, Any] = field(default_factory=dict)
+    """One dict for all processors made from the same entry of the configuration, for what they must have in common."""
     statuses: Callable[[], Mapping[str, StatusEntry]] = _no_statuses
     """The state of every component of the collector, by `<kind>:<id>` (`exporter:otlp_http/eu`)."""
     ready: Callable[[], bool] = _always_ready
@@ -273,7 +301,7 @@ class Component:
 
     type: str
     kind: Kind
-    config: type[BaseModel]
+    config: builtins.type[BaseModel]
     create: Callable[..., Any]
     signals: frozenset[Signal] = ALL_SIGNALS
     stability: Stability = Stability.BETA
