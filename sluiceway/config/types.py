@@ -1,0 +1,103 @@
+"""The types that settings are made of: durations, sizes, secrets, headers, lists and endpoints.
+
+After parsing they are plain Python: a `Duration` is a float of seconds, a `Size` an int of bytes, a `StringList` a
+tuple of strings, `Headers` a dict of `Opaque` values. What may be written is what the Collector takes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from sluiceway.config.durations import Duration, format_duration, parse_duration
+from sluiceway.config.secrets import Headers, Opaque
+from sluiceway.config.settings import NullText, Section, Settings
+
+__all__ = [
+    "Duration",
+    "Headers",
+    "NullText",
+    "Opaque",
+    "Section",
+    "Settings",
+    "Size",
+    "StringList",
+    "format_duration",
+    "parse_duration",
+    "parse_size",
+    "split_endpoint",
+]
+
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([KMGT]i?B|B)", re.ASCII)
+_SIZE_PATTERN: Final = r"^[0-9]+(\.[0-9]+)? ?([KMGT]i?B|B)$"
+_POWERS: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def parse_size(text: str) -> int:
+    """Read a size (`512MiB`, `1.5GiB`, `64KB`, `10B`) and return bytes; raise `ValueError` when it is none."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"invalid size {text[:100]!r}: expected a number of bytes, or a text such as 512MiB or 64KB")
+    number, unit = match.groups()
+    scale = int((1024 if "i" in unit else 1000) ** _POWERS[unit.rstrip("iB")])
+    whole, _, fraction = number.partition(".")
+    return int(whole) * scale + int(fraction or "0") * scale // int(10 ** len(fraction))
+
+
+class _SizeRule:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_bytes, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        limits = handler(schema)
+        return {"type": ["integer", "string"], "pattern": _SIZE_PATTERN} | {
+            key: value for key, value in limits.items() if key not in ("type", "pattern")
+        }
+
+
+def _bytes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_size(value)
+    except ValueError as error:
+        raise PydanticCustomError("size", "{reason}", {"reason": str(error)}) from None
+
+
+Size = Annotated[int, _SizeRule()]
+"""Bytes. Written as an integer, or as `512MiB`, `64KiB`, `1GB`."""
+
+
+class _StringListRule:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_split, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(schema) | {"type": ["array", "string"]}
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",")] if value else []
+
+
+StringList = Annotated[tuple[str, ...], _StringListRule()]
+"""A tuple of strings. A plain string is split on commas."""
+
+
+def split_endpoint(endpoint: str) -> tuple[str, int]:
+    """Split `host:port` (`[::1]:4317`, `:4317`) into both; raise `ValueError` with the Collector's text.
+
+    The host may be empty, which means every interface; an IPv6 host comes back without its brackets.
+    """
+    host, colon, port = endpoint.rpartition(":")
+    if not colon or (":" in host and not (host.startswith("[") and host.endswith("]"))):
+        raise ValueError(f'invalid endpoint "{endpoint}": expected host:port')
+    if not (port.isascii() and port.isdigit() and int(port[:6]) <= 65_535):
+        raise ValueError(f'invalid port "{port}"')
+    return host.removeprefix("[").removesuffix("]"), int(port)
