@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -92,8 +92,6 @@ class _Tls(Settings):
     """How often the certificate files are looked at for changes; 0s never."""
     tpm: Section[Tpm] = None
     """A key in a TPM, which is not supported."""
-
-    _role: ClassVar[str] = ""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -201,7 +199,7 @@ class TlsServer(_Tls):
             connection.context = newest.current()
 
         if self._interval() is not None:
-            context.sni_callback = choose  # type: ignore[assignment]  # typeshed wants SSLSocket, asyncio gives SSLObject
+            context.sni_callback = choose
         return context
 
     def grpc_credentials(self, clock: Clock | None = None) -> grpc.ServerCredentials:
@@ -315,7 +313,7 @@ def _pem(file: str, text: Opaque, key: str) -> bytes:
 
 def _trust(context: ssl.SSLContext, authorities: bytes, key: str) -> None:
     try:
-        context.load_verify_locations(cadata=authorities.decode("ascii"))
+        context.load_verify_locations(cadata=authorities.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError) as error:
         raise ConfigError(f"tls::{key}: no usable certificate in it") from error
 
