@@ -2,6 +2,7 @@
 
     SluicewayError
     ├── ConfigError            the person who wrote the configuration
+    ├── StartError             the person who runs it: a port is taken, a file cannot be read
     ├── SenderError            the sender: its request was wrong, sending it again will not help
     │   ├── DecodeError        the bytes are not OTLP
     │   ├── TooLargeError      the request is larger than a limit allows
@@ -29,6 +30,7 @@ __all__ = [
     "RetryableError",
     "SenderError",
     "SluicewayError",
+    "StartError",
     "TooLargeError",
     "UnauthenticatedError",
 ]
@@ -64,6 +66,10 @@ class ConfigError(SluicewayError):
     def __init__(self, *problems: Problem | str) -> None:
         self.problems = tuple(p if isinstance(p, Problem) else Problem(p) for p in problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+
+class StartError(SluicewayError):
+    """A component could not start, for a reason of this machine: a port is taken, a certificate cannot be read."""
 
 
 class SenderError(SluicewayError):

@@ -1,0 +1,46 @@
+"""The time that stopping may take."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from sluiceway.component import Clock
+
+__all__ = ["Deadline"]
+
+_log = logging.getLogger("sluiceway.pipelines")
+
+
+class Deadline:
+    """One deadline for several steps, that can be brought forward while a step is under way."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.given_up = False
+        """Whether somebody asked not to wait any longer."""
+        self._clock = clock
+        self._end = 0.0
+        self._scope: asyncio.Timeout | None = None
+
+    def set(self, seconds: float) -> None:
+        """Begin anew: the steps from here on have `seconds` together."""
+        self._end = self._clock.now() + seconds
+
+    def now(self) -> None:
+        """Stop waiting, also for the step that is under way."""
+        self.given_up = True
+        if self._scope is not None:
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    async def bound(self, step: Coroutine[Any, Any, None], what: str) -> None:
+        """Await one step, cancelling it at the deadline."""
+        left = 0.0 if self.given_up else max(0.0, self._end - self._clock.now())
+        try:
+            async with self._clock.timeout(left) as self._scope:
+                await step
+        except TimeoutError:
+            _log.warning("%s did not stop in time; what it held is dropped", what)
+        finally:
+            self._scope = None

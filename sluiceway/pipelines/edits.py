@@ -1,0 +1,54 @@
+"""Neighbouring editors (`attributes`, `resource`, `tenant`, ...) run as one walk of the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+
+from sluiceway.component import Consumer, Editor, SlotValue
+from sluiceway.otlp import Batch
+from sluiceway.otlp.plan import Slot
+
+__all__ = ["Edits", "runs"]
+
+
+class Edits:
+    """Runs the plans of several editors as one. Changes a copy of the bytes; drops only what an editor asks to drop."""
+
+    def __init__(self, editors: Sequence[Editor], next: Consumer) -> None:
+        self.editors = tuple(editors)
+        self.next = next
+        self.plan = reduce(add, (editor.plan for editor in editors))
+
+    async def consume(self, batch: Batch) -> None:
+        """Ask every editor for its part in this batch, then walk it once."""
+        arguments: dict[Slot, SlotValue] = {}
+        settled = []
+        for editor in self.editors:
+            prepared = editor.prepare(batch)
+            if prepared is None:
+                return
+            batch = prepared.batch
+            arguments.update(prepared.arguments)
+            if prepared.settled is not None:
+                settled.append(prepared.settled)
+        await self.next.consume(self.plan.run(batch, arguments))
+        for settle in settled:
+            settle()
+
+
+def runs(processors: Sequence[object]) -> list[object | list[Editor]]:
+    """Group neighbouring editors, in order.
+
+    One that reads the payload must see what those before it have done, so it opens a group of its own.
+    """
+    groups: list[object | list[Editor]] = []
+    for processor in processors:
+        if not isinstance(processor, Editor):
+            groups.append(processor)
+        elif groups and isinstance(groups[-1], list) and not processor.reads_payload:
+            groups[-1].append(processor)
+        else:
+            groups.append([processor])
+    return groups

@@ -1,0 +1,304 @@
+"""From a configuration to connected components.
+
+`build` makes every component and starts none: constructors do no I/O, so validating a configuration is building it.
+Given the nodes of a running graph it takes over those that would be made the same way and makes only the rest;
+nothing that runs is touched until `Graph.connect` points the links of the running components at their new neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from sluiceway.component import ALL_SIGNALS, Clock, Consumer, Context, Kind, Reason, Status
+from sluiceway.config.model import ComponentConfig, Config, PipelineConfig
+from sluiceway.otlp import Batch, Signal
+from sluiceway.pipelines.edits import Edits, runs
+from sluiceway.pipelines.inlet import FanOut, Inlet, Link, Outfall, Passed
+from sluiceway.pipelines.layout import Connection, arrange
+from sluiceway.pipelines.ledger import Account, Ledger
+from sluiceway.pipelines.node import Key, Node
+from sluiceway.pipelines.outlet import Outlet
+from sluiceway.pipelines.status import StatusBoard
+from sluiceway.pipelines.wrap import wrap
+from sluiceway.telemetry import Telemetry, component_logger
+
+__all__ = ["Graph", "Surroundings", "build"]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all components of one collector share."""
+
+    clock: Clock
+    telemetry: Telemetry
+    ledger: Ledger
+    statuses: StatusBoard
+    ready: Callable[[], bool]
+
+
+@dataclass(slots=True)
+class Graph:
+    """Components in the order in which they start: downstream before upstream, receivers last."""
+
+    nodes: list[Node] = field(default_factory=list)
+    inlets: dict[str, Inlet] = field(default_factory=dict)
+    shared: dict[tuple[Kind, str], tuple[BaseModel, dict[str, Any]]] = field(default_factory=dict)
+    """What instances made from the same entry of the configuration have in common."""
+    connections: list[Callable[[], None]] = field(default_factory=list)
+
+    def connect(self) -> None:
+        """Make data flow along this graph. Happens between two steps of the event loop: no batch sees half of it."""
+        for connection in self.connections:
+            connection()
+
+    def node(self, kind: Kind, id: str) -> Node:
+        """The first instance of a component. Raises `LookupError` when there is none."""
+        for node in self.nodes:
+            if node.key.kind is kind and node.key.id == id:
+                return node
+        raise LookupError(f"no {kind} {id!r} is running")
+
+
+def build(config: Config, around: Surroundings, running: Graph | None = None) -> Graph:
+    """Make the graph of a configuration, taking over what stays the same. Raises `ConfigError` with every mistake."""
+    return _Site(config, around, running or Graph()).build()
+
+
+class _Site:
+    """Where one graph is built: what is there already, what has been made so far."""
+
+    def __init__(self, config: Config, around: Surroundings, running: Graph) -> None:
+        self.config = config
+        self.around = around
+        self.running = {node.key: node for node in running.nodes}
+        self.graph = Graph(shared=dict(running.shared))
+        self.layout = arrange(config)
+        self.extensions: dict[str, Any] = {}
+        for pipeline in self.layout.pipelines:
+            book = around.ledger.pipeline(pipeline.id, pipeline.signal)
+            self.graph.inlets[pipeline.id] = running.inlets.get(pipeline.id) or Inlet(book)
+
+    def build(self) -> Graph:
+        for id in self.config.service_extensions:
+            self.extensions[id] = self.place(Kind.EXTENSION, self.config.extensions[id]).instance
+        downstream_first = tuple(reversed(self.layout.pipelines))
+        exporters = self.exporters(downstream_first)
+        for pipeline in downstream_first:
+            self.pipeline(pipeline, exporters)
+        self.receivers()
+        return self.graph
+
+    def exporters(self, pipelines: tuple[PipelineConfig, ...]) -> dict[tuple[Signal, str], Node]:
+        wanted = {
+            (pipeline.signal, id): self.config.exporters[id]
+            for pipeline in pipelines
+            for id in pipeline.exporters
+            if id in self.config.exporters
+        }
+        return {
+            key: self.place(Kind.EXPORTER, settings, key[0].value, signals=frozenset([key[0]]))
+            for key, settings in wanted.items()
+        }
+
+    def pipeline(self, pipeline: PipelineConfig, exporters: Mapping[tuple[Signal, str], Node]) -> None:
+        book = self.around.ledger.pipeline(pipeline.id, pipeline.signal)
+        ends = []
+        for id in pipeline.exporters:
+            account = book.account(id)
+            if id in self.config.exporters:
+                ends.append(Outfall(Outlet(exporters[pipeline.signal, id].instance, account), account))
+            else:
+                ends.append(Outfall(_Handover(self.connectors(id, pipeline.signal), account), account))
+        # Only a queue that answers at once cannot be interrupted after it has taken a batch.
+        shielded = len(ends) > 1 or not getattr(ends[0].consumer, "takes_at_once", False)
+        target = self.processors(pipeline, Passed(FanOut(ends) if len(ends) > 1 else ends[0], book))
+        inlet = self.graph.inlets[pipeline.id]
+
+        def connect() -> None:
+            inlet.target, inlet.shielded = target, shielded
+
+        self.graph.connections.append(connect)
+
+    def processors(self, pipeline: PipelineConfig, target: Consumer) -> Consumer:
+        """Make a pipeline's processors and return the first of them, or `target` when there are none."""
+        nodes = [
+            self.place(Kind.PROCESSOR, self.config.processors[id], pipeline.id, pipeline=pipeline)
+            for id in reversed(pipeline.processors)
+        ]
+        by_instance = {id(node.instance): node for node in nodes}
+        for group in reversed(runs([node.instance for node in reversed(nodes)])):
+            if isinstance(group, list):
+                target = Edits(group, target)
+            else:
+                node = by_instance[id(group)]
+                self.point(node, target)
+                target = node.instance
+        book = self.around.ledger.pipeline(pipeline.id, pipeline.signal)
+        holders = {n.key.id: _held(n.instance) for n in nodes if hasattr(n.instance, "held")}
+        self.graph.connections.append(lambda: book.holders.update(holders))
+        return target
+
+    def connectors(self, id: str, takes: Signal) -> tuple[Consumer, ...]:
+        """The instances of a connector for one incoming signal; pipelines of that signal share them."""
+        return tuple(
+            self.connector(connection)
+            for connection in self.layout.connections
+            if connection.id == id and connection.takes is takes
+        )
+
+    def connector(self, connection: Connection) -> Consumer:
+        place = f"{connection.takes.value} to {connection.gives.value}"
+        settings = self.config.connectors[connection.id]
+        node = self.place(Kind.CONNECTOR, settings, place, signals=frozenset([connection.takes]))
+        self.point(node, FanOut([self.graph.inlets[id] for id in connection.to]))
+        consumer: Consumer = node.instance
+        return consumer
+
+    def receivers(self) -> None:
+        used: dict[str, dict[Signal, list[Inlet]]] = {}
+        for pipeline in self.config.pipelines.values():
+            for id in pipeline.receivers:
+                if id in self.config.receivers:
+                    by_signal = used.setdefault(id, {})
+                    by_signal.setdefault(pipeline.signal, []).append(self.graph.inlets[pipeline.id])
+        for id, by_signal in used.items():
+            node = self.place(Kind.RECEIVER, self.config.receivers[id], signals=frozenset(by_signal))
+            self.point(node, _BySignal({signal: FanOut(inlets) for signal, inlets in by_signal.items()}))
+
+    def place(
+        self,
+        kind: Kind,
+        settings: ComponentConfig,
+        place: str = "",
+        *,
+        signals: frozenset[Signal] = ALL_SIGNALS,
+        pipeline: PipelineConfig | None = None,
+    ) -> Node:
+        """Put one instance into the graph: the running one if it would be made from the same, else a new one."""
+        key = Key(kind, settings.id, place)
+        if pipeline is not None:
+            signals = frozenset([pipeline.signal])
+        made_from = _Recipe(settings, signals, self.named_extensions(settings))
+        node = self.running.get(key)
+        if node is None or node.made_from != made_from:
+            node = self.make(key, made_from, settings, self.context(key, settings, signals, pipeline))
+        if node not in self.graph.nodes:
+            self.graph.nodes.append(node)
+        return node
+
+    def make(self, key: Key, made_from: Hashable, settings: ComponentConfig, context: Context) -> Node:
+        create = settings.component.create
+        link = None
+        if key.kind in (Kind.EXPORTER, Kind.EXTENSION):
+            instance = create(settings.settings, context)
+        else:
+            link = Link()
+            instance = create(settings.settings, context, link)
+        if key.kind is Kind.EXPORTER:
+            instance = wrap(instance, settings.settings, context)
+        return Node(key, made_from, instance, context.telemetry, self.around.statuses, link)
+
+    def point(self, node: Node, target: Consumer) -> None:
+        """Have a component's link lead to `target` once the graph is connected."""
+
+        def connect() -> None:
+            assert node.link is not None  # noqa: S101 - only exporters and extensions have none
+            node.link.target = target
+
+        self.graph.connections.append(connect)
+
+    def named_extensions(self, settings: ComponentConfig) -> tuple[ComponentConfig, ...]:
+        """The extensions that a component's settings name: when one changes, the component is made anew."""
+        names = set(_strings(settings.settings.model_dump())) & set(self.config.service_extensions)
+        return tuple(self.config.extensions[name] for name in sorted(names))
+
+    def shared(self, key: Key, settings: BaseModel) -> dict[str, Any]:
+        before = self.graph.shared.get((key.kind, key.id))
+        if before is None or before[0] != settings:
+            before = self.graph.shared[key.kind, key.id] = (settings, {})
+        return before[1]
+
+    def context(
+        self, key: Key, settings: ComponentConfig, signals: frozenset[Signal], pipeline: PipelineConfig | None
+    ) -> Context:
+        around = self.around
+        pipeline_id = pipeline.id if pipeline is not None else ""
+        signal = next(iter(signals)).value if len(signals) == 1 else ""
+
+        def report(status: Status, message: str = "") -> None:
+            around.statuses.record(key.component, key.place, status, message)
+
+        def drop(items: int, reason: Reason, *, intended: bool = False) -> None:
+            if pipeline is not None:
+                book = around.ledger.pipeline(pipeline.id, pipeline.signal)
+                book.drop(key.id, items, reason, intended=intended)
+
+        return Context(
+            id=key.id,
+            kind=key.kind,
+            signals=signals,
+            pipeline=pipeline_id,
+            clock=around.clock,
+            logger=component_logger(key.kind, key.id, signal=signal, pipeline=pipeline_id),
+            telemetry=around.telemetry.scope(),
+            drop=drop,
+            report=report,
+            extension=self.extensions.__getitem__,
+            shared=self.shared(key, settings.settings),
+            statuses=around.statuses.view,
+            ready=around.ready,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """What an instance was made from; equal recipes make interchangeable instances."""
+
+    settings: ComponentConfig
+    signals: frozenset[Signal]
+    extensions: tuple[ComponentConfig, ...]
+
+
+class _BySignal:
+    """What a receiver pushes to: every signal goes to its own pipelines."""
+
+    def __init__(self, targets: Mapping[Signal, FanOut]) -> None:
+        self.targets = targets
+
+    async def consume(self, batch: Batch) -> None:
+        await self.targets[batch.signal].consume(batch)
+
+
+class _Handover:
+    """A connector as the end of a pipeline: what the next pipeline accepts has been delivered."""
+
+    def __init__(self, connectors: tuple[Consumer, ...], account: Account) -> None:
+        self.connectors = connectors
+        self.account = account
+
+    async def consume(self, batch: Batch) -> None:
+        for connector in self.connectors:
+            await connector.consume(batch)
+        self.account.delivered += batch.items
+
+
+def _held(holder: Any) -> Callable[[], int]:
+    return lambda: int(holder.held)
+
+
+def _strings(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case BaseModel():
+            yield from _strings(value.model_dump())
+        case Mapping():
+            for item in value.values():
+                yield from _strings(item)
+        case list() | tuple():
+            for item in value:
+                yield from _strings(item)

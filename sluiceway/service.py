@@ -1,0 +1,257 @@
+"""The service: load, build, run, reload, drain.
+
+`Collector` is a whole Sluiceway inside a program or a test::
+
+    async with Collector.from_yaml(text) as collector:
+        ...
+
+and `await collector.run()` is the life of the process that the command line starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sluiceway.component import Clock, Kind, StatusEntry, SystemClock
+from sluiceway.config.load import load
+from sluiceway.config.model import Config
+from sluiceway.errors import ConfigError, SluicewayError
+from sluiceway.pipelines.deadline import Deadline
+from sluiceway.pipelines.graph import Graph, Surroundings, build
+from sluiceway.pipelines.ledger import Drop, Ledger
+from sluiceway.pipelines.node import Node
+from sluiceway.pipelines.status import StatusBoard
+from sluiceway.telemetry import Telemetry
+
+__all__ = ["DRAIN_TIMEOUT", "Collector"]
+
+_log = logging.getLogger("sluiceway.service")
+
+DRAIN_TIMEOUT = 30.0
+"""Seconds that stopping may take before what is still held is dropped, and counted as dropped."""
+
+WATCH_INTERVAL = 1.0
+"""Seconds between two looks at watched files. Polling follows the symlink swaps of mounted ConfigMaps, and NFS."""
+
+
+class Collector:
+    """One running configuration. Enter it to start, leave it to drain and stop.
+
+    Constructing builds the whole graph and does no I/O; it raises `ConfigError` for what cannot be built, so it is
+    also how a configuration is validated. Leaving stops receivers first and flushes everything downstream within
+    `drain_timeout` seconds.
+    """
+
+    def __init__(self, config: Config, *, clock: Clock | None = None, drain_timeout: float = DRAIN_TIMEOUT) -> None:
+        self.clock = clock or SystemClock()
+        self.config = config
+        self.drain_timeout = drain_timeout
+        self.telemetry = Telemetry(config.telemetry)
+        self._own = self.telemetry.scope()
+        self.ledger = Ledger(self._show_drop)
+        self.statuses = StatusBoard(self.clock, self._fail)
+        self._ready = False
+        self._around = Surroundings(self.clock, self.telemetry, self.ledger, self.statuses, lambda: self._ready)
+        self._graph = build(config, self._around)
+        self._stopping = asyncio.Event()
+        self._failure = ""
+        self._changing = asyncio.Lock()
+        self._deadline = Deadline(self.clock)
+
+    @classmethod
+    def from_yaml(cls, *texts: str | Path, sets: Sequence[str] = (), **options: Any) -> Self:
+        """Make a collector of YAML texts, or of files where a `Path` is given, merged in order."""
+        sources = [str(text) if isinstance(text, Path) else f"yaml:{text}" for text in texts]
+        return cls(load(sources, sets), **options)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every component has started and draining has not begun."""
+        return self._ready
+
+    def component(self, kind: Kind | str, name: str) -> Any:
+        """The running instance of a component. Raises `LookupError` when there is none."""
+        return self._graph.node(Kind(kind), name).instance
+
+    def status(self) -> Mapping[str, StatusEntry]:
+        """The state of every component, by `<kind>:<id>`."""
+        return self.statuses.view()
+
+    def stop(self) -> None:
+        """Make `run` return: drain and stop. A second call gives up draining; what is still held is then dropped."""
+        if self._stopping.is_set():
+            self._deadline.now()
+        self._stopping.set()
+
+    async def __aenter__(self) -> Self:
+        await self.telemetry.start()
+        self._graph.connect()
+        try:
+            await self._start(self._graph.nodes)
+        except BaseException:
+            await self._leave(reversed(self._graph.nodes))
+            await self.telemetry.stop()
+            raise
+        self._ready = True
+        _log.info("Everything is ready. Begin running and processing data.")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ready = False
+        _log.info("Starting shutdown...")
+        self._deadline.set(self.drain_timeout)
+        async with self._changing:
+            receivers, others = _receivers_apart(self._graph.nodes)
+            await self._leave(reversed(receivers))
+            for inlet in self._graph.inlets.values():
+                await self._deadline.bound(inlet.drained(), "what is under way")
+            await self._leave(reversed(others))
+        await self.telemetry.stop()
+        _log.info("Shutdown complete.")
+
+    async def run(self, reread: Callable[[], Config] | None = None, watched: Iterable[Path] = ()) -> int:
+        """Start, run until SIGTERM, SIGINT or `stop`, drain, and return the exit code of the process.
+
+        SIGHUP, and a change of a `watched` file, reload the configuration that `reread` gives. A second SIGTERM or
+        SIGINT gives up draining.
+        """
+        with _signals({signal.SIGTERM: self.stop, signal.SIGINT: self.stop}):
+            async with self, asyncio.TaskGroup() as tasks:
+                following = [
+                    tasks.create_task(self._follow(wake, reread))
+                    for wake in (_hang_ups(), _changes(tuple(watched), self.clock))
+                    if reread is not None
+                ]
+                await self._stopping.wait()
+                for task in following:
+                    task.cancel()
+        if self._failure:
+            _log.error("Stopped because a component failed: %s", self._failure)
+        return 1 if self._failure or self._deadline.given_up else 0
+
+    async def reload(self, config: Config) -> None:
+        """Go over to another configuration, restarting only what changed.
+
+        The new graph is built before anything is touched, so a `ConfigError` leaves all as it was. When a changed
+        component does not start (its port is taken, say) the old configuration is put back and the error raised.
+        """
+        async with self._changing:
+            graph = build(config, self._around, self._graph)
+            before = self.config, self._graph
+            try:
+                await self._switch(graph)
+            except SluicewayError:
+                started = [node for node in {*before[1].nodes, *graph.nodes} if node.started]
+                self._graph = Graph(started, before[1].inlets, before[1].shared)
+                await self._switch(build(before[0], self._around, self._graph))
+                raise
+            self.config = config
+
+    async def _switch(self, graph: Graph) -> None:
+        """Replace the running graph: what listens on a port stops before its successor starts, all else after."""
+        running = self._graph
+        self._deadline.set(self.drain_timeout)
+        gone = [node for node in reversed(running.nodes) if node not in graph.nodes and node.started]
+        fresh = [node for node in graph.nodes if not node.started]
+        await self._leave(node for node in gone if node.listens)
+        receivers, others = _receivers_apart(fresh)
+        await self._start(others)
+        graph.connect()
+        self._graph = graph
+        await self._start(receivers)
+        await self._leave(node for node in gone if not node.listens)
+        for node in gone:
+            if all(node.key != kept.key for kept in graph.nodes):
+                self.statuses.forget(node.key.component, node.key.place)
+        _log.info("Configuration reloaded: %d components started, %d stopped.", len(fresh), len(gone))
+
+    async def _follow(self, wake: AsyncIterator[None], reread: Callable[[], Config]) -> None:
+        async for _ in wake:
+            try:
+                await self.reload(reread())
+            except ConfigError as error:
+                _log.error("Configuration not reloaded, the old one goes on: %s", error)
+            except SluicewayError as error:
+                _log.error("Configuration not reloaded, the old one was put back: %s", error)
+
+    async def _start(self, nodes: Iterable[Node]) -> None:
+        for node in nodes:
+            await node.start()
+
+    async def _leave(self, nodes: Iterable[Node]) -> None:
+        for node in nodes:
+            await self._deadline.bound(node.stop(), node.key.component)
+
+    def _show_drop(self, pipeline: str, drop: Drop, read: Callable[[], int]) -> None:
+        self._own.counter(
+            "sluiceway_dropped_items",
+            read,
+            "{item}",
+            "Items lost, by pipeline, component and reason.",
+            pipeline=pipeline,
+            component=drop.component,
+            reason=drop.reason.value,
+            intended=str(drop.intended).lower(),
+        )
+
+    def _fail(self, message: str) -> None:
+        self._failure = message
+        self._stopping.set()
+
+
+def _receivers_apart(nodes: Iterable[Node]) -> tuple[list[Node], list[Node]]:
+    receivers, others = [], []
+    for node in nodes:
+        (receivers if node.key.kind is Kind.RECEIVER else others).append(node)
+    return receivers, others
+
+
+@contextmanager
+def _signals(actions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number, action in actions.items():
+        loop.add_signal_handler(number, action)
+    try:
+        yield
+    finally:
+        for number in actions:
+            loop.remove_signal_handler(number)
+
+
+async def _hang_ups() -> AsyncIterator[None]:
+    """Yield once for every SIGHUP."""
+    hung_up = asyncio.Event()
+    with _signals({signal.SIGHUP: hung_up.set}):
+        while True:
+            await hung_up.wait()
+            hung_up.clear()
+            yield
+
+
+async def _changes(files: Sequence[Path], clock: Clock) -> AsyncIterator[None]:
+    """Yield whenever one of the files has become another."""
+    seen = [_version(file) for file in files]
+    while files:
+        await clock.sleep(WATCH_INTERVAL)
+        now = [_version(file) for file in files]
+        if now != seen and None not in now:
+            seen = now
+            yield
+
+
+def _version(file: Path) -> tuple[int, int, int] | None:
+    """What tells one content of a file from another; None while there is no file, as in the middle of a swap."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
