@@ -42,20 +42,23 @@ class NullText(str):
     __slots__ = ()
 
 
-_SCALARS = frozenset({"int", "float", "bool", "str"})
-_VALUES = frozenset({"default", "metadata", "serialization", "expected", "cls", "function", "ref", "schema_ref"})
+_SCALARS = ("int", "float", "bool", "str")
+_NAMED = ("fields", "choices")  # these hold schemas by name
+_VALUES = ("default", "metadata", "serialization", "expected", "cls", "function", "ref", "schema_ref")
 
 
 def _make_strict(schema: Any) -> None:
-    if isinstance(schema, dict):
+    if isinstance(schema, list | tuple):
+        for part in schema:
+            _make_strict(part)
+    elif isinstance(schema, dict):
         if schema.get("type") in _SCALARS:
             schema["strict"] = True
         for key, part in schema.items():
-            if key not in _VALUES:
+            if key in _NAMED and isinstance(part, dict):
+                _make_strict(list(part.values()))
+            elif key not in _VALUES:
                 _make_strict(part)
-    elif isinstance(schema, (list, tuple)):
-        for part in schema:
-            _make_strict(part)
 
 
 class Settings(BaseModel):
@@ -74,6 +77,13 @@ class Settings(BaseModel):
         arbitrary_types_allowed=True,
         protected_namespaces=(),
     )
+
+    def __eq__(self, other: object) -> bool:
+        # Unlike pydantic, whether a value was written or is the default makes no difference: a reload depends on it.
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.__dict__.values()))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -1,0 +1,170 @@
+"""Where our own telemetry goes: the exporters, readers and processors that `service::telemetry` names.
+
+The keys are those of OpenTelemetry's declarative configuration (0.3.0), which counts intervals in milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from sluiceway.config.types import Headers, Section, Settings
+
+__all__ = [
+    "BatchProcessor",
+    "ConsoleExporter",
+    "Exporter",
+    "MetricReader",
+    "OtlpExporter",
+    "PeriodicReader",
+    "Processor",
+    "PrometheusReader",
+    "PullExporter",
+    "PullReader",
+    "SimpleProcessor",
+]
+
+
+class OtlpExporter(Settings):
+    """An OTLP exporter for our own telemetry, in the spelling of OpenTelemetry's declarative configuration."""
+
+    protocol: Literal["grpc", "http/protobuf", "http/json"] = "grpc"
+    """How to send: `grpc`, `http/protobuf` or `http/json`."""
+    endpoint: str = ""
+    """Where to send to: `http://host:4317`, or for http the whole URL."""
+    headers: Headers = Field(default_factory=dict)
+    """Headers of each request, such as credentials; they never print."""
+    headers_list: str | None = None
+    """Headers as one text, `a=b,c=d`; those of `headers` win."""
+    compression: Literal["gzip", "none"] | None = None
+    """Compression of requests."""
+    timeout: int = Field(default=10_000, ge=0)
+    """Milliseconds a request may take, as the declarative configuration counts."""
+    insecure: bool | None = None
+    """Whether gRPC goes without TLS; by default the endpoint's scheme decides."""
+    certificate: str | None = None
+    """File with the certificates of authorities that the backend is checked against."""
+    client_key: str | None = None
+    """File with the key of our own certificate."""
+    client_certificate: str | None = None
+    """File with our own certificate."""
+    temporality_preference: Literal["cumulative", "delta", "lowmemory", "low_memory"] | None = None
+    """Temporality of sums and histograms; for metrics only."""
+    default_histogram_aggregation: str | None = None
+    """Aggregation of histograms; for metrics only."""
+
+
+class ConsoleExporter(Settings):
+    """An exporter that writes our own telemetry to standard output."""
+
+
+class Exporter(Settings):
+    """Where our own telemetry goes: to an OTLP backend or to the console."""
+
+    otlp: OtlpExporter | None = None
+    """An OTLP backend."""
+    console: Section[ConsoleExporter] = None
+    """Standard output."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.otlp is None) == (self.console is None):
+            raise PydanticCustomError("exporter", "must have exactly one exporter: otlp or console")
+        return self
+
+
+class PrometheusReader(Settings):
+    """The Prometheus endpoint of our own metrics. Names go without suffixes unless asked for, as in the Collector."""
+
+    host: str = "localhost"
+    """Address to listen on."""
+    port: int = Field(default=8888, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    without_scope_info: bool = True
+    """Leave the scope's labels out."""
+    without_units: bool = True
+    """Leave units out of names."""
+    without_type_suffix: bool = True
+    """Leave `_total` off the names of counters."""
+    with_resource_constant_labels: Mapping[str, Any] | None = None
+    """Which resource attributes become labels: `{included: [...], excluded: [...]}`."""
+
+
+class PullExporter(Settings):
+    """What a pull reader offers its metrics by."""
+
+    prometheus: PrometheusReader = PrometheusReader()
+    """A Prometheus endpoint."""
+
+
+class PullReader(Settings):
+    """A reader that waits until somebody asks."""
+
+    exporter: PullExporter = PullExporter()
+    """How to offer the metrics."""
+
+
+class PeriodicReader(Settings):
+    """A reader that pushes at an interval."""
+
+    interval: int = Field(default=60_000, gt=0)
+    """Milliseconds between two exports, as the declarative configuration counts."""
+    timeout: int = Field(default=30_000, ge=0)
+    """Milliseconds an export may take."""
+    exporter: Exporter
+    """Where to push to."""
+
+
+class MetricReader(Settings):
+    """One reader of our own metrics."""
+
+    pull: Section[PullReader] = None
+    """A reader that waits until somebody asks: Prometheus."""
+    periodic: Section[PeriodicReader] = None
+    """A reader that pushes."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.pull is None) == (self.periodic is None):
+            raise PydanticCustomError("reader", "must have exactly one reader: pull or periodic")
+        return self
+
+
+class BatchProcessor(Settings):
+    """A processor that gathers our own spans or log records and sends them together."""
+
+    schedule_delay: int = Field(default=5_000, ge=0)
+    """Milliseconds between two exports."""
+    export_timeout: int = Field(default=30_000, ge=0)
+    """Milliseconds an export may take."""
+    max_queue_size: int = Field(default=2_048, gt=0)
+    """How many items wait at most."""
+    max_export_batch_size: int = Field(default=512, gt=0)
+    """How many items go at once."""
+    exporter: Exporter
+    """Where to send to."""
+
+
+class SimpleProcessor(Settings):
+    """A processor that sends each of our own spans or log records by itself."""
+
+    exporter: Exporter
+    """Where to send to."""
+
+
+class Processor(Settings):
+    """One way out for our own spans or log records."""
+
+    batch: BatchProcessor | None = None
+    """Gather, then send."""
+    simple: SimpleProcessor | None = None
+    """Send each by itself."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.batch is None) == (self.simple is None):
+            raise PydanticCustomError("processor", "must have exactly one processor: batch or simple")
+        return self
