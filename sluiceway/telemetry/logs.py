@@ -1,0 +1,156 @@
+"""Our own logs: one line a record, for a terminal or as JSON, with the component that speaks as fields.
+
+Control characters are escaped in both encodings, so that no text that came from outside can forge a line or move a
+terminal's cursor. Repeated messages are sampled.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from typing import Any
+
+__all__ = ["ComponentLogger", "ConsoleLines", "JsonLines", "Sampler", "component_logger", "level_number"]
+
+MAX_SAMPLED = 4096
+"""How many different messages the sampler tells apart in one tick; further ones share a count by level."""
+
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_LEVELS = {"CRITICAL": "fatal", "WARNING": "warn"}
+_NUMBERS = {"WARN": logging.WARNING, "DPANIC": logging.CRITICAL, "PANIC": logging.CRITICAL, "FATAL": logging.CRITICAL}
+_COLOURS = {"debug": "35", "info": "34", "warn": "33", "error": "31", "fatal": "31;1"}
+_ESCAPES = {code: f"\\u{code:04x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+_ESCAPES |= {9: "\\t", 10: "\\n", 13: "\\r"}
+
+
+class ComponentLogger(logging.LoggerAdapter[logging.Logger]):
+    """A logger that adds the fields of its component to those of each call."""
+
+    def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[object, MutableMapping[str, Any]]:
+        """Join the component's fields and those of the call, which win."""
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+
+def component_logger(
+    component: str, kind: str, *, signal: str = "", pipeline: str = "", logger: logging.Logger | None = None
+) -> ComponentLogger:
+    """The logger of one component, named by the Collector's fields `otelcol.component.id` and the like."""
+    fields = {
+        "otelcol.component.id": component,
+        "otelcol.component.kind": kind,
+        "otelcol.signal": signal,
+        "otelcol.pipeline.id": pipeline,
+    }
+    return ComponentLogger(
+        logger or logging.getLogger(f"sluiceway.{kind}"), {key: value for key, value in fields.items() if value}
+    )
+
+
+def level_number(name: str) -> int:
+    """The number of a level of `service::telemetry::logs::level`; `dpanic`, `panic` and `fatal` are one here."""
+    return _NUMBERS.get(name.upper(), logging.getLevelNamesMapping().get(name.upper(), logging.INFO))
+
+
+def fields_of(record: logging.LogRecord, *, stacktrace: bool) -> dict[str, Any]:
+    """What a record says beside its message: the fields given as `extra`, and the exception if there is one."""
+    fields = {key: value for key, value in vars(record).items() if key not in _PLAIN and value is not None}
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        fields["error"] = f"{type(error).__name__}: {error}"
+        if stacktrace:
+            fields["stacktrace"] = logging.Formatter().formatException(record.exc_info)
+    return fields
+
+
+class ConsoleLines(logging.Formatter):
+    """Time, level, place, message and fields, separated by tabs as the Collector does it."""
+
+    def __init__(self, *, caller: bool = True, stacktrace: bool = True, colour: bool = False) -> None:
+        super().__init__()
+        self._caller, self._stacktrace, self._colour = caller, stacktrace, colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        level = _level(record)
+        words = [_time(record), f"\x1b[{_COLOURS[level]}m{level}\x1b[0m" if self._colour else level]
+        if self._caller:
+            words.append(_caller(record))
+        words.append(record.getMessage().translate(_ESCAPES))
+        if fields := fields_of(record, stacktrace=self._stacktrace):
+            words.append(_json(fields))
+        return "\t".join(words)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: `level`, `ts`, `caller`, `msg`, `resource`, then the fields."""
+
+    def __init__(self, fixed: Mapping[str, Any] | None = None, *, caller: bool = True, stacktrace: bool = True) -> None:
+        super().__init__()
+        self._fixed, self._caller, self._stacktrace = dict(fixed or {}), caller, stacktrace
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        line: dict[str, Any] = {"level": _level(record), "ts": _time(record)}
+        if self._caller:
+            line["caller"] = _caller(record)
+        line["msg"] = record.getMessage()
+        return _json(line | self._fixed | fields_of(record, stacktrace=self._stacktrace))
+
+
+class Sampler(logging.Filter):
+    """Of equal messages in one `tick` of seconds, lets the first `initial` pass and then every `thereafter`-th.
+
+    Equal means the same level and the same text before its arguments are filled in. Errors are sampled too, as the
+    Collector does it; `thereafter` zero drops all but the first ones.
+    """
+
+    def __init__(
+        self, tick: float = 10.0, initial: int = 10, thereafter: int = 100, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self._tick, self._initial, self._thereafter, self._now = tick, initial, thereafter, now
+        self._ends = now() + tick
+        self._seen: dict[tuple[int, str], int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is let through. The same record asked twice counts once."""
+        verdict = getattr(record, "_sampled", None)
+        if verdict is None:
+            verdict = vars(record)["_sampled"] = self._decide(record)
+        return bool(verdict)
+
+    def _decide(self, record: logging.LogRecord) -> bool:
+        now = self._now()
+        if now >= self._ends:
+            self._ends = now + self._tick
+            self._seen.clear()
+        key = (record.levelno, str(record.msg))
+        if key not in self._seen and len(self._seen) >= MAX_SAMPLED:
+            key = (record.levelno, "")
+        seen = self._seen[key] = self._seen.get(key, 0) + 1
+        if seen <= self._initial:
+            return True
+        return self._thereafter > 0 and (seen - self._initial) % self._thereafter == 0
+
+
+_PLAIN |= {"_sampled"}
+
+
+def _level(record: logging.LogRecord) -> str:
+    return _LEVELS.get(record.levelname, record.levelname.lower())
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _caller(record: logging.LogRecord) -> str:
+    return f"{record.module}.py:{record.lineno}"
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str).translate(_ESCAPES)

@@ -1,0 +1,153 @@
+"""Where our own log lines go: terminal, files, and an OTLP backend."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from sluiceway.errors import ConfigError, Problem
+from sluiceway.telemetry.logs import ConsoleLines, JsonLines, Sampler, fields_of, level_number
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import Logger
+
+    from sluiceway.config.telemetry import LogsConfig
+    from sluiceway.config.telemetry_export import Processor
+
+__all__ = ["LogOutputs", "OtlpLines"]
+
+
+class LogOutputs:
+    """Takes over Python's logging while it is entered, as `service::telemetry::logs` says, and gives it back.
+
+    Ours is logged from the configured level on, that of libraries from `warn` on. A program that embeds a collector
+    has its own logging and does not need this. Entering raises `ConfigError` when a file cannot be opened.
+    """
+
+    def __init__(self, config: LogsConfig, resource: Mapping[str, str] | None = None) -> None:
+        self._config = config
+        self._resource = dict(resource or {})
+        self._undo = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            root, ours = logging.getLogger(), logging.getLogger("sluiceway")
+            for logger in (root, ours):
+                undo.callback(logger.setLevel, logger.level)
+            undo.callback(_restore, root, root.handlers[:])
+            root.handlers = []
+            for path in self._config.output_paths:
+                root.addHandler(self._lines(undo, path))
+            for processor in self._config.processors:
+                root.addHandler(_otlp_lines(undo, processor, self._resource))
+            self._configure(root)
+            ours.setLevel(level_number(self._config.level))
+            root.setLevel(max(ours.level, logging.WARNING))
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+    def _lines(self, undo: ExitStack, path: str) -> logging.Handler:
+        stream = _open(undo, path)
+        output = logging.StreamHandler(stream)
+        shown = {"caller": not self._config.disable_caller, "stacktrace": not self._config.disable_stacktrace}
+        if self._config.encoding == "console":
+            output.setFormatter(ConsoleLines(**shown, colour=stream.isatty() and not os.environ.get("NO_COLOR")))
+        else:
+            fixed = {} if self._config.disable_zap_resource else {"resource": self._resource}
+            output.setFormatter(JsonLines(fixed, **shown))
+        return output
+
+    def _configure(self, root: logging.Logger) -> None:
+        sampling = self._config.sampling
+        sampler = Sampler(sampling.tick, sampling.initial, sampling.thereafter) if sampling is not None else None
+        fields = dict(self._config.initial_fields)
+        for output in root.handlers:
+            if sampler is not None:
+                output.addFilter(sampler)
+            if fields:
+                output.addFilter(lambda record: vars(record).update({**fields, **vars(record)}) or True)
+
+
+class OtlpLines(logging.Handler):
+    """Hands log records to an OpenTelemetry logger. The SDK's own are left out: they could go round in circles."""
+
+    def __init__(self, logger: Logger) -> None:
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand over one record."""
+        from opentelemetry._logs import SeverityNumber
+
+        if record.name.startswith(("opentelemetry", "grpc", "urllib3")):
+            return
+        severity = {10: SeverityNumber.DEBUG, 20: SeverityNumber.INFO, 30: SeverityNumber.WARN}
+        attributes: dict[str, Any] = fields_of(record, stacktrace=True)
+        self._logger.emit(
+            timestamp=int(record.created * 1e9),
+            severity_number=severity.get(
+                record.levelno, SeverityNumber.ERROR if record.levelno < logging.CRITICAL else SeverityNumber.FATAL
+            ),
+            severity_text=record.levelname,
+            body=record.getMessage(),
+            attributes={
+                key: value if isinstance(value, str | bool | int | float) else str(value)
+                for key, value in attributes.items()
+            },
+        )
+
+
+def _open(undo: ExitStack, path: str) -> TextIO:
+    if path in {"stderr", "stdout"}:
+        stream: TextIO = getattr(sys, path)
+        return stream
+    try:
+        return undo.enter_context(Path(path).open("a", encoding="utf-8", errors="backslashreplace"))
+    except OSError as error:
+        text = f"cannot open log file {path!r}: {error.strerror}"
+        raise ConfigError(Problem(text, "service::telemetry::logs::output_paths")) from error
+
+
+def _otlp_lines(undo: ExitStack, processor: Processor, resource: Mapping[str, str]) -> OtlpLines:
+    from opentelemetry.sdk._logs import LoggerProvider
+    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, SimpleLogRecordProcessor
+    from opentelemetry.sdk.resources import Resource
+
+    from sluiceway.telemetry.push import check_exporter, log_exporter
+
+    provider = LoggerProvider(Resource(dict(resource)), shutdown_on_exit=False)
+    undo.callback(provider.shutdown)
+    way = processor.batch or processor.simple
+    if way is not None:
+        check_exporter(way.exporter, "service::telemetry::logs::processors")
+    if processor.batch is not None:
+        batch = processor.batch
+        provider.add_log_record_processor(
+            BatchLogRecordProcessor(
+                log_exporter(batch.exporter),
+                schedule_delay_millis=batch.schedule_delay,
+                max_export_batch_size=batch.max_export_batch_size,
+                export_timeout_millis=batch.export_timeout,
+                max_queue_size=batch.max_queue_size,
+            )
+        )
+    elif processor.simple is not None:
+        provider.add_log_record_processor(SimpleLogRecordProcessor(log_exporter(processor.simple.exporter)))
+    return OtlpLines(provider.get_logger("sluiceway"))
+
+
+def _restore(logger: logging.Logger, handlers: list[logging.Handler]) -> None:
+    for output in logger.handlers:
+        output.flush()
+    logger.handlers = handlers

@@ -1,0 +1,118 @@
+"""A small HTTP server for pages that people and probes read: own metrics, health.
+
+It answers GET and HEAD, one request a connection, and holds no more than a bounded head of each request. A full web
+framework would cost more memory than all the pages together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from ssl import SSLContext
+from types import TracebackType
+from typing import Self
+
+__all__ = ["NOT_FOUND", "Page", "PageServer"]
+
+MAX_HEAD = 16 * 1024
+MAX_CONNECTIONS = 64
+READ_TIMEOUT = 10.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer."""
+
+    body: bytes
+    status: HTTPStatus = HTTPStatus.OK
+    content_type: str = "text/plain; charset=utf-8"
+
+
+NOT_FOUND = Page(b"404 page not found\n", HTTPStatus.NOT_FOUND)
+_NOT_ALLOWED = Page(b"405 method not allowed\n", HTTPStatus.METHOD_NOT_ALLOWED)
+_BAD = Page(b"400 bad request\n", HTTPStatus.BAD_REQUEST)
+_BUSY = Page(b"503 too many connections\n", HTTPStatus.SERVICE_UNAVAILABLE)
+_BROKEN = Page(b"500 internal server error\n", HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+class PageServer:
+    """Serves what `respond` makes of a request target (path and query); None means that there is no such page.
+
+    An empty host means every interface. Entering raises `OSError` when the endpoint cannot be bound, and leaving closes
+    all connections at once.
+    """
+
+    def __init__(
+        self, host: str, port: int, respond: Callable[[str], Page | None], tls: SSLContext | None = None
+    ) -> None:
+        self._host, self._port = host, port
+        self._respond = respond
+        self._tls = tls
+        self._connections: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, also where port 0 was asked for."""
+        return int(self._server.sockets[0].getsockname()[1]) if self._server else self._port
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(
+            self._serve, self._host or None, self._port, limit=MAX_HEAD, ssl=self._tls
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+            for writer in self._connections:
+                writer.transport.abort()
+            await self._server.wait_closed()
+            self._server = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._connections) >= MAX_CONNECTIONS:
+            _write(writer, _BUSY)
+            writer.close()
+            return
+        self._connections.add(writer)
+        try:
+            async with asyncio.timeout(READ_TIMEOUT):
+                head = await reader.readuntil(b"\r\n\r\n")
+                method, page = self._answer(head)
+                _write(writer, page, with_body=method != "HEAD")
+                await writer.drain()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            _write(writer, _BAD)
+        finally:
+            self._connections.discard(writer)
+            writer.close()
+
+    def _answer(self, head: bytes) -> tuple[str, Page]:
+        words = head.partition(b"\r\n")[0].decode("latin-1").split(" ")
+        if len(words) != 3 or not words[2].startswith("HTTP/1"):
+            return "", _BAD
+        method, target, _ = words
+        if method not in {"GET", "HEAD"}:
+            return method, _NOT_ALLOWED
+        try:
+            return method, self._respond(target) or NOT_FOUND
+        except Exception:  # noqa: BLE001 - the error is logged, and the asker gets an answer that does not show it
+            _log.exception("Making a page failed")
+            return method, _BROKEN
+
+
+def _write(writer: asyncio.StreamWriter, page: Page, *, with_body: bool = True) -> None:
+    if writer.is_closing():
+        return
+    head = (
+        f"HTTP/1.1 {page.status.value} {page.status.phrase}\r\nContent-Type: {page.content_type}\r\n"
+        f"Content-Length: {len(page.body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+    )
+    writer.write(head.encode("latin-1") + (page.body if with_body else b""))

@@ -1,0 +1,143 @@
+"""The process's own telemetry, started and stopped: scopes for components, and readers of their metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from sluiceway.errors import ConfigError, Problem
+from sluiceway.telemetry.metrics import Level, Metrics, Scope
+from sluiceway.telemetry.process import observe_process
+from sluiceway.telemetry.resource import resource_attributes
+
+if TYPE_CHECKING:
+    from sluiceway.component import Clock
+    from sluiceway.config.telemetry import TelemetryConfig
+    from sluiceway.config.telemetry_export import PrometheusReader
+    from sluiceway.telemetry.collection import Collection
+    from sluiceway.telemetry.pages import Page, PageServer
+
+__all__ = ["Telemetry"]
+
+_log = logging.getLogger("sluiceway.telemetry")
+_PATH = "service::telemetry::metrics::readers"
+
+
+class Telemetry:
+    """Makes scopes, and shows their metrics from `start` to `stop` as `service::telemetry::metrics` says.
+
+    `metrics` may be handed from one to the next, so that counters survive a change of `service::telemetry`.
+    Raises `ConfigError` for settings that cannot be had; making one does no I/O.
+    """
+
+    def __init__(self, config: TelemetryConfig, *, clock: Clock | None = None, metrics: Metrics | None = None) -> None:
+        from sluiceway.component import SystemClock  # not above: `component` imports this package
+        from sluiceway.telemetry.push import check_exporter
+
+        self._config = config
+        self._clock = clock or SystemClock()
+        self.metrics = metrics or Metrics()
+        self.metrics.level = Level[config.metrics.level.upper()]
+        self.metrics.dropped = _dropped(config.metrics.views)
+        self.resource = resource_attributes(config.resource)
+        self._servers: list[PageServer] = []
+        self._stack = AsyncExitStack()
+        for index, reader in enumerate(config.metrics.readers):
+            if reader.periodic is not None:
+                check_exporter(reader.periodic.exporter, f"{_PATH}::{index}::periodic::exporter")
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports of the Prometheus endpoints that are being served."""
+        return tuple(server.port for server in self._servers)
+
+    def scope(self) -> Scope:
+        """A scope for the metrics of one component."""
+        return Scope(self.metrics)
+
+    async def start(self) -> None:
+        """Begin to show metrics. Raises `ConfigError` when an endpoint that was configured cannot be bound.
+
+        The default endpoint may be busy (notebooks use the same port): that is only a warning.
+        """
+        if self._config.traces.processors:
+            _log.warning("service::telemetry::traces is accepted, but the collector records no traces of its own")
+        if self.metrics.level is Level.NONE:
+            return
+        from sluiceway.telemetry.collection import Collection
+        from sluiceway.telemetry.push import push
+
+        async with AsyncExitStack() as stack:
+            process = self.scope()
+            stack.callback(process.close)
+            observe_process(process)
+            collection = Collection(self.metrics, self.resource)
+            stack.callback(collection.close)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            for reader in self._config.metrics.readers:
+                if reader.pull is not None:
+                    await self._serve(stack, collection, reader.pull.exporter.prometheus)
+                elif reader.periodic is not None:
+                    stack.callback(tasks.create_task(push(collection, reader.periodic, self._clock)).cancel)
+            self._stack = stack.pop_all()
+
+    async def stop(self) -> None:
+        """Push a last time and stop showing metrics; `metrics` stays readable. Stopping again does nothing."""
+        self._servers.clear()
+        await self._stack.aclose()
+
+    async def _serve(self, stack: AsyncExitStack, collection: Collection, reader: PrometheusReader) -> None:
+        from sluiceway.telemetry.pages import PageServer
+
+        server = PageServer(reader.host, reader.port, _metrics_page(collection, reader))
+        try:
+            self._servers.append(await stack.enter_async_context(server))
+        except OSError as error:
+            why = os.strerror(error.errno).lower() if error.errno else "the address is not known"
+            text = f"cannot serve own metrics on {reader.host}:{reader.port}: {why}"
+            if "readers" in self._config.metrics.model_fields_set:
+                raise ConfigError(Problem(text, _PATH)) from error
+            _log.warning("%s; going on without. Choose another port in service::telemetry::metrics::readers", text)
+
+
+def _metrics_page(collection: Collection, reader: PrometheusReader) -> Callable[[str], Page | None]:
+    from sluiceway.telemetry.pages import Page
+    from sluiceway.telemetry.prometheus import CONTENT_TYPE, Naming, exposition
+
+    naming = Naming(
+        reader.without_scope_info, reader.without_units, reader.without_type_suffix,
+        _constant_labels(collection.resource, reader.with_resource_constant_labels or {}),
+    )  # fmt: skip
+
+    def respond(target: str) -> Page | None:
+        if target.partition("?")[0] != "/metrics":
+            return None
+        return Page(exposition(collection.collect(), naming), content_type=CONTENT_TYPE)
+
+    return respond
+
+
+def _constant_labels(resource: Mapping[str, str], chosen: Mapping[str, Any]) -> dict[str, str]:
+    included, excluded = chosen.get("included") or (), chosen.get("excluded") or ()
+    return {key: value for key, value in resource.items() if _any(key, included) and not _any(key, excluded)}
+
+
+def _any(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, str(pattern)) for pattern in patterns)
+
+
+def _dropped(views: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    patterns = []
+    for index, view in enumerate(views):
+        aggregation = (view.get("stream") or {}).get("aggregation") or {}
+        pattern = (view.get("selector") or {}).get("instrument_name")
+        if "drop" not in aggregation or not isinstance(pattern, str):
+            text = "only views that drop metrics by instrument_name are supported"
+            raise ConfigError(Problem(text, f"service::telemetry::metrics::views::{index}"))
+        patterns.append(pattern)
+    return tuple(patterns)

@@ -1,0 +1,130 @@
+"""OTLP exporters for our own telemetry, made from `service::telemetry`, and the loop that pushes metrics.
+
+The OpenTelemetry SDK sends; each exporter is imported only when a configuration asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from sluiceway.errors import ConfigError, Problem
+from sluiceway.telemetry.collection import Collection
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk._logs.export import LogRecordExporter
+    from opentelemetry.sdk.metrics.export import MetricExporter
+
+    from sluiceway.component import Clock
+    from sluiceway.config.telemetry_export import Exporter, OtlpExporter, PeriodicReader
+
+__all__ = ["check_exporter", "log_exporter", "metric_exporter", "push"]
+
+LAST_PUSH = 5.0
+"""Seconds that the last push, at the end, may take."""
+
+
+def check_exporter(exporter: Exporter, path: str) -> None:
+    """Raise `ConfigError` for what cannot be sent."""
+    if exporter.otlp is not None and exporter.otlp.protocol == "http/json":
+        text = 'unsupported protocol "http/json": use grpc or http/protobuf'
+        raise ConfigError(Problem(text, f"{path}::otlp::protocol"))
+
+
+def metric_exporter(exporter: Exporter) -> MetricExporter:
+    """The SDK's exporter for metrics."""
+    otlp = exporter.otlp
+    if otlp is None:
+        from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
+
+        return ConsoleMetricExporter()
+    if otlp.protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcExporter
+
+        return GrpcExporter(**_grpc(otlp))
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+    return OTLPMetricExporter(**_http(otlp, "/v1/metrics"))
+
+
+def log_exporter(exporter: Exporter) -> LogRecordExporter:
+    """The SDK's exporter for log records."""
+    otlp = exporter.otlp
+    if otlp is None:
+        from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter
+
+        return ConsoleLogRecordExporter()
+    if otlp.protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcExporter
+
+        return GrpcExporter(**_grpc(otlp))
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+
+    return OTLPLogExporter(**_http(otlp, "/v1/logs"))
+
+
+async def push(collection: Collection, reader: PeriodicReader, clock: Clock) -> None:
+    """Push metrics at the reader's interval until cancelled, and then once more."""
+    exporter = metric_exporter(reader.exporter)
+    try:
+        while True:
+            try:
+                await clock.sleep(reader.interval / 1e3)
+            except asyncio.CancelledError:
+                await _export(collection, exporter, min(reader.timeout / 1e3, LAST_PUSH))
+                raise
+            await _export(collection, exporter, reader.timeout / 1e3)
+    finally:
+        exporter.shutdown()
+
+
+async def _export(collection: Collection, exporter: MetricExporter, timeout: float) -> None:
+    data = collection.collect()
+    if data is not None:
+        # The SDK logs what goes wrong and does not raise. `wait_for` cannot stop the thread, but does not wait for it.
+        sending = asyncio.to_thread(exporter.export, data, timeout_millis=timeout * 1e3)
+        try:
+            await asyncio.wait_for(sending, timeout or None)
+        except TimeoutError:
+            return
+
+
+def _headers(otlp: OtlpExporter) -> dict[str, str]:
+    pairs = (pair.partition("=") for pair in (otlp.headers_list or "").split(",") if "=" in pair)
+    listed = {key.strip(): value.strip() for key, _, value in pairs}
+    return listed | {key.lower(): secret.reveal() for key, secret in otlp.headers.items()}
+
+
+def _grpc(otlp: OtlpExporter) -> dict[str, Any]:
+    import grpc
+
+    options: dict[str, Any] = {"headers": _headers(otlp), "timeout": otlp.timeout / 1e3}
+    if otlp.endpoint:
+        options["endpoint"] = otlp.endpoint
+    if otlp.insecure is not None:
+        options["insecure"] = otlp.insecure
+    if otlp.compression:
+        options["compression"] = grpc.Compression.Gzip if otlp.compression == "gzip" else grpc.Compression.NoCompression
+    if otlp.certificate or otlp.client_key:
+        files = (otlp.certificate, otlp.client_key, otlp.client_certificate)
+        options["credentials"] = grpc.ssl_channel_credentials(*(Path(f).read_bytes() if f else None for f in files))
+    return options
+
+
+def _http(otlp: OtlpExporter, path: str) -> dict[str, Any]:
+    from opentelemetry.exporter.otlp.proto.http import Compression
+
+    endpoint = otlp.endpoint or "http://localhost:4318"
+    options: dict[str, Any] = {
+        "endpoint": endpoint if urlsplit(endpoint).path.strip("/") else endpoint.rstrip("/") + path,
+        "headers": _headers(otlp),
+        "timeout": otlp.timeout / 1e3,
+        "certificate_file": otlp.certificate,
+        "client_key_file": otlp.client_key,
+        "client_certificate_file": otlp.client_certificate,
+    }
+    if otlp.compression:
+        options["compression"] = Compression.Gzip if otlp.compression == "gzip" else Compression.NoCompression
+    return options
