@@ -1,0 +1,1 @@
+"""Benchmarks: Sluiceway beside a peer, same payloads, same machine, same run."""

@@ -1,0 +1,104 @@
+"""The backend of the benchmarks: an OTLP sink over gRPC and HTTP that knows which items came, how often and when.
+
+Every item carries an id whose first eight bytes are `MARK` and whose last eight are its number (see `load.py`). The sink
+only searches for the mark, so it costs little beside the collector under test. On SIGTERM it writes two arrays to
+the file it was given: how often each item came, and when each request was complete (CLOCK_MONOTONIC nanoseconds).
+
+    python -m benchmarks.sink --grpc 14317 --http 14318 --items 1000000 --per-request 512 --out sink.npz
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import signal
+import time
+
+import numpy as np
+
+from benchmarks.load import MARK
+
+_NUMBERS = re.compile(re.escape(MARK) + b"(.{8})", re.DOTALL)
+
+
+class Record:
+    """What came: a count for each item, a time for each request of the load generator."""
+
+    def __init__(self, items: int, per_request: int) -> None:
+        self.per_request = per_request
+        self.seen = np.zeros(items, np.uint16)
+        self.arrived = np.zeros(items // per_request + 1, np.int64)
+        self.requests = 0
+        self.unknown = 0
+
+    def take(self, body: bytes) -> None:
+        now = time.monotonic_ns()
+        numbers = np.frombuffer(b"".join(_NUMBERS.findall(body)), ">u8").astype(np.int64)
+        known = numbers[numbers < len(self.seen)]
+        self.unknown += len(numbers) - len(known)
+        np.add.at(self.seen, known, 1)
+        self.arrived[np.unique(known // self.per_request)] = now
+        self.requests += 1
+
+
+async def serve(arguments: argparse.Namespace) -> None:
+    """Serve until SIGTERM, then write what came."""
+    import grpc
+    from aiohttp import web
+
+    record = Record(arguments.items, arguments.per_request)
+    down = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, down.set)
+
+    async def export(request: bytes, _context: object) -> bytes:
+        record.take(request)
+        return b""
+
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", 64 << 20),
+            ("grpc.http2.max_frame_size", 4 << 20),
+            ("grpc.http2.lookahead_bytes", 8 << 20),
+        ]
+    )
+    for kind in ("trace", "logs", "metrics"):
+        service = f"opentelemetry.proto.collector.{kind}.v1.{kind.title()}Service"
+        handler = grpc.unary_unary_rpc_method_handler(export)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": handler}),))
+    server.add_insecure_port(f"127.0.0.1:{arguments.grpc}")
+    await server.start()
+
+    async def post(request: web.Request) -> web.Response:
+        record.take(await request.read())
+        return web.Response(body=b"", content_type="application/x-protobuf")
+
+    app = web.Application(client_max_size=64 << 20)
+    app.router.add_post("/v1/{signal}", post)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", arguments.http).start()
+    print("ready", flush=True)
+    await down.wait()
+    await server.stop(0)
+    await runner.cleanup()
+    np.savez(
+        arguments.out, seen=record.seen, arrived=record.arrived, requests=record.requests, unknown=record.unknown
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--grpc", type=int, required=True)
+    parser.add_argument("--http", type=int, required=True)
+    parser.add_argument("--items", type=int, required=True)
+    parser.add_argument("--per-request", type=int, required=True)
+    parser.add_argument("--out", required=True)
+    import uvloop
+
+    uvloop.run(serve(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

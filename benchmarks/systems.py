@@ -1,0 +1,144 @@
+"""The collectors under test: how each is started for a scenario, and what it costs while it runs."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+EDITS = """
+  tenant:
+    from: [{header: x-tenant-id}, {attribute: service.name}]
+    default: shared
+    on_missing: default
+  attributes:
+    actions:
+      - {key: deployment.region, value: eu-west-1, action: upsert}
+      - {key: cart.session, action: delete}
+      - {key: team, value: payments, action: insert}
+"""
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@dataclass
+class Ports:
+    """Where the collector listens and where its backend does."""
+
+    grpc: int
+    http: int
+    sink_grpc: int
+    sink_http: int
+
+    @classmethod
+    def free(cls) -> Ports:
+        return cls(free_port(), free_port(), free_port(), free_port())
+
+
+def sluiceway_config(ports: Ports, protocol: str, *, edits: bool = False, more: int = 0) -> str:
+    """The whole YAML of one scenario; `more` adds that many further attribute actions."""
+    processors, names = "", ""
+    if edits:
+        further = "".join(f"      - {{key: extra.{n}, value: {n}, action: insert}}\n" for n in range(more))
+        processors = f"processors:{EDITS}{further}  batch:\n"
+        names = "processors: [tenant, attributes, batch], "
+    exporter = (
+        f"otlp_grpc: {{endpoint: '127.0.0.1:{ports.sink_grpc}', tls: {{insecure: true}}, compression: none}}"
+        if protocol == "grpc"
+        else f"otlp_http: {{endpoint: 'http://127.0.0.1:{ports.sink_http}', compression: none}}"
+    )
+    name = exporter.partition(":")[0]
+    return f"""
+receivers:
+  otlp:
+    protocols:
+      grpc: {{endpoint: '127.0.0.1:{ports.grpc}'}}
+      http: {{endpoint: '127.0.0.1:{ports.http}'}}
+{processors}
+exporters:
+  {exporter}
+service:
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines:
+    traces: {{receivers: [otlp], {names}exporters: [{name}]}}
+    logs: {{receivers: [otlp], {names}exporters: [{name}]}}
+"""
+
+
+class Running:
+    """A process tree under test."""
+
+    def __init__(self, command: list[str], port: int) -> None:
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        deadline = time.monotonic() + 30
+        while True:
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{command[0]} did not start:\n{self.output()}")
+            time.sleep(0.05)
+        self.tree = psutil.Process(self.process.pid)
+
+    def output(self) -> str:
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")
+
+    def cpu(self) -> float:
+        """CPU seconds of the whole tree so far, user and system."""
+        total = 0.0
+        for process in [self.tree, *self.tree.children(recursive=True)]:
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+        return total
+
+    def rss(self) -> float:
+        """Resident memory of the whole tree, MiB."""
+        return sum(p.memory_info().rss for p in [self.tree, *self.tree.children(recursive=True)]) / 2**20
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def sluiceway(ports: Ports, protocol: str, **options: object) -> Running:
+    """Sluiceway from this checkout."""
+    config = sluiceway_config(ports, protocol, **options)  # type: ignore[arg-type]
+    return Running([sys.executable, "-m", "sluiceway", "run", "--config", f"yaml:{config}"], ports.grpc)
+
+
+def rotel(ports: Ports, protocol: str) -> Running:
+    """Rotel: its binary lies inside the wheel."""
+    import rotel as package
+
+    binary = Path(package.__file__).parent / "rotel-agent"
+    backend = ports.sink_grpc if protocol == "grpc" else ports.sink_http
+    return Running(
+        [
+            str(binary), "start",
+            "--otlp-grpc-endpoint", f"127.0.0.1:{ports.grpc}",
+            "--otlp-http-endpoint", f"127.0.0.1:{ports.http}",
+            "--otlp-grpc-max-recv-msg-size-mib", "64",
+            "--exporter", "otlp",
+            "--otlp-exporter-endpoint", f"http://127.0.0.1:{backend}",
+            "--otlp-exporter-protocol", protocol,
+            "--otlp-exporter-compression", "none",
+        ],
+        ports.grpc,
+    )  # fmt: skip
