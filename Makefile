@@ -1,0 +1,50 @@
+# Everything runs in a virtual environment of its own; nothing has to be installed first but Python 3.11 or newer.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+KERNEL = $(wildcard sluiceway/otlp/*.pyx sluiceway/otlp/*.pxd)
+
+.PHONY: quickstart check format test fuzz bench docs clean
+
+quickstart: $(VENV)/.base        ## start the example, send telemetry through it, show it arriving
+	$(BIN)/python examples/quickstart.py
+
+check: $(VENV)/.test             ## formatting, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: $(VENV)/.test              ## all tests, with coverage (at least 95 %)
+	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+fuzz: $(VENV)/.test              ## hostile bytes against every decoder; SECONDS_EACH=600 for longer
+	$(BIN)/python -m tests.otlp.fuzz $(or $(SECONDS_EACH),60)
+
+bench: $(VENV)/.bench            ## side by side with Rotel; about fifteen minutes
+	$(BIN)/python -m benchmarks $(SCENARIOS)
+
+docs: $(VENV)/.test              ## render docs/components from the modules
+	$(BIN)/python -m docs.render
+
+clean:
+	rm -rf $(VENV) build *.egg-info sluiceway/otlp/*.c sluiceway/otlp/*.so
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Sluiceway needs Python 3.11 or newer; say which with PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: $(VENV)/bin/python pyproject.toml setup.py $(KERNEL)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.base
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.base
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	touch $@
