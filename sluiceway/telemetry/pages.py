@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from ssl import SSLContext
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from sluiceway.config.listen import Transport
 
 __all__ = ["NOT_FOUND", "Page", "PageServer"]
 
@@ -42,39 +45,46 @@ _BROKEN = Page(b"500 internal server error\n", HTTPStatus.INTERNAL_SERVER_ERROR)
 class PageServer:
     """Serves what `respond` makes of a request target (path and query); None means that there is no such page.
 
-    An empty host means every interface. Entering raises `OSError` when the endpoint cannot be bound, and leaving closes
-    all connections at once.
+    Entering raises `ConfigError` when the endpoint cannot be bound. Leaving closes all connections at once.
     """
 
     def __init__(
-        self, host: str, port: int, respond: Callable[[str], Page | None], tls: SSLContext | None = None
+        self,
+        endpoint: str,
+        respond: Callable[[str], Page | None],
+        *,
+        transport: Transport = "tcp",
+        tls: SSLContext | None = None,
     ) -> None:
-        self._host, self._port = host, port
+        self._endpoint, self._transport = endpoint, transport
         self._respond = respond
         self._tls = tls
         self._connections: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
     @property
     def port(self) -> int:
         """The port that is listened on, also where port 0 was asked for."""
-        return int(self._server.sockets[0].getsockname()[1]) if self._server else self._port
+        return int(self._servers[0].sockets[0].getsockname()[1])
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(
-            self._serve, self._host or None, self._port, limit=MAX_HEAD, ssl=self._tls
-        )
+        from sluiceway.config.listen import listen  # not above: the configuration's model imports this package
+
+        for socket in await listen(self._endpoint, self._transport):
+            server = await asyncio.start_server(self._serve, sock=socket, limit=MAX_HEAD, ssl=self._tls)
+            self._servers.append(server)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._server is not None:
-            self._server.close()
-            for writer in self._connections:
-                writer.transport.abort()
-            await self._server.wait_closed()
-            self._server = None
+        for server in self._servers:
+            server.close()
+        for writer in self._connections:
+            writer.transport.abort()
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._connections) >= MAX_CONNECTIONS:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from fnmatch import fnmatchcase
@@ -94,15 +93,14 @@ class Telemetry:
     async def _serve(self, stack: AsyncExitStack, collection: Collection, reader: PrometheusReader) -> None:
         from sluiceway.telemetry.pages import PageServer
 
-        server = PageServer(reader.host, reader.port, _metrics_page(collection, reader))
+        host = f"[{reader.host}]" if ":" in reader.host else reader.host
+        server = PageServer(f"{host}:{reader.port}", _metrics_page(collection, reader))
         try:
             self._servers.append(await stack.enter_async_context(server))
-        except OSError as error:
-            why = os.strerror(error.errno).lower() if error.errno else "the address is not known"
-            text = f"cannot serve own metrics on {reader.host}:{reader.port}: {why}"
+        except ConfigError as error:
             if "readers" in self._config.metrics.model_fields_set:
-                raise ConfigError(Problem(text, _PATH)) from error
-            _log.warning("%s; going on without. Choose another port in service::telemetry::metrics::readers", text)
+                raise ConfigError(Problem(f"own metrics: {error}", _PATH)) from error
+            _log.warning("Own metrics are not served: %s. Another port can be set in %s", error, _PATH)
 
 
 def _metrics_page(collection: Collection, reader: PrometheusReader) -> Callable[[str], Page | None]:
