@@ -54,6 +54,8 @@ class ManualClock:
         async with asyncio.timeout(None) as scope:
             timer = self._timer(seconds) if seconds is not None else None
             if timer is not None:
+                if seconds is not None and seconds <= 0:
+                    timer.set_result(None)
                 timer.add_done_callback(
                     lambda t: None if t.cancelled() else scope.reschedule(asyncio.get_running_loop().time())
                 )

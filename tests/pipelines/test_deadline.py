@@ -1,0 +1,51 @@
+"""The time that stopping may take."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sluiceway.pipelines.deadline import Deadline
+from sluiceway.testing import ManualClock, settle
+
+
+async def forever() -> None:
+    """Never end by itself."""
+    await asyncio.Event().wait()
+
+
+async def test_a_step_that_ends_in_time_is_not_disturbed() -> None:
+    """What finishes before the deadline finishes."""
+    deadline, done = Deadline(ManualClock()), []
+
+    async def step() -> None:
+        done.append(True)
+
+    deadline.set(1)
+    await deadline.bound(step(), "a step")
+    assert done
+
+
+async def test_steps_share_one_deadline() -> None:
+    """What one step has used up is gone for the next."""
+    clock = ManualClock()
+    deadline = Deadline(clock)
+    deadline.set(10)
+    first = asyncio.create_task(deadline.bound(clock.sleep(9), "the first"))
+    await clock.advance(9)
+    await first
+    second = asyncio.create_task(deadline.bound(forever(), "the second"))
+    await clock.advance(1)
+    assert second.done()
+
+
+async def test_giving_up_ends_the_step_under_way_and_all_after() -> None:
+    """`now` does not wait for the step under way, nor for any later one."""
+    deadline = Deadline(ManualClock())
+    deadline.set(3600)
+    task = asyncio.create_task(deadline.bound(forever(), "a step"))
+    await settle()
+    deadline.now()
+    async with asyncio.timeout(5):
+        await task
+        await deadline.bound(forever(), "another")
+    assert deadline.given_up

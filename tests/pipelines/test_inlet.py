@@ -1,0 +1,141 @@
+"""The ends of a pipeline: what is accepted, what is refused, and what a fan-out owes to each branch."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sluiceway.component import Reason
+from sluiceway.errors import PermanentError, RefusedError, RetryableError
+from sluiceway.otlp import Batch, Signal
+from sluiceway.pipelines.inlet import FanOut, Inlet, Link, Outfall, Passed
+from sluiceway.pipelines.ledger import Drop, PipelineLedger
+from sluiceway.testing import MemorySink, settle
+
+BATCH = Batch(Signal.TRACES, b"", 7)
+
+
+class Exporter(MemorySink):
+    """A sink that settles with an account, as an outlet does."""
+
+    def __init__(self, ledger: PipelineLedger, name: str) -> None:
+        super().__init__()
+        self.account = ledger.account(name)
+
+    async def consume(self, batch: Batch) -> None:
+        await super().consume(batch)
+        self.account.delivered += batch.items
+
+
+def pipeline(*names: str, shielded: bool = False) -> tuple[Inlet, PipelineLedger, list[Exporter]]:
+    """A pipeline without processors that ends in one exporter for each name."""
+    ledger = PipelineLedger("traces", Signal.TRACES)
+    exporters = [Exporter(ledger, name) for name in names]
+    ends = [Outfall(exporter, exporter.account) for exporter in exporters]
+    inlet = Inlet(ledger)
+    inlet.target, inlet.shielded = Passed(FanOut(ends), ledger), shielded
+    return inlet, ledger, exporters
+
+
+async def test_what_goes_through_is_accepted_and_delivered() -> None:
+    """A batch that its exporter takes is accepted, delivered, and not missing."""
+    inlet, ledger, _ = pipeline("a")
+    await inlet.consume(BATCH)
+    (balance,) = ledger.balances()
+    assert (balance.accepted, balance.delivered, balance.missing) == (7, 7, 0)
+
+
+async def test_what_raises_was_refused() -> None:
+    """A batch that nobody takes is refused, not accepted, and its error reaches the receiver."""
+    inlet, ledger, (exporter,) = pipeline("a")
+    exporter.error = RefusedError("full", 3)
+    with pytest.raises(RefusedError):
+        await inlet.consume(BATCH)
+    (balance,) = ledger.balances()
+    assert (balance.accepted, balance.refused, balance.missing) == (0, 7, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RefusedError("full"), Reason.QUEUE_FULL),
+        (RetryableError("away"), Reason.RETRIES_EXHAUSTED),
+        (PermanentError("never"), Reason.PERMANENT_ERROR),
+        (RuntimeError("bug"), Reason.INTERNAL_ERROR),
+    ],
+)
+async def test_one_failing_branch_costs_itself_alone(error: Exception, reason: Reason) -> None:
+    """When siblings took a batch the sender is not told to come again; the branch that failed drops it, with why."""
+    inlet, ledger, (good, bad) = pipeline("good", "bad", shielded=True)
+    bad.error = error
+    await inlet.consume(BATCH)
+    assert good.items == 7
+    assert ledger.accounts["bad"].dropped == {Drop("bad", reason, intended=False): 7}
+    assert [balance.missing for balance in ledger.balances()] == [0, 0]
+
+
+async def test_all_branches_failing_is_a_refusal_with_the_longest_delay() -> None:
+    """When every branch fails the sender keeps the data and comes again after the longest delay asked for."""
+    inlet, ledger, (one, two, three) = pipeline("one", "two", "three", shielded=True)
+    one.error, two.error, three.error = PermanentError("never"), RefusedError("full", 2), RefusedError("full", 9)
+    with pytest.raises(RefusedError) as caught:
+        await inlet.consume(BATCH)
+    assert caught.value.retry_after == 9
+    assert (ledger.accepted, ledger.refused) == (0, 7)
+
+
+async def test_a_hanging_branch_does_not_hold_up_its_siblings() -> None:
+    """Every branch is given the batch at once, whatever the others do."""
+    inlet, _, (good, stuck) = pipeline("good", "stuck", shielded=True)
+    stuck.gate = asyncio.Event()
+    task = asyncio.create_task(inlet.consume(BATCH))
+    await settle()
+    assert (good.items, stuck.items) == (7, 0)
+    stuck.gate.set()
+    await task
+
+
+async def test_a_sender_that_goes_away_does_not_take_its_batch_with_it() -> None:
+    """A shielded batch is seen through although whoever sent it was cancelled, and the ledger counts it."""
+    inlet, ledger, (good, slow) = pipeline("good", "slow", shielded=True)
+    slow.gate = asyncio.Event()
+    task = asyncio.create_task(inlet.consume(BATCH))
+    await settle()
+    task.cancel()
+    await settle()
+    slow.gate.set()
+    await inlet.drained()
+    assert task.cancelled()
+    assert [(b.accepted, b.delivered, b.missing) for b in ledger.balances()] == [(7, 7, 0), (7, 7, 0)]
+
+
+async def test_a_late_exporter_answers_only_for_its_own_time() -> None:
+    """An exporter that a reload attaches later does not owe what was accepted before."""
+    inlet, ledger, (first,) = pipeline("first")
+    await inlet.consume(BATCH)
+    second = Exporter(ledger, "second")
+    ends = [Outfall(exporter, exporter.account) for exporter in (first, second)]
+    inlet.target, inlet.shielded = Passed(FanOut(ends), ledger), True
+    await inlet.consume(BATCH)
+    assert [(b.exporter, b.accepted, b.missing) for b in ledger.balances()] == [("first", 14, 0), ("second", 7, 0)]
+
+
+async def test_a_link_leads_where_it_points_now() -> None:
+    """A link that is pointed elsewhere sends the next batch there."""
+    link, one, two = Link(), MemorySink(), MemorySink()
+    link.target = one
+    await link.consume(BATCH)
+    link.target = two
+    await link.consume(BATCH)
+    assert (one.items, two.items) == (7, 7)
+
+
+async def test_a_receiver_of_two_pipelines_accounts_for_the_one_that_refused() -> None:
+    """A pipeline that refuses what another one took has accepted and dropped it."""
+    one, books_one, _ = pipeline("a")
+    two, books_two, (full,) = pipeline("b")
+    full.error = RefusedError("full")
+    await FanOut([one, two]).consume(BATCH)
+    assert (books_one.accepted, books_two.accepted, books_two.refused) == (7, 7, 0)
+    assert books_two.dropped == {Drop("receiver", Reason.QUEUE_FULL, intended=False): 7}
