@@ -1,0 +1,169 @@
+"""The settings of gRPC clients, and the channel that is opened from them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from sluiceway.config.client import ClientAuth, RequestHeaders, user_agent
+from sluiceway.config.tls import TlsClient
+from sluiceway.config.types import Duration, Section, Settings, split_endpoint
+
+if TYPE_CHECKING:
+    import grpc
+    import grpc.aio
+
+__all__ = ["GrpcClient", "KeepaliveClient"]
+
+LARGEST_RESPONSE: Final = 4 * 1024 * 1024
+"""Bytes: a larger response is refused, as the OTLP specification asks."""
+
+_NAMED: Final = ("dns:///", "passthrough:///", "https://", "http://")
+_BALANCERS: Final = ("round_robin", "pick_first")
+_NOT_IN_GRPCIO: Final = frozenset({"zstd", "snappy", "deflate", "zlib", "lz4", "x-snappy-framed"})
+
+
+class KeepaliveClient(Settings):
+    """The `keepalive` section: pings on a connection that is silent."""
+
+    time: Duration = Field(default=10.0, ge=0)
+    """After how much silence a ping is sent."""
+    timeout: Duration = Field(default=10.0, ge=0)
+    """How long to wait for its answer before the connection is given up."""
+    permit_without_stream: bool = False
+    """Whether to ping while no request is under way."""
+
+
+class GrpcClient(Settings):
+    """How to reach a gRPC server. Components have these keys at their top level."""
+
+    endpoint: str = ""
+    """`host:port`; `http://` in front forces plain text and `https://` TLS, whatever `tls::insecure` says. Also
+    `unix:///path`, `dns:///host:port` and `passthrough:///host:port`."""
+    compression: str = "gzip"
+    """`gzip` or `none`. grpcio compresses by itself and knows neither zstd nor snappy; OTLP/HTTP does zstd."""
+    tls: TlsClient = TlsClient()
+    """How to encrypt. TLS is on unless `insecure` is true or the endpoint starts with `http://`."""
+    keepalive: Section[KeepaliveClient] = None
+    """Pings on silent connections; off."""
+    read_buffer_size: int = Field(default=0, ge=0)
+    """Bytes looked for in one read; 0 leaves it to grpcio."""
+    write_buffer_size: int = Field(default=524_288, ge=0)
+    """Bytes gathered for one write; 0 leaves it to grpcio."""
+    wait_for_ready: bool = False
+    """Whether a request waits for a connection, as long as `timeout` allows, instead of failing at once."""
+    headers: RequestHeaders = Field(default_factory=dict)
+    """Headers (metadata) sent with every request."""
+    user_agent: str = ""
+    """The user agent; empty is our name and version. grpcio adds its own behind it."""
+    balancer_name: str = "round_robin"
+    """How requests spread over the addresses of one name: `round_robin` or `pick_first`."""
+    authority: str = ""
+    """The `:authority` sent instead of the endpoint's host."""
+    auth: Section[ClientAuth] = None
+    """Which extension proves who we are."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_endpoint(cls, endpoint: str) -> str:
+        if endpoint and not endpoint.startswith("unix:"):
+            split_endpoint(_address(endpoint))
+        return endpoint
+
+    @field_validator("compression")
+    @classmethod
+    def _check_compression(cls, name: str) -> str:
+        if name in _NOT_IN_GRPCIO:
+            raise ValueError(
+                f'compression "{name}" is not available over gRPC in Python; use gzip or none, or OTLP/HTTP'
+            )
+        if name not in ("gzip", "none", ""):
+            raise ValueError(f'unsupported compression type "{name}"')
+        return name
+
+    @field_validator("balancer_name")
+    @classmethod
+    def _check_balancer(cls, name: str) -> str:
+        if name not in _BALANCERS:
+            raise ValueError(f"invalid balancer_name: {name}")
+        return name
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if self.is_encrypted and self.tls.grpc_problem:
+            raise ValueError(self.tls.grpc_problem)
+        return self
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the connection uses TLS: the endpoint's scheme decides before `tls::insecure`."""
+        if self.endpoint.startswith(("http://", "https://")):
+            return self.endpoint.startswith("https://")
+        return not self.tls.insecure
+
+    @property
+    def target(self) -> str:
+        """The endpoint as gRPC's own name syntax wants it."""
+        if self.endpoint.startswith("unix:"):
+            return "unix:" + self.endpoint.removeprefix("unix:").removeprefix("//")
+        return "dns:///" + _address(self.endpoint)
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """The configured headers as gRPC wants them: lower-case names, and bytes for those that end in `-bin`."""
+        return tuple(grpc_header(name, value.reveal()) for name, value in self.headers.items())
+
+    def open_channel(self, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+        """Open a channel, encrypted where `credentials` are given. Connects in the background, so it never fails."""
+        import grpc.aio
+
+        codec = grpc.Compression.Gzip if self.compression == "gzip" else grpc.Compression.NoCompression
+        if credentials is None:
+            return grpc.aio.insecure_channel(self.target, self._options(), codec)
+        return grpc.aio.secure_channel(self.target, credentials, self._options(), codec)
+
+    def _options(self) -> list[tuple[str, Any]]:
+        options: dict[str, Any] = {
+            "grpc.max_send_message_length": -1,
+            "grpc.max_receive_message_length": LARGEST_RESPONSE,
+            "grpc.use_local_subchannel_pool": 1,  # two exporters to one backend must not share a connection
+            "grpc.max_reconnect_backoff_ms": 5_000,  # the core's own two minutes would outlast our retries
+            "grpc.http2.bdp_probe": 0,  # responses are tiny, the probes would be pings for nothing
+            "grpc.primary_user_agent": self.user_agent or user_agent(),
+            "grpc.service_config": json.dumps({"loadBalancingConfig": [{self.balancer_name: {}}]}),
+        }
+        if self.write_buffer_size:
+            options["grpc.http2.write_buffer_size"] = self.write_buffer_size
+        if self.read_buffer_size:
+            options["grpc.http2.lookahead_bytes"] = self.read_buffer_size
+        if self.keepalive is not None:
+            options |= _pings(self.keepalive)
+        if self.is_encrypted:
+            options |= dict(self.tls.grpc_options)
+        if self.authority:
+            options["grpc.default_authority"] = self.authority
+        return list(options.items())
+
+
+def grpc_header(name: str, value: str) -> tuple[str, str | bytes]:
+    """One header as gRPC's metadata: the name in lower case, the value as bytes where the name ends in `-bin`."""
+    key = name.lower()
+    return (key, value.encode("utf-8")) if key.endswith("-bin") else (key, value)
+
+
+def _address(endpoint: str) -> str:
+    for prefix in _NAMED:
+        if endpoint.startswith(prefix):
+            return endpoint.removeprefix(prefix)
+    return endpoint
+
+
+def _pings(keepalive: KeepaliveClient) -> dict[str, int]:
+    return {
+        "grpc.keepalive_time_ms": int(keepalive.time * 1000),
+        "grpc.keepalive_timeout_ms": int(keepalive.timeout * 1000),
+        "grpc.keepalive_permit_without_calls": int(keepalive.permit_without_stream),
+        "grpc.http2.max_pings_without_data": 0,
+    }

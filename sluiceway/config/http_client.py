@@ -1,0 +1,142 @@
+"""The settings of HTTP clients, and the session that is opened from them.
+
+HTTP/1.1 only: the keys of HTTP/2 and those that bound idle connections are read, so that the Collector's files load,
+but change nothing. An idle connection is always used before a new one is opened, so there are never more than requests
+at once.
+"""
+
+from __future__ import annotations
+
+import urllib.request
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from sluiceway.config.client import ClientAuth, RequestHeaders, user_agent
+from sluiceway.config.compression import CompressionParams, Compressor, check_compression, compressor
+from sluiceway.config.exporter import Timeout
+from sluiceway.config.tls import TlsClient
+from sluiceway.config.types import Duration, Opaque, Section, Settings
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["Cookies", "HttpClient", "is_url", "proxy_for"]
+
+_FOREVER: Final = 365 * 86_400.0
+_DNS_TTL: Final = 30
+"""Seconds for which a resolved name is used again; short, so that a backend that moves is found."""
+
+
+class Cookies(Settings):
+    """The `cookies` section: its presence has the server's cookies kept and sent back."""
+
+
+class HttpClient(Settings):
+    """How to reach an HTTP server. Components have these keys at their top level."""
+
+    endpoint: str = ""
+    """The URL, `http://` or `https://`."""
+    proxy_url: Opaque = Opaque("")
+    """The proxy to go through. Empty: what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say."""
+    tls: TlsClient = TlsClient()
+    """How to encrypt, where the URL says `https`."""
+    headers: RequestHeaders = Field(default_factory=dict)
+    """Headers sent with every request; `Host` replaces the URL's host."""
+    timeout: Timeout = 0.0
+    """How long one request may take; 0s has no limit."""
+    read_buffer_size: int = Field(default=0, ge=0)
+    """Bytes of a response read ahead; 0 is 64 KiB."""
+    write_buffer_size: int = Field(default=0, ge=0)
+    """Without effect: a body is written at once."""
+    compression: str = ""
+    """`gzip`, `zstd`, `zlib`, `deflate` or `none`."""
+    compression_params: CompressionParams = CompressionParams()
+    """How hard to compress."""
+    max_idle_conns: int = Field(default=100, ge=0)
+    """Without effect, see the module's text."""
+    max_idle_conns_per_host: int = Field(default=0, ge=0)
+    """Without effect, see the module's text."""
+    max_conns_per_host: int = Field(default=0, ge=0)
+    """Connections to one host, in use or idle; further requests wait. 0 has no limit."""
+    idle_conn_timeout: Duration = Field(default=90.0, ge=0)
+    """How long an idle connection is kept; 0s has no limit."""
+    disable_keep_alives: bool = False
+    """Whether every request gets a connection of its own."""
+    http2_read_idle_timeout: Duration = Field(default=0.0, ge=0)
+    """Without effect: HTTP/1.1 only."""
+    http2_ping_timeout: Duration = Field(default=0.0, ge=0)
+    """Without effect: HTTP/1.1 only."""
+    force_attempt_http2: bool = True
+    """Without effect: HTTP/1.1 only."""
+    cookies: Section[Cookies] = None
+    """Whether the server's cookies are kept; off."""
+    auth: Section[ClientAuth] = None
+    """Which extension proves who we are."""
+
+    @field_validator("proxy_url")
+    @classmethod
+    def _check_proxy(cls, proxy: Opaque) -> Opaque:
+        if proxy and not is_url(proxy.reveal()):
+            raise ValueError("proxy_url must be a valid URL")
+        return proxy
+
+    @model_validator(mode="after")
+    def _check_client(self) -> Self:
+        check_compression(self.compression, self.compression_params)
+        return self
+
+    def open_compressor(self) -> Compressor | None:
+        """The function that compresses bodies as configured; None for no compression."""
+        return compressor(self.compression, self.compression_params.level)
+
+    def open_session(self, **defaults: str) -> aiohttp.ClientSession:
+        """Open a session; nothing is connected yet. `defaults` are headers that the configured ones may replace.
+
+        The session sets no timeouts, follows `ssl` and `proxy` given with each request, and leaves responses as they
+        come: whoever reads one must bound it. Underscores in the names of `defaults` are hyphens.
+        """
+        import aiohttp
+
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            limit_per_host=self.max_conns_per_host,
+            ttl_dns_cache=_DNS_TTL,
+            force_close=self.disable_keep_alives,
+            keepalive_timeout=None if self.disable_keep_alives else self.idle_conn_timeout or _FOREVER,
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            headers=self._session_headers(defaults),
+            cookie_jar=aiohttp.DummyCookieJar() if self.cookies is None else aiohttp.CookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            auto_decompress=False,  # a response may be a bomb
+            read_bufsize=self.read_buffer_size or 65_536,
+        )
+
+    def _session_headers(self, defaults: dict[str, str]) -> dict[str, str]:
+        headers = {"accept": "*/*", "accept-encoding": "identity", "user-agent": user_agent()}
+        headers |= {name.replace("_", "-"): value for name, value in defaults.items()}
+        headers |= {name.lower(): value.reveal() for name, value in self.headers.items()}
+        return headers
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` is an absolute HTTP URL that can be connected to."""
+    try:
+        url = urlsplit(text)
+        port_is_possible = url.port != 0
+    except ValueError:
+        return False
+    return url.scheme in ("http", "https") and bool(url.hostname) and port_is_possible and text.isprintable()
+
+
+def proxy_for(url: str, proxy_url: Opaque) -> str | None:
+    """The proxy to reach `url` by: the configured one, or what the environment says when it is asked."""
+    if proxy_url:
+        return proxy_url.reveal()
+    parts = urlsplit(url)
+    if urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)

@@ -1,0 +1,279 @@
+"""The rules of `otlp_grpc`, against a real gRPC server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+import trustme
+from backends import GrpcBackend, batch, make, retry_info
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from pydantic import ValidationError
+
+from sluiceway.component import PartialSuccess
+from sluiceway.errors import ConfigError, PermanentError, RetryableError
+from sluiceway.exporters.otlp_grpc import COMPONENT
+from sluiceway.otlp import Signal
+from sluiceway.testing import ManualClock
+
+RETRYABLE = {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
+CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
+
+
+def exporter(backend: GrpcBackend, more: str = "", **context):
+    """The exporter to a backend, from YAML."""
+    return make(COMPONENT, f"{{endpoint: 'http://127.0.0.1:{backend.port}', compression: none, {more}}}", **context)
+
+
+@pytest.fixture
+async def backend():
+    """A backend that listens."""
+    async with GrpcBackend().running() as running:
+        yield running
+
+
+@pytest.mark.parametrize("signal", Signal)
+async def test_a_batch_arrives_as_it_is(backend, signal):
+    """The request is the payload, byte for byte, at the service of its signal."""
+    sent = batch(signal)
+    async with exporter(backend) as out:
+        assert await out.consume(sent) is None
+    method, request, _ = backend.requests[0]
+    assert request == sent.payload
+    assert signal.value.rstrip("s").title() in method
+
+
+@pytest.mark.parametrize("code", CODES, ids=lambda code: code.name)
+async def test_each_code_is_sorted_by_the_table(backend, code):
+    """Only the codes that OTLP calls retryable are retried, and the error says which code it was."""
+    backend.code = code
+    async with exporter(backend) as out:
+        with pytest.raises(RetryableError if code.name in RETRYABLE else PermanentError) as caught:
+            await out.consume(batch())
+    assert caught.value.code == code.name
+
+
+@pytest.mark.parametrize("code", CODES, ids=lambda code: code.name)
+async def test_retry_info_gives_the_delay_and_saves_resource_exhausted(backend, code):
+    """RetryInfo sets the delay of retryable codes, makes RESOURCE_EXHAUSTED one, and rescues no other."""
+    backend.code, backend.trailers = code, (("grpc-status-details-bin", retry_info(1.5)),)
+    retryable = code.name in RETRYABLE | {"RESOURCE_EXHAUSTED"}
+    async with exporter(backend) as out:
+        with pytest.raises(RetryableError if retryable else PermanentError) as caught:
+            await out.consume(batch())
+    assert getattr(caught.value, "retry_after", None) == (1.5 if retryable else None)
+
+
+async def test_details_that_are_no_status_count_as_not_given(backend):
+    """A trailer of rubbish neither fails the exporter nor makes RESOURCE_EXHAUSTED retryable."""
+    backend.code, backend.trailers = grpc.StatusCode.RESOURCE_EXHAUSTED, (("grpc-status-details-bin", b"\xff\xff"),)
+    async with exporter(backend) as out:
+        with pytest.raises(PermanentError):
+            await out.consume(batch())
+
+
+async def test_the_error_text_is_one_line(backend):
+    """A backend cannot forge log lines by its error message."""
+    backend.code, backend.details = grpc.StatusCode.INTERNAL, "bad\r\nERROR forged\x1b[31m"
+    async with exporter(backend) as out:
+        with pytest.raises(PermanentError, match=r"^rpc error: code = INTERNAL desc = bad\\u000d\\u000aERROR"):
+            await out.consume(batch())
+
+
+async def test_partial_success_is_returned_and_logged(backend, caplog):
+    """Rejected items come back as a value, never more than were sent, with a warning."""
+    answer = ExportLogsServiceResponse()
+    answer.partial_success.rejected_log_records = 99
+    answer.partial_success.error_message = "too old"
+    backend.answer = answer.SerializeToString()
+    async with exporter(backend) as out:
+        assert await out.consume(batch(Signal.LOGS, 3)) == PartialSuccess(3, "too old")
+    assert "Partial success response" in caplog.text
+
+
+async def test_an_unreadable_answer_is_permanent(backend):
+    """What was answered with OK is not sent again, even when the answer makes no sense."""
+    backend.answer = b"\xff\xff\xff"
+    async with exporter(backend) as out:
+        with pytest.raises(PermanentError, match="no export response"):
+            await out.consume(batch())
+
+
+async def test_an_answer_over_four_mebibytes_is_permanent(backend):
+    """The response is bounded, as the specification asks."""
+    backend.answer = b"\x00" * (4 * 1024 * 1024 + 1)
+    async with exporter(backend) as out:
+        with pytest.raises(PermanentError) as caught:
+            await out.consume(batch())
+    assert caught.value.code == "RESOURCE_EXHAUSTED"
+
+
+async def test_no_backend_is_retryable_and_does_not_stop_the_start():
+    """Starting works while nobody listens; sending then fails in a way that is tried again."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    async with make(COMPONENT, f"{{endpoint: '127.0.0.1:{port}', tls: {{insecure: true}}}}") as out:
+        with pytest.raises(RetryableError) as caught:
+            await out.consume(batch())
+    assert caught.value.code == "UNAVAILABLE"
+
+
+async def test_cancelling_cancels_the_request_at_the_backend(backend):
+    """A timeout around `consume` reaches the backend, so that it does not work for nobody."""
+    backend.gate = asyncio.Event()
+    async with exporter(backend) as out, asyncio.timeout(10), asyncio.TaskGroup() as group:
+        request = group.create_task(out.consume(batch()))
+        await backend.arrived.wait()
+        request.cancel()
+        await backend.cancelled.wait()
+    assert request.cancelled()
+
+
+async def test_the_timeout_is_told_to_the_backend(backend):
+    """The deadline travels with the request; zero sends none."""
+    async with exporter(backend, "timeout: 7s") as limited, exporter(backend, "timeout: 0s") as unlimited:
+        await limited.consume(batch())
+        await unlimited.consume(batch())
+    assert 0 < backend.deadlines[0] <= 7
+    assert backend.deadlines[1] is None
+
+
+async def test_headers_and_proof_go_with_each_request(backend):
+    """Configured headers, the authenticator's headers, user agent and authority all arrive."""
+
+    class Token:
+        def request_headers(self):
+            return {"Authorization": "Bearer t0ken"}
+
+    more = "headers: {X-Tenant: acme, trace-bin: ab}, user_agent: me/1, auth: {authenticator: bearertokenauth}"
+    async with exporter(backend, more, extension={"bearertokenauth": Token()}.__getitem__) as out:
+        await out.consume(batch())
+    metadata = backend.requests[0][2]
+    assert metadata["x-tenant"] == "acme"
+    assert metadata["trace-bin"] == b"ab"
+    assert metadata["authorization"] == "Bearer t0ken"
+    assert metadata["user-agent"].startswith("me/1 ")
+
+
+async def test_an_unknown_authenticator_is_a_config_error():
+    """Who names an extension that is not there hears it before the start."""
+    with pytest.raises(ConfigError, match='failed to resolve authenticator "nobody": authenticator not found'):
+        make(COMPONENT, "{endpoint: 'h:1', auth: {authenticator: nobody}}")
+
+
+@asynccontextmanager
+async def counted(port: int):
+    """A relay to `port` that counts the bytes on their way to it."""
+    seen: list[int] = []
+
+    async def copy(reader, writer, count):
+        while data := await reader.read(65_536):
+            count(len(data))
+            writer.write(data)
+        writer.close()
+
+    async def relay(reader, writer):
+        back, forth = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(copy(reader, forth, seen.append), copy(back, writer, int))
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], seen
+
+
+@pytest.mark.parametrize(("key", "is_smaller"), [("", True), ("compression: gzip", True), ("compression: none", False)])
+async def test_gzip_is_the_default(backend, key, is_smaller):
+    """Without `compression` the message is compressed on the wire, and arrives whole."""
+    sent = batch(items=5000)
+    async with (
+        counted(backend.port) as (port, seen),
+        make(COMPONENT, f"{{endpoint: 'http://127.0.0.1:{port}', {key}}}") as out,
+    ):
+        await out.consume(sent)
+    assert backend.requests[0][1] == sent.payload
+    assert (sum(seen) < len(sent.payload)) is is_smaller
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+def server_credentials(authority: trustme.CA, name: str = "127.0.0.1") -> grpc.ServerCredentials:
+    pair = authority.issue_cert(name)
+    return grpc.ssl_server_credentials([(pair.private_key_pem.bytes(), pair.cert_chain_pems[0].bytes())])
+
+
+async def test_tls_is_on_by_default(authority, tmp_path):
+    """An endpoint without a scheme is encrypted, and the server's certificate is checked against `ca_file`."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    async with GrpcBackend().running(server_credentials(authority)) as backend:
+        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', tls: {{ca_file: '{tmp_path / 'ca.pem'}'}}}}"
+        async with make(COMPONENT, yaml) as out:
+            await out.consume(batch())
+    assert len(backend.requests) == 1
+
+
+async def test_an_unknown_authority_is_not_trusted(authority, tmp_path):
+    """A server with another authority's certificate gets nothing, and the data is kept for another try."""
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    async with GrpcBackend().running(server_credentials(authority)) as backend:
+        yaml = f"{{endpoint: 'https://127.0.0.1:{backend.port}', tls: {{ca_file: '{tmp_path / 'ca.pem'}'}}}}"
+        async with make(COMPONENT, yaml) as out:
+            with pytest.raises(RetryableError):
+                await out.consume(batch())
+    assert backend.requests == []
+
+
+async def test_changed_certificates_get_a_new_connection(authority, tmp_path):
+    """After `reload_interval` the new files are in force, while a request on the old connection ends in peace."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    clock = ManualClock()
+    async with GrpcBackend(gate=asyncio.Event()).running(server_credentials(authority)) as backend:
+        tls = f"{{ca_file: '{tmp_path / 'ca.pem'}', reload_interval: 10s}}"
+        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', tls: {tls}}}"
+        async with make(COMPONENT, yaml, clock=clock) as out, asyncio.timeout(10), asyncio.TaskGroup() as group:
+            group.create_task(out.consume(batch()))
+            await backend.arrived.wait()
+            with (tmp_path / "ca.pem").open("ab") as file:
+                file.write(trustme.CA().cert_pem.bytes())
+            await clock.advance(10)
+            backend.arrived.clear()
+            group.create_task(out.consume(batch()))
+            await backend.arrived.wait()
+            backend.gate.set()
+        assert len(set(backend.peers)) == 2
+
+
+async def test_an_idle_connection_is_replaced_at_once(authority, tmp_path):
+    """When nothing is under way the old connection is closed with the change."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    clock = ManualClock()
+    async with GrpcBackend().running(server_credentials(authority)) as backend:
+        tls = f"{{ca_file: '{tmp_path / 'ca.pem'}', reload_interval: 10s}}"
+        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', tls: {tls}}}"
+        async with make(COMPONENT, yaml, clock=clock) as out:
+            await out.consume(batch())
+            with (tmp_path / "ca.pem").open("ab") as file:
+                file.write(trustme.CA().cert_pem.bytes())
+            await clock.advance(10)
+            await out.consume(batch())
+        assert len(set(backend.peers)) == 2
+
+
+@pytest.mark.parametrize(
+    ("yaml", "text"),
+    [
+        ("{}", 'requires a non-empty "endpoint"'),
+        ("{endpoint: ''}", 'requires a non-empty "endpoint"'),
+        ("{endpoint: 'h:1', timeout: -1s}", "'timeout' must be non-negative"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_said(yaml, text):
+    """Mistakes are found without any I/O, in the Collector's words."""
+    with pytest.raises(ValidationError) as caught:
+        make(COMPONENT, yaml)
+    assert text in str(caught.value)
