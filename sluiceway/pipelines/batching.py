@@ -1,0 +1,111 @@
+"""How requests that wait in a queue become larger ones.
+
+`Natural` needs no settings: a request goes at once when no other is under way, and what arrives meanwhile goes as one
+request the moment that export ends. `Timed` is the Collector's `sending_queue::batch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Final
+
+from sluiceway.config.exporter import QueueBatch, Sizer
+from sluiceway.otlp import Batch, split
+from sluiceway.pipelines.request import Request, divide, join_requests
+from sluiceway.pipelines.waiting import Element, Lane
+
+__all__ = ["NATURAL_BYTES", "NATURAL_ITEMS", "PATIENCE", "Natural", "Timed"]
+
+NATURAL_ITEMS: Final = 8192
+NATURAL_BYTES: Final = 2 * 1024 * 1024
+PATIENCE: Final = 0.1
+"""Seconds that natural batching waits for an export to end, so that one that hangs does not hold up the rest."""
+
+
+class Natural:
+    """Joins what waits for an export to end, up to 8192 items or 2 MiB, and never beyond."""
+
+    delay = PATIENCE
+    goes_on = True
+
+    def key(self, batch: Batch) -> Hashable:  # noqa: ARG002 - the policy's signature
+        """All batches share one lane."""
+        return None
+
+    def is_ready(self, lane: Lane) -> bool:
+        """Nothing is under way, or a whole request waits."""
+        return not lane.in_flight or lane.items >= NATURAL_ITEMS or lane.bytes >= NATURAL_BYTES
+
+    def take(self, lane: Lane) -> Element:
+        """As many elements as fit into one request; the first is never cut."""
+        taken = [lane.pop()]
+        items, size = taken[0].request.batch.items, len(taken[0].request.batch.payload)
+        while lane.elements:
+            batch = lane.elements[0].request.batch
+            items += batch.items
+            size += len(batch.payload)
+            if items > NATURAL_ITEMS or size > NATURAL_BYTES:
+                break
+            taken.append(lane.pop())
+        return _merge(taken)
+
+
+class Timed:
+    """The Collector's batching: at least `min_size`, at most `max_size`, nothing later than `flush_timeout`."""
+
+    goes_on = False
+
+    def __init__(self, settings: QueueBatch, sizer: Sizer) -> None:
+        self.delay = settings.flush_timeout
+        self._min = settings.min_size
+        self._max = settings.max_size
+        self._by_items = sizer == "items"
+        self._headers = tuple(map(str.lower, settings.partition.metadata_keys))
+
+    def key(self, batch: Batch) -> Hashable:
+        """The values of the headers that keep batches apart; an absent header is None, an empty one is not."""
+        if not self._headers:
+            return None
+        return tuple(map(batch.origin.headers.get, self._headers))
+
+    def is_ready(self, lane: Lane) -> bool:
+        """Enough waits."""
+        return (lane.items if self._by_items else lane.bytes) >= self._min
+
+    def take(self, lane: Lane) -> Element:
+        """Elements up to the maximum, or the minimum where there is no maximum; the last one may be cut."""
+        taken = [lane.pop()]
+        size = self._size(taken[0])
+        while lane.elements and size < (self._max or self._min):
+            taken.append(lane.pop())
+            size += self._size(taken[-1])
+        element = _merge(taken)
+        if not 0 < self._max < size:
+            return element
+        first, *rest = self._cut(element, taken[-1].arrived)
+        lane.put_back(rest)
+        return first
+
+    def _size(self, element: Element) -> int:
+        batch = element.request.batch
+        return batch.items if self._by_items else len(batch.payload)
+
+    def _cut(self, element: Element, arrived: float) -> list[Element]:
+        batch = element.request.batch
+        pieces = split(batch, items=self._max) if self._by_items else split(batch, size=self._max)
+        sizes = [piece.items for piece in pieces]
+        shares = divide(element.request.shares, sizes)
+        tickets = divide(element.tickets, sizes)
+        for ticket, _ in element.tickets:
+            ticket.parts -= 1
+        for piece in tickets:
+            for ticket, _ in piece:
+                ticket.parts += 1
+        return [Element(Request(b, s), t, arrived) for b, s, t in zip(pieces, shares, tickets, strict=True)]
+
+
+def _merge(elements: list[Element]) -> Element:
+    if len(elements) == 1:
+        return elements[0]
+    request = join_requests([element.request for element in elements])
+    return Element(request, [pair for element in elements for pair in element.tickets], elements[0].arrived)

@@ -1,0 +1,119 @@
+"""The circuit breaker before each attempt: who is let through, what counts as a failure, and who waits."""
+
+from __future__ import annotations
+
+import asyncio
+from math import isinf
+from typing import Final
+
+from sluiceway.component import Context, Signal
+from sluiceway.errors import PermanentError, RefusedError, RetryableError
+from sluiceway.pipelines.circuit_breaker import Breaker, Call, Outcome, State
+from sluiceway.pipelines.observation import Health
+from sluiceway.pipelines.pause import pause
+from sluiceway.pipelines.request import Request, Sender
+
+__all__ = ["BreakerGate", "Patience"]
+
+BROKEN_BACKEND: Final = frozenset(
+    {"UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "UNIMPLEMENTED", "INTERNAL", "UNKNOWN"}
+)
+"""Codes of permanent errors that any data would meet; with the others the backend works and objects to the data."""
+
+_LEVELS: Final = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
+
+
+class BreakerGate:
+    """Lets a request through while the breaker allows it, and refuses it, with the time to wait, when not.
+
+    Nothing is dropped here. Whoever can wait calls `passable` first, which returns in the moment in which `send` will
+    let one request through; so there must be no other wait between the two.
+    """
+
+    def __init__(
+        self, sender: Sender, breaker: Breaker, context: Context, health: Health, *, stop: asyncio.Event
+    ) -> None:
+        self._next = sender
+        self._breaker = breaker
+        self._clock = context.clock
+        self._logger = context.logger
+        self._health = health
+        self._stop = stop
+        self._changed = asyncio.Event()
+
+    def publish(self, context: Context, signal: Signal) -> None:
+        """Make the state a metric."""
+        context.telemetry.gauge(
+            "otelcol_exporter_circuit_breaker_state", lambda: _LEVELS[self._breaker.state], "1",
+            "Closed 0, half-open 1, open 2.", exporter=context.id, data_type=signal.value,
+        )  # fmt: skip
+
+    async def passable(self) -> None:
+        """Wait until a request may be sent. Once `stop` is set, raise `RetryableError` rather than wait for a probe."""
+        while delay := self._breaker.delay():
+            if self._stop.is_set() and self._breaker.state is State.OPEN:
+                raise RetryableError("interrupted due to shutdown: circuit breaker is open", code="UNAVAILABLE")
+            await pause(self._clock, delay, self._changed)
+
+    async def send(self, request: Request) -> None:
+        """Send on, or raise `RefusedError` while the breaker is open."""
+        call = self._breaker.begin()
+        if call is None:
+            delay = self._breaker.delay()
+            raise RefusedError("circuit breaker is open", retry_after=1.0 if isinf(delay) else delay)
+        try:
+            await self._next.send(request)
+        except BaseException as error:
+            self._end(call, judge(error))
+            raise
+        self._end(call, Outcome.SUCCESS)
+
+    def hasten(self) -> None:
+        """Let a probe through now: called when `stop` is set, because what waits has no other chance."""
+        self._breaker.hasten()
+        self._announce()
+
+    def _end(self, call: Call, outcome: Outcome) -> None:
+        before = self._breaker.state
+        self._breaker.end(call, outcome)
+        state = self._breaker.state
+        if state is not before:
+            self._tell(state)
+        if before is not State.CLOSED or state is not before:
+            self._announce()
+
+    def _announce(self) -> None:
+        """Wake all who wait, once."""
+        self._changed.set()
+        self._changed.clear()
+
+    def _tell(self, state: State) -> None:
+        if state is State.OPEN:
+            delay = round(self._breaker.delay(), 3)
+            self._health.troubled(f"circuit breaker is open, next attempt in {delay:g}s")
+            self._logger.warning("Circuit breaker opened. Data waits.", extra={"interval": f"{delay:g}s"})
+        else:
+            self._logger.info("Circuit breaker closed.")
+
+
+class Patience:
+    """Waits at a gate before each request: the place of `Retry` in chains that do not retry."""
+
+    def __init__(self, gate: BreakerGate) -> None:
+        self._gate = gate
+
+    async def send(self, request: Request) -> None:
+        """Send on as soon as the gate is passable."""
+        await self._gate.passable()
+        await self._gate.send(request)
+
+
+def judge(error: BaseException) -> Outcome:
+    """What the end of an attempt says about the backend."""
+    match error:
+        case RetryableError() | RefusedError():
+            return Outcome.FAILURE
+        case PermanentError():
+            return Outcome.FAILURE if error.code in BROKEN_BACKEND else Outcome.SUCCESS
+        case _:
+            return Outcome.VOID

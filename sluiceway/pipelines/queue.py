@@ -1,0 +1,204 @@
+"""The sending queue in memory: takes responsibility for requests, and settles what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from sluiceway.component import Context, Reason, Signal
+from sluiceway.config.exporter import SendingQueue as Settings
+from sluiceway.errors import PermanentError, RefusedError, RetryableError, TooLargeError
+from sluiceway.otlp import Batch
+from sluiceway.pipelines.batching import Natural, Timed
+from sluiceway.pipelines.consumers import Consumers
+from sluiceway.pipelines.ledger import Account
+from sluiceway.pipelines.losses import LossLog
+from sluiceway.pipelines.observation import Counts, Health, describe
+from sluiceway.pipelines.request import Request, Sender
+from sluiceway.pipelines.room import Room
+from sluiceway.pipelines.waiting import Element, Policy, Ticket
+
+__all__ = ["SendingQueue", "Statistics"]
+
+RETRY_AFTER: Final = 1.0
+"""Seconds after which a sender that found the queue full may come again."""
+
+_UNITS = {"requests": "{batch}", "items": "{item}", "bytes": "By"}
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a queue holds at one moment, in units of its sizer, with what is under way."""
+
+    size: int
+    capacity: int
+    peak: int
+    bytes: int
+    in_flight: int
+    waiting_senders: int
+
+
+class SendingQueue:
+    """Answers a sender once its request is in the queue, and sees to the rest.
+
+    The queue is bounded in units of its sizer and in bytes, both with what is under way. Entering starts the tasks that
+    export. Leaving exports what the queue holds; when that is cancelled, the deadline being over, the remainder is
+    dropped with reason SHUTDOWN. Failures of the parts within are settled here, so nothing in the queue is ever lost
+    without a line in the ledger.
+    """
+
+    def __init__(self, sender: Sender, settings: Settings, context: Context, counts: Counts, health: Health) -> None:
+        batch = settings.batch
+        policy: Policy = Natural() if batch is None else Timed(batch, settings.batch_sizer)
+        self._next = sender
+        self._settings = settings
+        self._context = context
+        self._counts = counts
+        self._health = health
+        self._losses = LossLog("Exporting failed. Dropping data.", logging.ERROR, context)
+        self._room = Room(settings.queue_size, settings.max_bytes)
+        self._consumers = Consumers(policy, self._export, context.clock, settings.num_consumers)
+        self._results: dict[Ticket, asyncio.Future[None]] = {}
+        self._is_closed = False
+
+    @property
+    def takes_at_once(self) -> bool:
+        """Whether `send` never waits, so that it cannot be cancelled half-way."""
+        return not (self._settings.block_on_overflow or self._settings.wait_for_result)
+
+    def publish(self, context: Context, signal: Signal) -> None:
+        """Make size and capacity metrics, under the Collector's names."""
+        scope, unit = context.telemetry, _UNITS[self._settings.sizer]
+        names = {"exporter": context.id, "data_type": signal.value}
+        scope.gauge(
+            "otelcol_exporter_queue_size", lambda: self._room.size, unit, "What the sending queue holds.", **names
+        )
+        scope.gauge("otelcol_exporter_queue_capacity", lambda: self._room.capacity, unit, "What it can hold.", **names)
+
+    def statistics(self) -> Statistics:
+        """What the queue holds now."""
+        room = self._room
+        return Statistics(room.size, room.capacity, room.peak, room.bytes, self._consumers.in_flight, room.waiting)
+
+    async def __aenter__(self) -> Self:
+        await self._consumers.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_closed = True
+        self._room.close()
+        try:
+            await self._consumers.__aexit__(kind, error, trace)
+        finally:
+            for element in self._consumers.clear():
+                self._interrupt(element)
+            self._losses.tell()
+
+    async def send(self, request: Request) -> None:
+        """Take the request, or raise: `RefusedError` when the queue is full, `TooLargeError` when it never fits."""
+        batch = request.batch
+        if not batch.items:
+            return
+        ticket = Ticket(self._measure(batch), len(batch.payload))
+        if self._is_closed or not self._room.is_free(ticket.size, ticket.bytes):
+            await self._find_room(batch, ticket)
+        if self._settings.wait_for_result:
+            await self._see_through(request, ticket)
+        else:
+            self._put(request, ticket)
+
+    def _measure(self, batch: Batch) -> int:
+        match self._settings.sizer:
+            case "requests":
+                return 1
+            case "items":
+                return batch.items
+            case "bytes":
+                return len(batch.payload)
+
+    async def _find_room(self, batch: Batch, ticket: Ticket) -> None:
+        """Return in the moment in which there is room, or raise."""
+        room, size, weight = self._room, ticket.size, ticket.bytes
+        if room.could_hold(size, weight) and self._settings.block_on_overflow and await room.wait(size, weight):
+            return
+        self._counts.refused += batch.items
+        if not room.could_hold(size, weight):
+            raise TooLargeError("element size too large")
+        text = "sending queue is stopped" if self._is_closed else "sending queue is full"
+        raise RefusedError(text, retry_after=RETRY_AFTER)
+
+    def _put(self, request: Request, ticket: Ticket) -> None:
+        request.hold()
+        self._room.take(ticket.size, ticket.bytes)
+        self._consumers.put(Element(request, ((ticket, request.batch.items),), self._context.clock.now()))
+
+    async def _see_through(self, request: Request, ticket: Ticket) -> None:
+        """Wait for the result. It goes to the ledger only if the sender is still there to learn it."""
+        private = [(Account(account.pipeline, account.exporter), items) for account, items in request.shares]
+        result = self._results[ticket] = asyncio.get_running_loop().create_future()
+        self._put(Request(request.batch, tuple(private)), ticket)
+        try:
+            await result
+        finally:
+            del self._results[ticket]
+        if ticket.error is not None:
+            raise ticket.error
+        for (account, _), (own, _) in zip(request.shares, private, strict=True):
+            account.delivered += own.delivered
+            account.dropped.update(own.dropped)
+
+    async def _export(self, element: Element) -> None:
+        try:
+            await self._next.send(element.request)
+        except Exception as error:
+            reason = self._reason(error)
+            self._fail(element, error, reason)
+            if reason is Reason.INTERNAL_ERROR:
+                self._context.logger.exception("The exporter raised an unexpected error.")
+            if reason is not Reason.SHUTDOWN:
+                self._health.losing(describe(error))
+        except BaseException:
+            self._interrupt(element)
+            raise
+        else:
+            self._release(element)
+
+    def _reason(self, error: Exception) -> Reason:
+        match error:
+            case PermanentError():
+                return Reason.PERMANENT_ERROR
+            case TooLargeError():
+                return Reason.TOO_LARGE
+            case RetryableError() | RefusedError():
+                return Reason.SHUTDOWN if self._is_closed else Reason.RETRIES_EXHAUSTED
+            case _:
+                return Reason.INTERNAL_ERROR
+
+    def _interrupt(self, element: Element) -> None:
+        self._fail(element, RetryableError("interrupted due to shutdown"), Reason.SHUTDOWN)
+
+    def _fail(self, element: Element, error: Exception, reason: Reason) -> None:
+        """Settle an element that has failed: senders who wait are told, for the others it is dropped."""
+        for ticket, _ in element.tickets:
+            ticket.error = error
+        element.request.drop(reason)
+        if not self._settings.wait_for_result:
+            self._losses.note(element.request.batch.items, str(error) or type(error).__name__)
+        self._release(element)
+
+    def _release(self, element: Element) -> None:
+        """Give back the room of every ticket of which this was the last part."""
+        element.request.release()
+        for ticket, _ in element.tickets:
+            ticket.parts -= 1
+            if ticket.parts:
+                continue
+            self._room.give_back(ticket.size, ticket.bytes)
+            result = self._results.get(ticket)
+            if result is not None and not result.done():
+                result.set_result(None)

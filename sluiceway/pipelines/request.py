@@ -1,0 +1,94 @@
+"""What travels around an exporter: a batch, and whose items it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, TypeVar
+
+from sluiceway.component import Reason
+from sluiceway.otlp import Batch, join
+from sluiceway.pipelines.ledger import Account
+
+__all__ = ["Request", "Sender", "Shares", "divide", "join_requests"]
+
+T = TypeVar("T")
+
+Shares: TypeAlias = tuple[tuple[Account, int], ...]
+"""Accounts and how many items of each, in the order in which the items stand in the batch."""
+
+
+@dataclass(slots=True)
+class Request:
+    """A batch on its way to one exporter, and the accounts that its items belong to. Never changed once made."""
+
+    batch: Batch
+    shares: Shares
+
+    def hold(self) -> None:
+        """Count the items as held."""
+        for account, items in self.shares:
+            account.held += items
+
+    def release(self) -> None:
+        """Count the items as held no longer."""
+        for account, items in self.shares:
+            account.held -= items
+
+    def deliver(self, rejected: int = 0) -> None:
+        """Count the items as delivered, and the first `rejected` as dropped: nobody says which ones they were."""
+        for account, items in self.shares:
+            lost = min(items, rejected)
+            rejected -= lost
+            account.delivered += items - lost
+            account.drop(lost, Reason.REJECTED)
+
+    def drop(self, reason: Reason) -> None:
+        """Count all items as lost."""
+        for account, items in self.shares:
+            account.drop(items, reason)
+
+
+class Sender(Protocol):
+    """One of the parts around an exporter; each wraps the next, and the last calls the exporter."""
+
+    async def send(self, request: Request) -> None:
+        """Return when the request is safe. What raises was not settled in the ledger and is still the caller's."""
+
+
+def join_requests(requests: Sequence[Request]) -> Request:
+    """Make one request of several of the same signal. A request alone comes back as it is."""
+    if len(requests) == 1:
+        return requests[0]
+    shares = _add_up([share for request in requests for share in request.shares])
+    return Request(join([request.batch for request in requests]), shares)
+
+
+def divide(shares: Sequence[tuple[T, int]], sizes: Sequence[int]) -> list[tuple[tuple[T, int], ...]]:
+    """Cut shares along a batch that was split into pieces of `sizes` items, keeping their order and their sum."""
+    pieces = []
+    left = iter(shares)
+    owner, items = next(left)
+    for size in sizes:
+        piece: list[tuple[T, int]] = []
+        wanted = size
+        while wanted > 0:
+            if not items:
+                owner, items = next(left)
+            part = min(items, wanted)
+            piece.append((owner, part))
+            items -= part
+            wanted -= part
+        pieces.append(tuple(piece))
+    return pieces
+
+
+def _add_up(shares: Sequence[tuple[Account, int]]) -> Shares:
+    """Make one share of neighbours that belong to the same account."""
+    joined: list[tuple[Account, int]] = []
+    for account, items in shares:
+        if joined and joined[-1][0] is account:
+            joined[-1] = (account, joined[-1][1] + items)
+        else:
+            joined.append((account, items))
+    return tuple(joined)

@@ -1,0 +1,119 @@
+"""Sending again what failed: exponential backoff with jitter, as the Collector's `retry_on_failure` does it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from sluiceway.component import Context
+from sluiceway.config.exporter import RetryOnFailure
+from sluiceway.config.types import format_duration
+from sluiceway.errors import PermanentError, RefusedError, RetryableError
+from sluiceway.pipelines.gate import BreakerGate
+from sluiceway.pipelines.observation import Health, describe
+from sluiceway.pipelines.pause import pause
+from sluiceway.pipelines.request import Request, Sender
+
+__all__ = ["LONGEST_THROTTLE", "Backoff", "Retry", "throttle"]
+
+LONGEST_THROTTLE: Final = 120.0
+"""Seconds. A backend that asks for more is asked again after these: a mistaken `Retry-After` must not lose data."""
+
+SHORTEST_WAIT: Final = 0.01
+"""Intervals of zero must not turn a dead backend into a busy loop."""
+
+Failure: TypeAlias = RetryableError | RefusedError
+
+
+def throttle(seconds: float | None) -> float:
+    """The delay that a backend asked for, between zero and `LONGEST_THROTTLE`; nonsense counts as none."""
+    if seconds is None or math.isnan(seconds) or seconds < 0:
+        return 0.0
+    return min(seconds, LONGEST_THROTTLE)
+
+
+class Backoff:
+    """The waits of one request: each longer than the one before up to a limit, and varied at random."""
+
+    def __init__(self, settings: RetryOnFailure, random: Callable[[], float]) -> None:
+        self._settings = settings
+        self._random = random
+        self._interval = min(settings.initial_interval, settings.max_interval)
+
+    def next(self) -> float:
+        """Seconds until the next attempt."""
+        spread = self._settings.randomization_factor * (2 * self._random() - 1)
+        wait = self._interval * (1 + spread)
+        self._interval = min(self._interval * self._settings.multiplier, self._settings.max_interval)
+        return max(wait, SHORTEST_WAIT)
+
+
+class Retry:
+    """Repeats an export until it succeeds, fails for good or runs out of time.
+
+    Setting `stop` ends the waits: each request is then tried once more, and not again.
+    What can be repeated is raised as `RetryableError`, so that a sender who waits may come again; what cannot, as
+    `PermanentError`. `gate` is a circuit breaker to wait for before each attempt: that wait counts neither as an
+    attempt nor towards `max_elapsed_time`. `random` gives numbers between zero and one.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        settings: RetryOnFailure,
+        context: Context,
+        health: Health,
+        *,
+        stop: asyncio.Event,
+        random: Callable[[], float],
+        gate: BreakerGate | None = None,
+    ) -> None:
+        self._next = sender
+        self._settings = settings
+        self._clock = context.clock
+        self._logger = context.logger
+        self._health = health
+        self._stop = stop
+        self._random = random
+        self._gate = gate
+
+    async def send(self, request: Request) -> None:
+        """Send on, again and again if need be. Cancellation ends it at once and leaves the request unsettled."""
+        spent = 0.0
+        backoff: Backoff | None = None
+        while True:
+            if self._gate is not None:
+                await self._gate.passable()
+            began = self._clock.now()
+            try:
+                return await self._next.send(request)
+            except PermanentError as error:
+                raise PermanentError(f"not retryable error: {error}", code=error.code) from error
+            except (RetryableError, RefusedError) as error:
+                failure = error
+            backoff = backoff or Backoff(self._settings, self._random)
+            wait = max(backoff.next(), throttle(failure.retry_after))
+            spent += self._clock.now() - began + wait
+            await self._wait(wait, spent, failure)
+
+    async def _wait(self, wait: float, spent: float, failure: Failure) -> None:
+        """Wait before the next attempt, which begins when `spent` seconds have passed, or raise if there is none."""
+        if self._stop.is_set():
+            raise _given_up("interrupted due to shutdown", failure)
+        if 0 < self._settings.max_elapsed_time < spent:
+            raise _given_up("no more retries left", failure)
+        self._health.troubled(f"{describe(failure)}, retrying")
+        self._logger.info(
+            "Exporting failed. Will retry the request after interval.",
+            extra={"error": str(failure), "interval": format_duration(wait)},
+        )
+        await pause(self._clock, wait, self._stop)
+
+
+def _given_up(why: str, failure: Failure) -> RetryableError:
+    code = failure.code if isinstance(failure, RetryableError) else ""
+    error = RetryableError(f"{why}: {failure}", retry_after=failure.retry_after, code=code)
+    error.__cause__ = failure
+    return error

@@ -1,0 +1,169 @@
+"""What waits in a queue: elements in lanes, one lane for each partition, and which lanes are ready to go."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sluiceway.otlp import Batch
+from sluiceway.pipelines.request import Request
+
+__all__ = ["Element", "Lane", "Policy", "Ticket", "Waiting"]
+
+
+class Ticket:
+    """The room that one accepted request takes in the queue, until every part of it is finished."""
+
+    __slots__ = ("bytes", "error", "parts", "size")
+
+    def __init__(self, size: int, bytes: int) -> None:
+        self.size = size
+        self.bytes = bytes
+        self.parts = 1
+        self.error: Exception | None = None
+
+
+class Element:
+    """A request that waits, since `arrived`, and the tickets that it is made of with the items of each."""
+
+    __slots__ = ("arrived", "request", "tickets")
+
+    def __init__(self, request: Request, tickets: Sequence[tuple[Ticket, int]], arrived: float) -> None:
+        self.request = request
+        self.tickets = tickets
+        self.arrived = arrived
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """What waits and may be joined, oldest first."""
+
+    key: Hashable
+    elements: deque[Element] = field(default_factory=deque)
+    items: int = 0
+    bytes: int = 0
+    in_flight: int = 0
+    is_ready: bool = False
+
+    def append(self, element: Element) -> None:
+        """Add the youngest element."""
+        self.elements.append(element)
+        self.items += element.request.batch.items
+        self.bytes += len(element.request.batch.payload)
+
+    def put_back(self, elements: Sequence[Element]) -> None:
+        """Put elements before the oldest."""
+        self.elements.extendleft(reversed(elements))
+        self.items += sum(element.request.batch.items for element in elements)
+        self.bytes += sum(len(element.request.batch.payload) for element in elements)
+
+    def pop(self) -> Element:
+        """Take the oldest element."""
+        element = self.elements.popleft()
+        self.items -= element.request.batch.items
+        self.bytes -= len(element.request.batch.payload)
+        return element
+
+
+class Policy(Protocol):
+    """When the requests of a lane go, and how much of them at a time."""
+
+    delay: float
+    """Seconds after which the oldest goes in any case."""
+    goes_on: bool
+    """Whether the end of an export makes its lane ready."""
+
+    def key(self, batch: Batch) -> Hashable:
+        """The lane of a batch; None where there is only one."""
+
+    def is_ready(self, lane: Lane) -> bool:
+        """Whether a lane that is not empty should go now."""
+
+    def take(self, lane: Lane) -> Element:
+        """Take one request's worth from a lane that is not empty."""
+
+
+class Waiting:
+    """What waits in a queue. A lane that is empty and has nothing under way is forgotten."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._lanes: dict[Hashable, Lane] = {}
+        self._ready: deque[Lane] = deque()
+        self._is_closed = False
+
+    @property
+    def ready(self) -> int:
+        """How many lanes are ready to go."""
+        return len(self._ready)
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes there are."""
+        return len(self._lanes)
+
+    def put(self, element: Element) -> Lane:
+        """Add an element to its lane, and return that."""
+        key = self._policy.key(element.request.batch)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(key)
+        lane.append(element)
+        self._look_at(lane)
+        return lane
+
+    def take(self) -> tuple[Lane, Element] | None:
+        """Take a request's worth from the lane that has been ready longest; hand the lane to `finish` afterwards."""
+        if not self._ready:
+            return None
+        lane = self._ready.popleft()
+        lane.is_ready = False
+        element = self._policy.take(lane)
+        lane.in_flight += 1
+        self._look_at(lane)
+        return lane, element
+
+    def finish(self, lane: Lane) -> None:
+        """An export of this lane has ended."""
+        lane.in_flight -= 1
+        if lane.elements:
+            if self._policy.goes_on and not lane.is_ready:
+                self._mark(lane)
+        elif not lane.in_flight and lane.key is not None:
+            del self._lanes[lane.key]
+
+    def expire(self, now: float) -> float | None:
+        """Make lanes ready whose oldest element has waited long enough; return the seconds until the next, or None."""
+        soonest: float | None = None
+        for lane in self._lanes.values():
+            if lane.elements and not lane.is_ready:
+                left = lane.elements[0].arrived + self._policy.delay - now
+                if left <= 0:
+                    self._mark(lane)
+                elif soonest is None or left < soonest:
+                    soonest = left
+        return soonest
+
+    def close(self) -> None:
+        """Make everything ready, now and from now on."""
+        self._is_closed = True
+        for lane in self._lanes.values():
+            self._look_at(lane)
+
+    def clear(self) -> Iterator[Element]:
+        """Take everything out, as it is."""
+        for lane in self._lanes.values():
+            while lane.elements:
+                yield lane.pop()
+        self._lanes.clear()
+        self._ready.clear()
+
+    def _look_at(self, lane: Lane) -> None:
+        if lane.elements and not lane.is_ready and (self._is_closed or self._policy.is_ready(lane)):
+            self._mark(lane)
+
+    def _mark(self, lane: Lane) -> None:
+        lane.is_ready = True
+        self._ready.append(lane)

@@ -1,0 +1,104 @@
+"""Puts around an exporter what its settings ask for.
+
+    queue → observation → retry → circuit breaker → timeout → delivery → exporter
+
+Each part wraps the next and has one verb, `send`. Why the breaker stands where it does is told in
+docs/decisions/0001-where-the-circuit-breaker-stands.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random as dice
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import BaseModel
+
+from sluiceway.component import Context, Lifecycle
+from sluiceway.pipelines.circuit_breaker import Breaker
+from sluiceway.pipelines.delivery import Delivery
+from sluiceway.pipelines.gate import BreakerGate, Patience
+from sluiceway.pipelines.observation import Counts, Health, Observation
+from sluiceway.pipelines.queue import SendingQueue
+from sluiceway.pipelines.request import Request, Sender
+from sluiceway.pipelines.retry import Retry
+from sluiceway.pipelines.timeout import Timeout
+
+__all__ = ["Wrapped", "wrap"]
+
+
+class Wrapped:
+    """An exporter for one signal with everything around it. Entering enters the exporter, leaving flushes first.
+
+    Leaving lets each request that is still held be tried once more. When leaving is cancelled, what is left is dropped
+    with reason SHUTDOWN.
+    """
+
+    def __init__(self, exporter: Any, delivery: Delivery, stop: asyncio.Event) -> None:
+        self.exporter = exporter
+        self.sender: Sender = delivery
+        self.queue: SendingQueue | None = None
+        self.gate: BreakerGate | None = None
+        self._delivery = delivery
+        self._stop = stop
+        self._stack = AsyncExitStack()
+
+    @property
+    def takes_at_once(self) -> bool:
+        """Whether `send` never waits, so that it cannot be cancelled half-way."""
+        return self.queue is not None and self.queue.takes_at_once
+
+    async def send(self, request: Request) -> None:
+        """Return when the request was delivered or is in the queue."""
+        await self.sender.send(request)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            if isinstance(self.exporter, Lifecycle):
+                await stack.enter_async_context(self.exporter)
+            stack.callback(self._delivery.tell_losses)
+            if self.queue is not None:
+                await stack.enter_async_context(self.queue)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self.gate is not None:
+            self.gate.hasten()
+        await self._stack.__aexit__(kind, error, trace)
+
+
+def wrap(exporter: Any, settings: BaseModel, context: Context, *, random: Callable[[], float] = dice.random) -> Wrapped:
+    """Build what stands around an exporter, from those of the settings that its model has.
+
+    `context.signals` must hold one signal: an exporter is wrapped once for each. `random` gives numbers between zero
+    and one, for jitter.
+    """
+    (signal,) = context.signals
+    stop = asyncio.Event()
+    counts, health = Counts(), Health(context.report)
+    counts.publish(context, signal)
+    wrapped = Wrapped(exporter, Delivery(exporter, counts, context), stop)
+    sender = wrapped.sender
+    if seconds := getattr(settings, "timeout", 0):
+        sender = Timeout(sender, seconds, context.clock)
+    if breaker := getattr(settings, "circuit_breaker", None):
+        machine = Breaker(breaker, context.clock.now, random)
+        wrapped.gate = sender = BreakerGate(sender, machine, context, health, stop=stop)
+        wrapped.gate.publish(context, signal)
+    if retry := getattr(settings, "retry_on_failure", None):
+        sender = Retry(sender, retry, context, health, stop=stop, random=random, gate=wrapped.gate)
+    elif wrapped.gate and getattr(settings, "sending_queue", None):
+        sender = Patience(wrapped.gate)
+    sender = Observation(sender, counts, health)
+    if queue := getattr(settings, "sending_queue", None):
+        wrapped.queue = sender = SendingQueue(sender, queue, context, counts, health)
+        wrapped.queue.publish(context, signal)
+    wrapped.sender = sender
+    return wrapped
