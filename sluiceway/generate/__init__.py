@@ -1,0 +1,1 @@
+"""A load generator for traces, metrics and logs."""
