@@ -1,5 +1,29 @@
 """The data and the wire kernel: OTLP as bytes, checked once, edited in place, joined by concatenation."""
 
-from sluiceway.otlp.batch import Batch, Limits, Origin, Signal, accept
+from sluiceway.otlp.batch import (
+    Batch,
+    Limits,
+    Origin,
+    Signal,
+    accept,
+    join,
+    keep_resources,
+    partition,
+    repaired_texts,
+    resources,
+    split,
+)
 
-__all__ = ["Batch", "Limits", "Origin", "Signal", "accept"]
+__all__ = [
+    "Batch",
+    "Limits",
+    "Origin",
+    "Signal",
+    "accept",
+    "join",
+    "keep_resources",
+    "partition",
+    "repaired_texts",
+    "resources",
+    "split",
+]

@@ -1,19 +1,35 @@
-"""The data: a `Batch` is one OTLP message in its wire form, valid by construction, and what is known of its arrival."""
+"""The data: a `Batch` is one OTLP message in its wire form, valid by construction, and what is known of its arrival.
+
+Beside it stand the operations on whole batches: `accept`, `join`, `split`, `resources`, `partition`,
+`keep_resources`. None builds an object per item, none changes its arguments.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
-from sluiceway.otlp import _wire
+from sluiceway.otlp import _cut, _wire
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-__all__ = ["Batch", "Limits", "Origin", "Signal", "accept"]
+__all__ = [
+    "Batch",
+    "Limits",
+    "Origin",
+    "Signal",
+    "accept",
+    "join",
+    "keep_resources",
+    "partition",
+    "repaired_texts",
+    "resources",
+    "split",
+]
 
 
 class Signal(Enum):
@@ -36,6 +52,15 @@ class Signal(Enum):
 
 _NOUNS = {Signal.TRACES: "spans", Signal.METRICS: "metric_points", Signal.LOGS: "log_records"}
 _CODES = {Signal.TRACES: 0, Signal.METRICS: 1, Signal.LOGS: 2}
+_SIGNALS = {
+    "TracesData": Signal.TRACES,
+    "MetricsData": Signal.METRICS,
+    "LogsData": Signal.LOGS,
+    "ExportTraceServiceRequest": Signal.TRACES,
+    "ExportMetricsServiceRequest": Signal.METRICS,
+    "ExportLogsServiceRequest": Signal.LOGS,
+}
+_NO_LIMITS = (2**63, 2**63)
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _NO_HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
@@ -62,7 +87,8 @@ class Limits:
     """What one request may hold. Checked while its bytes are walked, before anything is built from them.
 
     `items` counts spans, data points or log records; `messages` counts every nested message, so attributes,
-    events and links as well.
+    events and links as well. An honest request of 64 MiB holds about 180,000 spans of ten attributes, which are 4
+    million messages; the defaults leave twice that, and a request of empty spans is refused after 2 MB of it.
     """
 
     items: int = 1_000_000
@@ -92,9 +118,11 @@ class Batch:
     @classmethod
     def from_proto(cls, message: Message, origin: Origin | None = None) -> Self:
         """Build a batch from `TracesData`, `MetricsData`, `LogsData` or the export request of the same shape."""
-        name = message.DESCRIPTOR.name
-        signal = next(s for s in Signal if name.lower().startswith((s.value, f"export{s.value.rstrip('s')}")))
-        return accept(signal, message.SerializeToString(), origin)  # type: ignore[return-value]
+        signal = _SIGNALS.get(message.DESCRIPTOR.name)
+        if signal is None:
+            msg = f"{message.DESCRIPTOR.full_name} is no OTLP message of traces, metrics or logs"
+            raise TypeError(msg)
+        return cls(signal, *_wire.accept(signal.code, message.SerializeToString(), *_NO_LIMITS), origin or Origin())
 
 
 def accept(signal: Signal, raw: bytes, origin: Origin | None = None, limits: Limits | None = None) -> Batch:
@@ -106,6 +134,51 @@ def accept(signal: Signal, raw: bytes, origin: Origin | None = None, limits: Lim
     limits = limits or Limits()
     payload, items = _wire.accept(signal.code, raw, limits.items, limits.messages)
     return Batch(signal, payload, items, origin or Origin())
+
+
+def repaired_texts() -> int:
+    """How many string fields `accept` has repaired since the process began."""
+    return _wire.repaired_texts()
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """One batch with all items of at least one batch of the same signal, in order; its origin is that of the first."""
+    first = batches[0]
+    if len(batches) == 1:
+        return first
+    if any(batch.signal is not first.signal for batch in batches):
+        raise ValueError("only batches of one signal can be joined")
+    return first.with_payload(b"".join(batch.payload for batch in batches), sum(batch.items for batch in batches))
+
+
+def split(batch: Batch, items: int = 0, size: int = 0) -> list[Batch]:
+    """Batches of at most so many items and bytes each (0: no limit) that together hold what `batch` holds, in order.
+
+    Resource, scope and metric headers are repeated; the data points of one metric may come to lie in several batches.
+    A single item that is larger than `size` is a batch of its own. The same object comes back where nothing is split.
+    """
+    if (not items or batch.items <= items) and (not size or len(batch.payload) <= size):
+        return [batch]
+    pieces = _cut.split(batch.signal.code, batch.payload, items, size)
+    return [batch] if len(pieces) == 1 else [batch.with_payload(*piece) for piece in pieces]
+
+
+def resources(batch: Batch, keys: Sequence[str]) -> list[tuple[int, tuple[bytes | None, ...]]]:
+    """For each resource entry, in order: its items and, for each key, that attribute's encoded `AnyValue` or None."""
+    return _cut.resources(batch.signal.code, batch.payload, [key.encode() for key in keys])
+
+
+def partition(batch: Batch, key: str) -> list[tuple[bytes | None, Batch]]:
+    """The batch by the encoded `AnyValue` (None: absent) of a resource attribute, in the order of first appearance."""
+    return [
+        (value, batch if payload is batch.payload else batch.with_payload(payload, items))
+        for value, payload, items in _cut.partition(batch.signal.code, batch.payload, key.encode())
+    ]
+
+
+def keep_resources(batch: Batch, mask: Sequence[bool] | bytes) -> Batch:
+    """The batch with only those resource entries whose place in `mask` (one flag an entry) is true."""
+    return batch.with_payload(*_cut.keep_resources(batch.signal.code, batch.payload, mask))
 
 
 def _message_type(signal: Signal) -> type[Message]:

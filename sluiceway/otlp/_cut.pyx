@@ -1,0 +1,706 @@
+"""Cut batches that were accepted: by items, by bytes, by resource. No item is looked into; bytes are copied once."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.string cimport memcmp, memset
+
+from sluiceway.otlp._proto cimport *
+
+from sluiceway.errors import DecodeError
+
+cdef enum:
+    RELEASE_ABOVE = 65536  # bytes; below, giving up the GIL and waiting for it again costs more than the work
+    FIRST = 0x0A  # the tag of field 1, length-delimited: resource entries, resources, attributes, data points, keys
+    SECOND = 0x12  # and of field 2: scopes, spans, metrics, log records, values
+    METRICS = 1  # the signal whose items are two levels deeper
+
+cdef enum:  # how deep a container lies, and what lies in it
+    TOP = 0
+    ENTRY = 1  # one ResourceSpans, ResourceMetrics, ResourceLogs
+    SCOPE = 2
+
+cdef struct Container:
+    # What is repeated in every piece that holds a part of a resource entry, a scope or a metric: its fields but the
+    # children, and of a metric also those of its data. The bytes lie in `Cut.headers`.
+    size_t header
+    size_t header_size
+    size_t data
+    size_t data_size
+    uint32_t data_tag
+
+cdef struct Segment:
+    # A run of the payload's own bytes, and the containers (or -1) it stands in.
+    int64_t within[3]
+    bytes_at start
+    bytes_at end
+
+cdef struct Piece:
+    size_t first_segment
+    uint64_t items
+
+cdef struct State:
+    # The piece being filled: its size had it been written, innermost containers still open.
+    int64_t open[3]
+    size_t size[4]
+    uint64_t items
+    bint is_empty
+
+cdef struct Cut:
+    bint is_metrics
+    uint64_t max_items
+    uint64_t max_bytes
+    uint64_t budget  # bytes of headers that may still be repeated
+    Buffer headers
+    Buffer containers
+    Buffer segments
+    Buffer pieces
+    State state
+
+cdef struct Entry:
+    # A field of the outermost message. `items` is -1 for one that is not known.
+    bytes_at start
+    bytes_at body
+    bytes_at end
+    int64_t items
+
+
+def split(int signal_code, bytes payload, uint64_t max_items, uint64_t max_bytes):
+    """Pieces of at most so many items and bytes (0: no limit) that together are the payload, each with its items.
+
+    Resource, scope and metric headers are repeated. A single item that is too large is a piece of its own. Where
+    repeating headers would cost more than eight times the payload, the rest stays in one piece.
+    """
+    cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
+    cdef bytes_at end = start + len(payload)
+    cdef int64_t items = _count(payload, signal_code == METRICS)
+    cdef int64_t outside[3]
+    cdef Cut cut
+    cdef bint done
+    if (not max_items or <uint64_t>items <= max_items) and (not max_bytes or <uint64_t>len(payload) <= max_bytes):
+        return [(payload, items)]
+    begin(&cut, signal_code == METRICS, max_items, max_bytes, len(payload))
+    outside[0] = outside[1] = outside[2] = -1
+    try:
+        if end - start > RELEASE_ABOVE:
+            with nogil:
+                done = divide(&cut, TOP, start, end, outside)
+        else:
+            done = divide(&cut, TOP, start, end, outside)
+        if not done:
+            raise MemoryError
+        return [(payload, items)] if piece_count(&cut) < 2 else _pieces(&cut)
+    finally:
+        finish(&cut)
+
+
+def resources(int signal_code, bytes payload, keys):
+    """For each resource entry its items and, for each key, the encoded `AnyValue` of that attribute, or None."""
+    cdef Buffer entries
+    cdef Entry* entry
+    cdef Py_ssize_t i
+    result = []
+    keys = tuple([<bytes?>key for key in keys])
+    _scan(signal_code, payload, &entries)
+    try:
+        for i in range(<Py_ssize_t>(entries.size // sizeof(Entry))):
+            entry = <Entry*>entries.data + i
+            if entry.items >= 0:
+                result.append((entry.items, _attributes(entry.body, entry.end, keys)))
+        return result
+    finally:
+        buffer_free(&entries)
+
+
+def partition(int signal_code, bytes payload, bytes key not None):
+    """The payload by the encoded value (None: absent) of a resource attribute, in the order of first appearance."""
+    cdef Buffer entries
+    cdef Entry* entry
+    cdef Py_ssize_t i
+    cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
+    cdef dict groups = {}
+    cdef list group = [0, []]  # unknown fields go with the entry before them, or with the first
+    view = memoryview(payload)
+    _scan(signal_code, payload, &entries)
+    try:
+        for i in range(<Py_ssize_t>(entries.size // sizeof(Entry))):
+            entry = <Entry*>entries.data + i
+            if entry.items >= 0:
+                (value,) = _attributes(entry.body, entry.end, (key,))
+                group = groups.setdefault(value, [0, []] if groups else group)
+                group[0] += entry.items
+            group[1].append(view[entry.start - start : entry.end - start])
+    finally:
+        buffer_free(&entries)
+    if len(groups) < 2:
+        return [(value, payload, items) for value, (items, _) in groups.items()] or [(None, payload, 0)]
+    return [(value, b"".join(parts), items) for value, (items, parts) in groups.items()]
+
+
+def keep_resources(int signal_code, bytes payload, mask):
+    """The payload with only those resource entries whose place in `mask` is true, and its items."""
+    cdef Buffer entries
+    cdef Entry* entry
+    cdef Py_ssize_t i
+    cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
+    cdef int64_t items = 0
+    cdef list parts = []
+    cdef list wanted = [bool(keep) for keep in mask]
+    cdef Py_ssize_t place = 0
+    view = memoryview(payload)
+    _scan(signal_code, payload, &entries)
+    try:
+        for i in range(<Py_ssize_t>(entries.size // sizeof(Entry))):
+            entry = <Entry*>entries.data + i
+            if entry.items >= 0:
+                place += 1
+                if place > len(wanted) or not wanted[place - 1]:
+                    continue
+                items += entry.items
+            parts.append(view[entry.start - start : entry.end - start])
+    finally:
+        buffer_free(&entries)
+    if place != len(wanted):
+        raise ValueError("the mask is not as long as there are resource entries")
+    return payload if all(wanted) else b"".join(parts), items
+
+
+# What the operations by resource stand on.
+
+
+cdef int64_t _count(bytes payload, bint is_metrics) except -1:
+    cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
+    cdef bytes_at end = start + len(payload)
+    cdef int64_t items
+    if end - start > RELEASE_ABOVE:
+        with nogil:
+            items = count(TOP, start, end, is_metrics)
+    else:
+        items = count(TOP, start, end, is_metrics)
+    if items < 0:
+        raise DecodeError("not a protobuf message")
+    return items
+
+
+cdef int _scan(int signal_code, bytes payload, Buffer* entries) except -1:
+    """List the fields of the outermost message; the caller frees the list, also after an error."""
+    cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
+    cdef bytes_at end = start + len(payload)
+    cdef bint done
+    entries.data = NULL
+    entries.size = entries.capacity = 0
+    if end - start > RELEASE_ABOVE:
+        with nogil:
+            done = scan(start, end, signal_code == METRICS, entries)
+    else:
+        done = scan(start, end, signal_code == METRICS, entries)
+    if not done:
+        buffer_free(entries)
+        raise DecodeError("not a protobuf message")
+    return 0
+
+
+cdef bint scan(bytes_at p, bytes_at end, bint is_metrics, Buffer* entries) noexcept nogil:
+    cdef Entry entry
+    cdef uint32_t tag = 0
+    while p < end:
+        entry.start = p
+        p = enter_field(p, end, &tag, &entry.body)
+        if p == NULL:
+            return False
+        entry.end = p
+        entry.items = count(ENTRY, entry.body, p, is_metrics) if tag == FIRST else -1
+        if (tag == FIRST and entry.items < 0) or not buffer_put(entries, &entry, sizeof(Entry)):
+            return False
+    return True
+
+
+cdef tuple _attributes(bytes_at p, bytes_at end, tuple keys):
+    """What the resource of an entry says to each key: the first attribute of that name wins, in all its parts."""
+    cdef uint32_t tag = 0
+    cdef bytes_at body
+    cdef bytes_at inner
+    cdef bytes_at resource_end
+    cdef list found = [None] * len(keys)
+    while p != NULL and p < end:
+        p = enter_field(p, end, &tag, &body)
+        if p == NULL or tag != FIRST:
+            continue
+        resource_end = p
+        while body != NULL and body < resource_end:
+            body = enter_field(body, resource_end, &tag, &inner)
+            if body != NULL and tag == FIRST:
+                _note(inner, body, keys, found)
+    return tuple(found)
+
+
+cdef int _note(bytes_at p, bytes_at end, tuple keys, list found) except -1:
+    """Enter the value of one `KeyValue` where it is the first of a wanted key."""
+    cdef uint32_t tag = 0
+    cdef bytes_at body
+    cdef bytes_at start = p
+    cdef bytes_at name = NULL
+    cdef size_t name_size = 0
+    cdef Py_ssize_t i
+    while p != NULL and p < end:
+        p = enter_field(p, end, &tag, &body)
+        if p != NULL and tag == FIRST:
+            name = body
+            name_size = p - body
+    for i in range(len(keys)):
+        if found[i] is None and <size_t>len(<bytes>keys[i]) == name_size:
+            if name_size == 0 or memcmp(name, PyBytes_AS_STRING(<bytes>keys[i]), name_size) == 0:
+                found[i] = _value(start, end)
+    return 0
+
+
+cdef bytes _value(bytes_at p, bytes_at end):
+    cdef uint32_t tag = 0
+    cdef bytes_at body
+    cdef bytes value = b""
+    while p != NULL and p < end:
+        p = enter_field(p, end, &tag, &body)
+        if p != NULL and tag == SECOND:  # parts of a message that comes in several are merged by joining them
+            value += PyBytes_FromStringAndSize(<char*>body, p - body)
+    return value
+
+
+# The walk: how fields lie in one another. NULL and -1 mean that the bytes are no protobuf.
+
+
+cdef inline bytes_at enter_field(bytes_at p, bytes_at end, uint32_t* tag, bytes_at* body) noexcept nogil:
+    """Read a field: `body` is where its content begins if it has a length, the answer where the next field begins."""
+    cdef size_t size = 0
+    p = read_tag(p, end, tag)
+    if p == NULL:
+        return NULL
+    if tag[0] & 7 != WIRE_BYTES:
+        body[0] = p
+        return skip_value(p, end, tag[0], 0)
+    body[0] = read_length(p, end, &size)
+    if body[0] == NULL:
+        return NULL
+    return body[0] + size
+
+
+cdef int64_t count(int level, bytes_at p, bytes_at end, bint is_metrics) noexcept nogil:
+    """The items in a container."""
+    cdef uint32_t child = FIRST if level == TOP else SECOND
+    cdef uint32_t tag = 0
+    cdef bytes_at body = NULL
+    cdef int64_t items = 0
+    cdef int64_t inside
+    while p < end:
+        p = enter_field(p, end, &tag, &body)
+        if p == NULL:
+            return -1
+        if tag != child:
+            continue
+        if level < SCOPE:
+            inside = count(level + 1, body, p, is_metrics)
+        else:
+            inside = count_metric(body, p) if is_metrics else 1
+        if inside < 0:
+            return -1
+        items += inside
+    return items
+
+
+cdef inline bint is_data(uint32_t tag) noexcept nogil:
+    """Whether a field of a metric is a member of its oneof `data`."""
+    return tag == 0x2A or tag == 0x3A or tag == 0x4A or tag == 0x52 or tag == 0x5A
+
+
+cdef int64_t count_metric(bytes_at p, bytes_at end) noexcept nogil:
+    cdef uint32_t tag = 0
+    cdef uint32_t member = 0
+    cdef bytes_at body = NULL
+    cdef bytes_at inner = NULL
+    cdef int64_t points = 0
+    cdef bytes_at data_end
+    while p < end:
+        p = enter_field(p, end, &tag, &body)
+        if p == NULL:
+            return -1
+        if not is_data(tag):
+            continue
+        if tag != member:  # another member takes the place of what was there
+            member = tag
+            points = 0
+        data_end = p
+        while body < data_end:
+            body = enter_field(body, data_end, &tag, &inner)
+            if body == NULL:
+                return -1
+            points += tag == FIRST
+    return points
+
+
+# Splitting, first half: which run of bytes goes into which piece. False means that memory is out.
+
+
+cdef void begin(Cut* cut, bint is_metrics, uint64_t max_items, uint64_t max_bytes, size_t size) noexcept nogil:
+    memset(cut, 0, sizeof(Cut))
+    cut.is_metrics = is_metrics
+    cut.max_items = max_items
+    cut.max_bytes = max_bytes
+    cut.budget = 8 * size + (1 << 20)
+    renew(&cut.state)
+
+
+cdef void finish(Cut* cut) noexcept nogil:
+    buffer_free(&cut.headers)
+    buffer_free(&cut.containers)
+    buffer_free(&cut.segments)
+    buffer_free(&cut.pieces)
+
+
+cdef void renew(State* state) noexcept nogil:
+    memset(state, 0, sizeof(State))
+    state.open[0] = state.open[1] = state.open[2] = -1
+    state.is_empty = True
+
+
+cdef bint divide(Cut* cut, int level, bytes_at p, bytes_at end, const int64_t* within) noexcept nogil:
+    """Place the children of a container that does not fit as a whole."""
+    cdef uint32_t child = FIRST if level == TOP else SECOND
+    cdef uint32_t tag = 0
+    cdef bytes_at start
+    cdef bytes_at body = NULL
+    while p < end:
+        start = p
+        p = enter_field(p, end, &tag, &body)
+        if tag == child:
+            if not place_child(cut, level, start, body, p, within):
+                return False
+        elif level == TOP and not place(cut, within, start, p, 0):
+            return False
+    return True
+
+
+cdef bint place_child(
+    Cut* cut, int level, bytes_at start, bytes_at body, bytes_at end, const int64_t* within
+) noexcept nogil:
+    """Place a child of a container of `level`: whole where it fits or has nothing to be cut between, else in parts."""
+    cdef int64_t inside[3]
+    cdef int64_t items
+    cdef bint is_divisible
+    if level < SCOPE:
+        items = count(level + 1, body, end, cut.is_metrics)
+        is_divisible = has_children(body, end)
+    else:
+        items = count_metric(body, end) if cut.is_metrics else 1
+        is_divisible = items > 1
+    if not is_divisible or fits(cut, within, end - start, items):
+        return place(cut, within, start, end, items)
+    memcpy(inside, within, sizeof(inside))
+    inside[level] = cut.containers.size // sizeof(Container)
+    if level == SCOPE:
+        return keep_metric_header(cut, body, end) and divide_metric(cut, body, end, inside)
+    return keep_header(cut, body, end) and divide(cut, level + 1, body, end, inside)
+
+
+cdef bint has_children(bytes_at p, bytes_at end) noexcept nogil:
+    cdef uint32_t tag = 0
+    cdef bytes_at body = NULL
+    while p < end:
+        p = enter_field(p, end, &tag, &body)
+        if tag == SECOND:
+            return True
+    return False
+
+
+cdef bint divide_metric(Cut* cut, bytes_at p, bytes_at end, const int64_t* within) noexcept nogil:
+    cdef uint32_t tag = 0
+    cdef bytes_at body = NULL
+    cdef bytes_at inner = NULL
+    cdef bytes_at start
+    cdef bytes_at data_end
+    cdef uint32_t member = container_at(cut, within[2]).data_tag
+    p = live_data(p, end)
+    while p < end:
+        p = enter_field(p, end, &tag, &body)
+        data_end = p
+        while tag == member and body < data_end:
+            start = body
+            body = enter_field(body, data_end, &tag, &inner)
+            if tag == FIRST and not place(cut, within, start, body, 1):
+                return False
+            tag = member
+    return True
+
+
+cdef bytes_at live_data(bytes_at p, bytes_at end) noexcept nogil:
+    """Where the data that counts begins: a member of the oneof takes the place of another one that came before it."""
+    cdef uint32_t tag = 0
+    cdef uint32_t member = 0
+    cdef bytes_at body = NULL
+    cdef bytes_at start
+    cdef bytes_at live = p
+    while p < end:
+        start = p
+        p = enter_field(p, end, &tag, &body)
+        if is_data(tag) and tag != member:
+            member = tag
+            live = start
+    return live
+
+
+cdef bint keep_header(Cut* cut, bytes_at p, bytes_at end) noexcept nogil:
+    """Note a container: all its fields but the children."""
+    cdef Container container
+    cdef uint32_t tag = 0
+    cdef bytes_at body = NULL
+    cdef bytes_at start
+    memset(&container, 0, sizeof(Container))
+    container.header = cut.headers.size
+    while p < end:
+        start = p
+        p = enter_field(p, end, &tag, &body)
+        if tag != SECOND and not buffer_put(&cut.headers, start, p - start):
+            return False
+    container.header_size = cut.headers.size - container.header
+    return buffer_put(&cut.containers, &container, sizeof(Container))
+
+
+cdef bint keep_metric_header(Cut* cut, bytes_at p, bytes_at end) noexcept nogil:
+    """Note a metric: all its fields but the data, and all fields of the data that counts but the points."""
+    cdef Container container
+    cdef uint32_t tag = 0
+    cdef bytes_at body = NULL
+    cdef bytes_at inner = NULL
+    cdef bytes_at start
+    cdef bytes_at data_end
+    cdef bytes_at live = live_data(p, end)
+    memset(&container, 0, sizeof(Container))
+    container.header = cut.headers.size
+    while p < end:
+        start = p
+        p = enter_field(p, end, &tag, &body)
+        if is_data(tag):
+            container.data_tag = tag
+        elif not buffer_put(&cut.headers, start, p - start):
+            return False
+    container.data = cut.headers.size
+    container.header_size = container.data - container.header
+    p = live
+    while p < end:
+        p = enter_field(p, end, &tag, &body)
+        data_end = p
+        while is_data(tag) and body < data_end:
+            start = body
+            body = enter_field(body, data_end, &tag, &inner)
+            if tag != FIRST and not buffer_put(&cut.headers, start, body - start):
+                return False
+            tag = container.data_tag
+    container.data_size = cut.headers.size - container.data
+    return buffer_put(&cut.containers, &container, sizeof(Container))
+
+
+cdef inline Container* container_at(const Cut* cut, int64_t which) noexcept nogil:
+    return <Container*>cut.containers.data + which
+
+
+cdef bint fits(const Cut* cut, const int64_t* within, size_t size, int64_t items) noexcept nogil:
+    cdef State next = cut.state
+    add(cut, &next, within, size, items)
+    return is_allowed(cut, &next)
+
+
+cdef bint is_allowed(const Cut* cut, const State* state) noexcept nogil:
+    cdef State closed
+    if cut.max_items and state.items > cut.max_items:
+        return False
+    if not cut.max_bytes:
+        return True
+    closed = state[0]
+    close(cut, &closed, 0)
+    return closed.size[TOP] <= cut.max_bytes
+
+
+cdef bint place(Cut* cut, const int64_t* within, bytes_at start, bytes_at end, int64_t items) noexcept nogil:
+    """Put a run of bytes into the present piece, or begin another one with it."""
+    cdef State next = cut.state
+    add(cut, &next, within, end - start, items)
+    if not cut.state.is_empty and not is_allowed(cut, &next) and afford(cut, within):
+        if not end_piece(cut):
+            return False
+        next = cut.state
+        add(cut, &next, within, end - start, items)
+    cut.state = next
+    return put_segment(cut, within, start, end)
+
+
+cdef bint afford(Cut* cut, const int64_t* within) noexcept nogil:
+    """Whether the headers that a new piece repeats are within the budget; if not, there are no limits any more."""
+    cdef size_t repeated = 0
+    cdef Container* container
+    for level in range(3):
+        if within[level] >= 0 and within[level] == cut.state.open[level]:
+            container = container_at(cut, within[level])
+            repeated += container.header_size + container.data_size
+    if repeated > cut.budget:
+        cut.max_items = cut.max_bytes = 0
+        return False
+    cut.budget -= repeated
+    return True
+
+
+cdef void add(const Cut* cut, State* state, const int64_t* within, size_t size, int64_t items) noexcept nogil:
+    """Note that `size` bytes come next in these containers, closing and opening what that needs."""
+    cdef int shared = 0
+    cdef int level
+    while shared < 3 and state.open[shared] == within[shared]:
+        shared += 1
+    close(cut, state, shared)
+    for level in range(3):
+        if level >= shared and within[level] >= 0:
+            state.open[level] = within[level]
+            state.size[level + 1] = container_at(cut, within[level]).header_size if level < 2 else 0
+    level = 3
+    while level > 0 and within[level - 1] < 0:
+        level -= 1
+    state.size[level] += size
+    state.items += items
+    state.is_empty = False
+
+
+cdef void close(const Cut* cut, State* state, int level) noexcept nogil:
+    """Close the containers from the innermost one down to `level`: their bytes now belong to what is around them."""
+    cdef int inner = 2
+    while inner >= level:
+        if state.open[inner] >= 0:
+            state.size[inner] += framed(container_size(cut, state.open[inner], inner, state.size[inner + 1]))
+            state.open[inner] = -1
+        inner -= 1
+
+
+cdef inline size_t container_size(const Cut* cut, int64_t which, int level, size_t inside) noexcept nogil:
+    """The content of a container that holds `inside` bytes, which count the header already unless it is a metric."""
+    cdef Container* container = container_at(cut, which)
+    if level < 2:
+        return inside
+    return container.header_size + framed(container.data_size + inside)
+
+
+cdef inline size_t framed(size_t size) noexcept nogil:
+    return 1 + varint_size(size) + size
+
+
+cdef bint end_piece(Cut* cut) noexcept nogil:
+    cdef Piece piece
+    cdef size_t pieces = cut.pieces.size // sizeof(Piece)
+    if pieces == 0:
+        piece.first_segment = 0
+        if not buffer_put(&cut.pieces, &piece, sizeof(Piece)):
+            return False
+        pieces = 1
+    (<Piece*>cut.pieces.data)[pieces - 1].items = cut.state.items
+    piece.first_segment = cut.segments.size // sizeof(Segment)
+    piece.items = 0
+    renew(&cut.state)
+    return buffer_put(&cut.pieces, &piece, sizeof(Piece))
+
+
+cdef bint put_segment(Cut* cut, const int64_t* within, bytes_at start, bytes_at end) noexcept nogil:
+    """Note the run, as part of the one before it where that ends here and is in the same containers and piece."""
+    cdef Segment segment
+    cdef Segment* last
+    cdef size_t segments = cut.segments.size // sizeof(Segment)
+    cdef size_t pieces = cut.pieces.size // sizeof(Piece)
+    if segments > ((<Piece*>cut.pieces.data)[pieces - 1].first_segment if pieces else 0):
+        last = <Segment*>cut.segments.data + segments - 1
+        if last.end == start and memcmp(last.within, within, sizeof(last.within)) == 0:
+            last.end = end
+            return True
+    memcpy(segment.within, within, sizeof(segment.within))
+    segment.start = start
+    segment.end = end
+    return buffer_put(&cut.segments, &segment, sizeof(Segment))
+
+
+# Splitting, second half: write the pieces, each into bytes of exactly its size.
+
+
+cdef size_t piece_count(const Cut* cut) noexcept nogil:
+    return cut.pieces.size // sizeof(Piece)
+
+
+cdef list _pieces(Cut* cut):
+    cdef list result = []
+    cdef size_t i, size, first, last
+    cdef Piece* pieces = <Piece*>cut.pieces.data
+    cdef bytes payload
+    cdef uint8_t* out
+    pieces[piece_count(cut) - 1].items = cut.state.items
+    for i in range(piece_count(cut)):
+        first = pieces[i].first_segment
+        last = pieces[i + 1].first_segment if i + 1 < piece_count(cut) else cut.segments.size // sizeof(Segment)
+        size = measure(cut, 0, first, last)
+        payload = PyBytes_FromStringAndSize(NULL, size)
+        out = <uint8_t*>PyBytes_AS_STRING(payload)
+        with nogil:
+            write(cut, 0, first, last, out)
+        result.append((payload, pieces[i].items))
+    return result
+
+
+cdef size_t group_end(const Cut* cut, int level, size_t first, size_t last) noexcept nogil:
+    """The end of the segments, from `first` on, that share its container of `level`."""
+    cdef Segment* segments = <Segment*>cut.segments.data
+    cdef size_t i = first + 1
+    while i < last and segments[i].within[level] == segments[first].within[level]:
+        i += 1
+    return i
+
+
+cdef size_t measure(const Cut* cut, int level, size_t first, size_t last) noexcept nogil:
+    """The bytes that segments take inside a container of `level`."""
+    cdef Segment* segments = <Segment*>cut.segments.data
+    cdef size_t size = 0
+    cdef size_t next
+    while first < last:
+        if level == 3 or segments[first].within[level] < 0:
+            size += segments[first].end - segments[first].start
+            first += 1
+        else:
+            next = group_end(cut, level, first, last)
+            size += framed(measure_container(cut, level, first, next))
+            first = next
+    return size
+
+
+cdef size_t measure_container(const Cut* cut, int level, size_t first, size_t last) noexcept nogil:
+    cdef int64_t which = (<Segment*>cut.segments.data)[first].within[level]
+    cdef size_t inside = measure(cut, level + 1, first, last)
+    if level < 2:
+        inside += container_at(cut, which).header_size
+    return container_size(cut, which, level, inside)
+
+
+cdef uint8_t* write(const Cut* cut, int level, size_t first, size_t last, uint8_t* out) noexcept nogil:
+    cdef Segment* segments = <Segment*>cut.segments.data
+    cdef size_t next, size
+    while first < last:
+        if level == 3 or segments[first].within[level] < 0:
+            size = segments[first].end - segments[first].start
+            memcpy(out, segments[first].start, size)
+            out += size
+            first += 1
+        else:
+            next = group_end(cut, level, first, last)
+            out = write_container(cut, level, first, next, out)
+            first = next
+    return out
+
+
+cdef uint8_t* write_container(const Cut* cut, int level, size_t first, size_t last, uint8_t* out) noexcept nogil:
+    cdef Container* container = container_at(cut, (<Segment*>cut.segments.data)[first].within[level])
+    out[0] = FIRST if level == TOP else SECOND
+    out = write_varint(out + 1, measure_container(cut, level, first, last))
+    memcpy(out, cut.headers.data + container.header, container.header_size)
+    out += container.header_size
+    if level == 2:
+        out[0] = <uint8_t>container.data_tag
+        out = write_varint(out + 1, container.data_size + measure(cut, 3, first, last))
+        memcpy(out, cut.headers.data + container.data, container.data_size)
+        out += container.data_size
+    return write(cut, level + 1, first, last, out)
