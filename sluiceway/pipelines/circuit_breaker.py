@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from sluiceway.config.exporter import CircuitBreaker
 
@@ -38,8 +38,7 @@ class Outcome(Enum):
     VOID = "void"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call that was let through, to be handed back when it ends."""
 
     period: int
@@ -104,20 +103,24 @@ class Breaker:
             self._probes_left -= 1
         return Call(self._period, self._now())
 
-    def end(self, call: Call, outcome: Outcome) -> None:
-        """Learn how a call ended."""
+    def end(self, call: Call, outcome: Outcome) -> bool:
+        """Learn how a call ended, and say whether that mattered to those who wait for a delay to end."""
         if call.period != self._period:
-            return
+            return False
         now = self._now()
         slow = 0 < self._settings.slow_call_duration < now - call.began
         if self._state is State.HALF_OPEN:
             self._probed(outcome, slow=slow)
-        elif outcome is not Outcome.VOID:
-            failed = outcome is Outcome.FAILURE
-            self._in_a_row = self._in_a_row + 1 if failed else 0
-            self._window.add(now, failed=failed, slow=slow)
-            if self._is_too_much():
-                self._open()
+            return True
+        if outcome is Outcome.VOID:
+            return False
+        failed = outcome is Outcome.FAILURE
+        self._in_a_row = self._in_a_row + 1 if failed else 0
+        self._window.add(now, failed=failed, slow=slow)
+        if not self._is_too_much():
+            return False
+        self._open()
+        return True
 
     def hasten(self) -> None:
         """End the delay of an open breaker: the next call is a probe."""
@@ -146,6 +149,8 @@ class Breaker:
 
     def _is_too_much(self) -> bool:
         settings, window = self._settings, self._window
+        if not (window.failures or window.slow):
+            return False
         if 0 < settings.consecutive_failures <= self._in_a_row:
             return True
         if window.calls < settings.minimum_calls:
@@ -194,6 +199,8 @@ class _Window:
     def advance(self, now: float) -> list[int]:
         """Forget what is too old, and return the bucket of the present."""
         number = int(now / self._width)
+        if number == self._newest:
+            return self._buckets[number % BUCKETS]
         newest = number if self._newest is None else self._newest
         for passed in range(max(newest, number - BUCKETS) + 1, number + 1):
             bucket = self._buckets[passed % BUCKETS]

@@ -16,9 +16,9 @@ __all__ = ["Consumers"]
 class Consumers:
     """A fixed number of long-lived tasks that call `export` with one element after the other.
 
-    Entering starts them. Leaving lets them export all that waits, each lane without further delay; cancelling that
-    cancels the exports, and what still waits then is left to `clear`. An element that a task has taken is always given
-    to `export`, which must not raise but for being cancelled.
+    Entering starts them. Leaving lets them export all that waits, each lane without further delay; being cancelled,
+    then or before, cancels the exports, and what still waits is left to `clear`. An element that a task has taken is
+    always given to `export`, which must not raise but for being cancelled.
     """
 
     def __init__(self, policy: Policy, export: Callable[[Element], Awaitable[None]], clock: Clock, number: int) -> None:
@@ -57,7 +57,10 @@ class Consumers:
             if not turn.done():
                 turn.set_result(None)
         self._idle.clear()
-        await self._tasks.__aexit__(kind, error, trace)
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            await self._tasks.__aexit__(kind, error, trace)
+        else:
+            await self._tasks.__aexit__(None, None, None)
 
     def put(self, element: Element) -> None:
         """Have an element exported; must not be called after leaving has begun."""

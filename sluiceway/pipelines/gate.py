@@ -75,11 +75,9 @@ class BreakerGate:
 
     def _end(self, call: Call, outcome: Outcome) -> None:
         before = self._breaker.state
-        self._breaker.end(call, outcome)
-        state = self._breaker.state
-        if state is not before:
-            self._tell(state)
-        if before is not State.CLOSED or state is not before:
+        if self._breaker.end(call, outcome):
+            if self._breaker.state is not before:
+                self._tell(self._breaker.state)
             self._announce()
 
     def _announce(self) -> None:

@@ -40,6 +40,7 @@ class Wrapped:
     def __init__(self, exporter: Any, delivery: Delivery, stop: asyncio.Event) -> None:
         self.exporter = exporter
         self.sender: Sender = delivery
+        self.timeout: Timeout | None = None
         self.queue: SendingQueue | None = None
         self.gate: BreakerGate | None = None
         self._delivery = delivery
@@ -60,8 +61,9 @@ class Wrapped:
             if isinstance(self.exporter, Lifecycle):
                 await stack.enter_async_context(self.exporter)
             stack.callback(self._delivery.tell_losses)
-            if self.queue is not None:
-                await stack.enter_async_context(self.queue)
+            for part in (self.timeout, self.queue):
+                if part is not None:
+                    await stack.enter_async_context(part)
             self._stack = stack.pop_all()
         return self
 
@@ -87,7 +89,7 @@ def wrap(exporter: Any, settings: BaseModel, context: Context, *, random: Callab
     wrapped = Wrapped(exporter, Delivery(exporter, counts, context), stop)
     sender = wrapped.sender
     if seconds := getattr(settings, "timeout", 0):
-        sender = Timeout(sender, seconds, context.clock)
+        wrapped.timeout = sender = Timeout(sender, seconds, context.clock)
     if breaker := getattr(settings, "circuit_breaker", None):
         machine = Breaker(breaker, context.clock.now, random)
         wrapped.gate = sender = BreakerGate(sender, machine, context, health, stop=stop)
