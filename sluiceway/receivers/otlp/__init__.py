@@ -1,0 +1,238 @@
+"""Takes traces, metrics and logs as OTLP, over gRPC and over HTTP (protobuf or JSON).
+
+A sender is told success only when every pipeline behind the receiver has taken its data. It never changes the data,
+except that invalid UTF-8 is repaired. Nothing is held here: when the process dies, what was not answered is still the
+sender's. Pressure is always answered by "come again later" (UNAVAILABLE with RetryInfo, 503 with Retry-After), bad
+bytes by INVALID_ARGUMENT or 400, and nothing of the data or of our errors stands in an answer.
+
+```yaml
+protocols:
+  grpc:
+    endpoint: localhost:4317
+  http:
+    endpoint: localhost:4318
+```
+
+Both listen on loopback unless told otherwise; on other addresses use `tls` and `auth`. OTLP/HTTP costs a sixth of what
+gRPC costs. Bodies may be compressed by gzip, zstd, zlib or deflate over HTTP, by gzip or deflate over gRPC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, model_validator
+
+from sluiceway.component import Authenticator, Component, Consumer, Context, Kind, Signal, Stability
+from sluiceway.config.listen import is_loopback
+from sluiceway.config.server import Auth, GrpcServer, HttpServer
+from sluiceway.config.types import Duration, Section, Settings
+from sluiceway.errors import ConfigError
+from sluiceway.otlp import Limits
+
+if TYPE_CHECKING:
+    from sluiceway.receivers.otlp.grpc import GrpcReceiver
+    from sluiceway.receivers.otlp.http import HttpReceiver
+    from sluiceway.receivers.otlp.intake import Intake, Room
+
+__all__ = ["COMPONENT", "OtlpConfig", "OtlpGrpc", "OtlpHttp", "OtlpReceiver"]
+
+MIB = 1024 * 1024
+
+
+class OtlpGrpc(GrpcServer):
+    """OTLP over gRPC."""
+
+    endpoint: str = Field(default="localhost:4317", min_length=1)
+    """`host:port` to listen on; for the transport `unix` the path of the socket."""
+
+
+class OtlpHttp(HttpServer):
+    """OTLP over HTTP."""
+
+    endpoint: str = Field(default="localhost:4318", min_length=1)
+    """`host:port` to listen on; for the transport `unix` the path of the socket."""
+    traces_url_path: str = "/v1/traces"
+    """The path that takes traces."""
+    metrics_url_path: str = "/v1/metrics"
+    """The path that takes metrics."""
+    logs_url_path: str = "/v1/logs"
+    """The path that takes logs."""
+    read_header_timeout: Duration = Field(default=0.0, ge=0)
+    """How long the header of a request may take to arrive; 0s is 10 s."""
+    write_timeout: Duration = Field(default=0.0, ge=0)
+    """How long a sender may take to read its answer; 0s is 30 s."""
+    idle_timeout: Duration = Field(default=0.0, ge=0)
+    """How long a connection may wait for its next request; 0s is 5 m."""
+
+    def paths(self) -> dict[Signal, str]:
+        """Give the path of each signal, with its leading slash."""
+        given = {
+            Signal.TRACES: self.traces_url_path,
+            Signal.METRICS: self.metrics_url_path,
+            Signal.LOGS: self.logs_url_path,
+        }
+        return {signal: f"/{path.removeprefix('/')}" for signal, path in given.items()}
+
+
+class Protocols(Settings):
+    """The protocols spoken; one that is not named is off."""
+
+    grpc: Section[OtlpGrpc] = None
+    """OTLP over gRPC, on port 4317 unless told otherwise."""
+    http: Section[OtlpHttp] = None
+    """OTLP over HTTP, on port 4318 unless told otherwise."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.grpc is None and self.http is None:
+            raise ValueError("must specify at least one protocol when using the OTLP receiver")
+        return self
+
+
+class RequestLimits(Settings):
+    """What one request may hold, and what all of them together may; the Collector has no such limits."""
+
+    max_request_items: int = Field(default=1_000_000, ge=1)
+    """Spans, data points or log records in a request; more get 413 or RESOURCE_EXHAUSTED."""
+    max_request_messages: int = Field(default=8_000_000, ge=1)
+    """Nested messages in a request, so attributes, events and links as well."""
+    max_requests_in_flight: int = Field(default=1024, ge=1)
+    """Requests that wait for the pipeline at the same time; more are told to come again."""
+    max_in_flight_mib: int = Field(default=64, ge=1)
+    """MiB of request bodies held at the same time; more are told to come again."""
+    max_connections: int = Field(default=1024, ge=1)
+    """Open HTTP connections; a further one displaces the one that is idle longest."""
+
+
+class OtlpConfig(Settings):
+    """The settings of the receiver `otlp`."""
+
+    protocols: Protocols
+    """The protocols spoken."""
+    limits: RequestLimits = RequestLimits()
+    """Bounds on what senders can make the receiver hold."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        largest = self.protocols.http.max_body_size if self.protocols.http else 0
+        largest = max(largest, self.protocols.grpc.max_message_size if self.protocols.grpc else 0)
+        if largest > self.limits.max_in_flight_mib * MIB:
+            raise ValueError("limits::max_in_flight_mib must not be smaller than the largest request that is allowed")
+        return self
+
+
+class OtlpReceiver:
+    """The receiver: one intake for each protocol, which share the room for requests in flight."""
+
+    def __init__(self, config: OtlpConfig, context: Context, next: Consumer) -> None:
+        self._config = config
+        self._context = context
+        self._next = next
+        self._grpc: GrpcReceiver | None = None
+        self._http: HttpReceiver | None = None
+
+    @property
+    def grpc_address(self) -> tuple[str, int]:
+        """Host and port where gRPC is spoken, once started; a path and 0 for a unix socket."""
+        if self._grpc is None:
+            raise LookupError("gRPC is not spoken")
+        return self._grpc.address
+
+    @property
+    def http_address(self) -> tuple[str, int]:
+        """Host and port where HTTP is spoken, once started; a path and 0 for a unix socket."""
+        if self._http is None:
+            raise LookupError("HTTP is not spoken")
+        return self._http.listener.address
+
+    async def __aenter__(self) -> Self:
+        """Listen; raise `ConfigError` when an endpoint is in use or an authenticator is missing."""
+        from sluiceway.receivers.otlp.intake import Room
+
+        limits = self._config.limits
+        room = Room(limits.max_requests_in_flight, limits.max_in_flight_mib * MIB)
+        stack = self._running = AsyncExitStack()
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        try:
+            await self._start_grpc(room, stack)
+            await self._start_http(room, stack, tasks)
+        except BaseException as error:
+            await stack.aclose()
+            if isinstance(error, ConfigError):
+                raise ConfigError(f"receivers::{self._context.id}: {error}") from error
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Answer what is being served, refuse what is new, and close."""
+        await self._running.aclose()
+        return None
+
+    async def _start_grpc(self, room: Room, stack: AsyncExitStack) -> None:
+        settings = self._config.protocols.grpc
+        if settings is None:
+            return
+        from sluiceway.receivers.otlp.grpc import GrpcReceiver
+
+        intake, authenticator = self._intake("grpc", room), self._authenticator(settings.auth)
+        self._grpc = GrpcReceiver(settings, intake, authenticator, self._context)
+        self._warn(settings)
+        await self._grpc.start()
+        stack.push_async_callback(self._grpc.stop)
+
+    async def _start_http(self, room: Room, stack: AsyncExitStack, tasks: asyncio.TaskGroup) -> None:
+        settings = self._config.protocols.http
+        if settings is None:
+            return
+        from sluiceway.receivers.otlp.http import HttpReceiver
+
+        intake, authenticator = self._intake("http", room), self._authenticator(settings.auth)
+        most = self._config.limits.max_connections
+        self._http = HttpReceiver(settings, intake, authenticator, most, self._context)
+        self._warn(settings)
+        await self._http.start(tasks)
+        stack.push_async_callback(self._http.stop)
+
+    def _intake(self, transport: str, room: Room) -> Intake:
+        from sluiceway.receivers.otlp.intake import Intake
+
+        limits = Limits(self._config.limits.max_request_items, self._config.limits.max_request_messages)
+        return Intake(transport, limits, room, self._context, self._next)
+
+    def _authenticator(self, auth: Auth | None) -> Authenticator | None:
+        if auth is None:
+            return None
+        try:
+            found: Any = self._context.extension(auth.authenticator)
+        except LookupError as error:
+            raise ConfigError(
+                f'failed to resolve authenticator "{auth.authenticator}": authenticator not found'
+            ) from error
+        if not hasattr(found, "authenticate"):
+            raise ConfigError(f'"{auth.authenticator}" is not a server authenticator')
+        authenticator: Authenticator = found
+        return authenticator
+
+    def _warn(self, settings: GrpcServer | HttpServer) -> None:
+        if is_loopback(settings.endpoint, settings.transport):
+            return
+        missing = [name for name, section in (("tls", settings.tls), ("auth", settings.auth)) if section is None]
+        if missing:
+            self._context.logger.warning(
+                "%s is reachable from other machines without %s", settings.endpoint, " and without ".join(missing)
+            )
+
+
+COMPONENT = Component(
+    type="otlp",
+    kind=Kind.RECEIVER,
+    config=OtlpConfig,
+    create=OtlpReceiver,
+    stability=Stability.BETA,
+)

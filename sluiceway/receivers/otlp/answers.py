@@ -1,0 +1,179 @@
+"""What a sender is told: the one place where errors become gRPC statuses and HTTP responses.
+
+Texts are fixed: no text of an exception and nothing of the data leaves. Who reads the rules of OTLP drops its data on
+UNKNOWN, INTERNAL, 500 and a bare RESOURCE_EXHAUSTED, so our own trouble, bugs included, is always UNAVAILABLE or 503
+with a delay, and only what the sender must not send again gets anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from typing import Final
+
+from sluiceway.component import PartialSuccess
+from sluiceway.errors import (
+    DecodeError,
+    PermanentError,
+    RefusedError,
+    RetryableError,
+    TooLargeError,
+    UnauthenticatedError,
+)
+from sluiceway.otlp import Signal
+
+__all__ = ["Answer", "Code", "answer_to", "partial_json", "partial_proto"]
+
+LONGEST_DELAY: Final = 3600.0
+_TYPE: Final = "type.googleapis.com/google.rpc.RetryInfo"
+_REJECTED: Final = "some items were rejected by the destination"
+_NOUNS: Final = {
+    Signal.TRACES: "rejectedSpans",
+    Signal.METRICS: "rejectedDataPoints",
+    Signal.LOGS: "rejectedLogRecords",
+}
+
+
+class Code(IntEnum):
+    """The status codes of gRPC."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+_RETRYABLE: Final = frozenset(
+    {Code.CANCELLED, Code.DEADLINE_EXCEEDED, Code.ABORTED, Code.OUT_OF_RANGE, Code.UNAVAILABLE, Code.DATA_LOSS}
+)
+_HTTP: Final = {
+    Code.INVALID_ARGUMENT: 400,
+    Code.UNAUTHENTICATED: 401,
+    Code.PERMISSION_DENIED: 403,
+    Code.UNIMPLEMENTED: 404,
+    Code.RESOURCE_EXHAUSTED: 413,
+    Code.UNAVAILABLE: 503,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A refusal: its code, its text, and after how many seconds the same request may come again, None for never."""
+
+    code: Code
+    message: str
+    delay: float | None = None
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status that says the same. RESOURCE_EXHAUSTED is 413, because 429 would ask for a repetition."""
+        return _HTTP.get(self.code, 500)
+
+    @property
+    def retry_after(self) -> int | None:
+        """The delay as `Retry-After` has it: whole seconds, at least one."""
+        return None if self.delay is None else max(1, math.ceil(self.delay))
+
+    def proto(self) -> bytes:
+        """Write the answer as a `google.rpc.Status`."""
+        text = self.message.encode()
+        status = b"\x08" + _varint(self.code) + _bytes(2, text)
+        return status if self.delay is None else status + _bytes(3, _bytes(1, _TYPE.encode()) + _bytes(2, self._info()))
+
+    def json(self) -> bytes:
+        """Write the answer as a `google.rpc.Status` in JSON."""
+        details = [] if self.delay is None else [{"@type": _TYPE, "retryDelay": f"{self.delay:g}s"}]
+        return json.dumps({"code": int(self.code), "message": self.message, "details": details}).encode()
+
+    def _info(self) -> bytes:
+        assert self.delay is not None  # noqa: S101 - the caller has looked
+        seconds, rest = divmod(round(self.delay * 1000), 1000)
+        duration = b"\x08" + _varint(seconds) if seconds else b""
+        return _bytes(1, duration + (b"\x10" + _varint(rest * 1_000_000) if rest else b""))
+
+
+def answer_to(error: BaseException) -> Answer | None:
+    """Find the answer to an error of the pipeline or of the request; None when it is nobody's but a bug."""
+    match error:
+        case UnauthenticatedError():
+            return Answer(Code.UNAUTHENTICATED, "the credentials are missing or wrong")
+        case TooLargeError():
+            return Answer(Code.RESOURCE_EXHAUSTED, "the request is larger than this receiver allows")
+        case DecodeError():
+            return Answer(Code.INVALID_ARGUMENT, "the request is not a valid OTLP message")
+        case RefusedError() | RetryableError():
+            return Answer(Code.UNAVAILABLE, "the data cannot be taken now, send it again later", _delay(error))
+        case PermanentError():
+            return Answer(_code(error.code), "the destination will never take this data")
+        case asyncio.CancelledError():
+            return Answer(Code.UNAVAILABLE, "the request was interrupted, send it again", 1.0)
+    return None
+
+
+def answer_to_bug(reference: str) -> Answer:
+    """Make the answer to an error that nobody foresaw; `reference` finds it in our log."""
+    return Answer(Code.UNAVAILABLE, f"internal error {reference}, send the data again later", 5.0)
+
+
+def _delay(error: RefusedError | RetryableError) -> float:
+    seconds = error.retry_after
+    if seconds is None or math.isnan(seconds) or seconds <= 0:
+        return 1.0
+    return min(seconds, LONGEST_DELAY)
+
+
+def _code(name: str) -> Code:
+    code = Code.__members__.get(name.upper(), Code.INTERNAL)
+    # The error says "never"; a code that says "again" would contradict it.
+    return Code.INTERNAL if code in _RETRYABLE or code is Code.OK else code
+
+
+@cache
+def _field(number: int) -> bytes:
+    return bytes([number << 3 | 2])
+
+
+def _bytes(number: int, value: bytes) -> bytes:
+    return _field(number) + _varint(len(value)) + value
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def partial_proto(partial: PartialSuccess | None) -> bytes:
+    """Write an export response: empty for full success, or with the number of items that were rejected."""
+    if partial is None:
+        return b""
+    count = b"\x08" + _varint(partial.rejected) if partial.rejected else b""
+    return _bytes(1, count + _bytes(2, _REJECTED.encode()))
+
+
+def partial_json(partial: PartialSuccess | None, signal: Signal) -> bytes:
+    """Write an export response in JSON."""
+    if partial is None:
+        return b"{}"
+    success = {_NOUNS[signal]: str(partial.rejected), "errorMessage": _REJECTED}
+    return json.dumps({"partialSuccess": success}).encode()

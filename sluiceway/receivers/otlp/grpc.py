@@ -1,0 +1,125 @@
+"""OTLP over gRPC: raw-bytes methods on `grpc.aio`, and a status for every error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+import grpc
+
+from sluiceway.component import Authenticator, Context, Identity
+from sluiceway.config.listen import check_unix_path
+from sluiceway.config.server import GrpcServer
+from sluiceway.config.types import split_endpoint
+from sluiceway.errors import ConfigError
+from sluiceway.otlp import Origin, Signal
+from sluiceway.receivers.otlp.answers import Answer, partial_proto
+from sluiceway.receivers.otlp.intake import Intake
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Call = grpc.aio.ServicerContext[bytes, bytes]
+
+__all__ = ["GrpcReceiver"]
+
+GRACE: Final = 10.0
+"""Seconds that running calls have when the server stops."""
+_SERVICES: Final = {
+    Signal.TRACES: "opentelemetry.proto.collector.trace.v1.TraceService",
+    Signal.METRICS: "opentelemetry.proto.collector.metrics.v1.MetricsService",
+    Signal.LOGS: "opentelemetry.proto.collector.logs.v1.LogsService",
+}
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
+_DETAILS: Final = "grpc-status-details-bin"
+
+
+class GrpcReceiver:
+    """The gRPC half of the receiver."""
+
+    def __init__(
+        self, settings: GrpcServer, intake: Intake, authenticator: Authenticator | None, context: Context
+    ) -> None:
+        self.address = ("", 0)
+        self._settings = settings
+        self._intake = intake
+        self._authenticator = authenticator
+        self._context = context
+        self._looks = authenticator is not None or settings.include_metadata
+
+    async def start(self) -> None:
+        """Listen; raise `ConfigError` when that is not possible."""
+        self._server = grpc.aio.server(options=self._settings.options)
+        for signal in sorted(self._context.signals, key=lambda signal: signal.code):
+            method = grpc.unary_unary_rpc_method_handler(self._method(signal))
+            self._server.add_generic_rpc_handlers(
+                (grpc.method_handlers_generic_handler(_SERVICES[signal], {"Export": method}),)
+            )
+        self.address = self._bind()
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Refuse new calls, let running ones end within the grace, and cancel what is left."""
+        await self._server.stop(GRACE)
+
+    def _bind(self) -> tuple[str, int]:
+        settings, tls = self._settings, self._settings.tls
+        host, number = ("", 0) if settings.transport == "unix" else split_endpoint(settings.endpoint)
+        try:
+            if settings.transport == "unix":
+                check_unix_path(settings.endpoint)
+                host = target = f"unix:{settings.endpoint}"
+            else:
+                host = host or ("0.0.0.0" if settings.transport == "tcp4" else "::")  # noqa: S104 - what was asked for
+                target = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+            if tls:
+                port = self._server.add_secure_port(target, tls.grpc_credentials(self._context.clock))
+            else:
+                port = self._server.add_insecure_port(target)
+        except RuntimeError as error:
+            raise ConfigError(f"cannot listen on {settings.endpoint}: the address is in use or not ours") from error
+        return (settings.endpoint, 0) if settings.transport == "unix" else (host, port)
+
+    def _method(self, signal: Signal) -> Any:
+        async def export(request: bytes, call: Call) -> bytes:
+            try:
+                return await self._export(signal, request, call)
+            except BaseException as error:
+                await _abort(call, self._intake.answer(error))
+                raise AssertionError("abort does not return") from error
+
+        return export
+
+    async def _export(self, signal: Signal, request: bytes, call: Call) -> bytes:
+        peer = _address(call.peer())
+        if not self._looks:
+            origin = Origin(self._context.clock.now(), peer, "grpc")
+        else:
+            headers = _headers(call)
+            identity = await self._authenticator.authenticate(headers) if self._authenticator else None
+            origin = self._origin(peer, identity, headers)
+        return partial_proto(await self._intake.take(signal, request, origin))
+
+    def _origin(self, peer: str, identity: Identity | None, headers: Mapping[str, tuple[str, ...]]) -> Origin:
+        kept = headers if self._settings.include_metadata else {}
+        if identity is None:
+            return Origin(self._context.clock.now(), peer, "grpc", headers=kept)
+        return Origin(self._context.clock.now(), peer, "grpc", identity.subject, identity.attributes, kept)
+
+
+async def _abort(call: Call, answer: Answer) -> None:
+    details = ((_DETAILS, answer.proto()),) if answer.delay is not None else ()
+    await call.abort(_CODES[answer.code], answer.message, details)
+
+
+def _headers(call: Call) -> dict[str, tuple[str, ...]]:
+    collected: dict[str, tuple[str, ...]] = {}
+    for name, value in call.invocation_metadata() or ():
+        if isinstance(value, str):
+            collected[name] = (*collected.get(name, ()), value)
+    return collected
+
+
+def _address(peer: str) -> str:
+    scheme, _, address = peer.partition(":")
+    return unquote(address) if scheme in ("ipv4", "ipv6") else ""
