@@ -8,135 +8,75 @@ processors are joined by `+`. A duplicate key counts as one attribute: `Put` kee
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Literal, TypeAlias
+from itertools import chain
+from types import MappingProxyType
+from typing import Self
 
+from sluiceway.otlp.actions import (
+    Action,
+    Convert,
+    Copy,
+    Extract,
+    Hash,
+    Level,
+    Match,
+    Put,
+    Remove,
+    Selection,
+    Slot,
+    Value,
+)
+from sluiceway.otlp.anyvalue import decode_value, encode_value
 from sluiceway.otlp.batch import Batch
+from sluiceway.otlp.program import compile_plan
 
 __all__ = [
-    "Convert", "Copy", "Extract", "Hash", "Level", "Match", "Plan", "Put", "Remove", "Selection", "Slot", "Value",
-]
+    "Action", "Convert", "Copy", "Extract", "Hash", "Level", "Match", "Plan", "Put", "Remove", "Selection", "Slot",
+    "Value", "decode_value", "encode_value",
+]  # fmt: skip
 
-Value: TypeAlias = "str | bool | int | float | bytes | Sequence[Value] | Mapping[str, Value]"
-"""What an OTLP `AnyValue` can hold."""
-
-
-class Level(IntEnum):
-    """Whose attributes an action edits. ITEM means spans, log records or data points, by the batch's signal."""
-
-    RESOURCE = 0
-    SCOPE = 1
-    ITEM = 2
-
-
-class Slot:
-    """A value that is known only when the batch is: given to `Plan.run`, by identity.
-
-    One value for the whole batch, or a list with one value per resource entry. None means: do nothing.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """The value of another attribute at the same level; when that is absent the action does nothing."""
-
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """Properties of an item, all of which must hold. Inside one list one entry suffices, except for `attributes` and
-    `resources`, which must all hold. With `regexp` strings are RE2 patterns found anywhere, as in the Collector.
-    A None value in `attributes` or `resources` asks only for the key, a None version for any version.
-    """
-
-    regexp: bool = False
-    services: tuple[str, ...] = ()
-    span_names: tuple[str, ...] = ()
-    span_kinds: tuple[str, ...] = ()
-    log_bodies: tuple[str, ...] = ()
-    log_severity_texts: tuple[str, ...] = ()
-    log_severity_min: int | None = None
-    log_severity_undefined: bool = False
-    metric_names: tuple[str, ...] = ()
-    attributes: tuple[tuple[str, Value | None], ...] = ()
-    resources: tuple[tuple[str, Value | None], ...] = ()
-    libraries: tuple[tuple[str, str | None], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which items an action touches: those that `include` matches and `exclude` does not. None matches all / nothing."""
-
-    include: Match | None = None
-    exclude: Match | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """Set `key` to a value: `insert` only where it is absent, `update` only where it is present, `upsert` always."""
-
-    level: Level
-    key: str
-    value: Value | Copy | Slot
-    mode: Literal["insert", "update", "upsert"] = "upsert"
-    where: Selection | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Remove:
-    """Delete the attribute called `key`, and all whose names match the RE2 `pattern`."""
-
-    level: Level
-    key: str = ""
-    pattern: str = ""
-    where: Selection | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hash:
-    """Replace the value of `key`, and of all names that match `pattern`, by the lower-case hex digest of its text."""
-
-    level: Level
-    key: str = ""
-    pattern: str = ""
-    algorithm: Literal["sha1", "sha256"] = "sha1"
-    where: Selection | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Extract:
-    """Where the string value of `key` matches `pattern`, upsert one attribute for each of its named groups."""
-
-    level: Level
-    key: str
-    pattern: str
-    where: Selection | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Convert:
-    """Convert the value of `key`; one that cannot be converted stays as it is."""
-
-    level: Level
-    key: str
-    to: Literal["int", "double", "string"]
-    where: Selection | None = None
-
-
-Action: TypeAlias = Put | Remove | Hash | Extract | Convert
+_NOTHING: Mapping[Slot, Value | list[Value | None] | None] = MappingProxyType({})
 
 
 class Plan:
-    """Compiled actions. Immutable; `left + right` does what running `left` and then `right` would."""
+    """Compiled actions. Immutable; `left + right` does what running `left` and then `right` would.
+
+    Raises `ValueError`, with a text that names the key, for actions that cannot be: a pattern that is not RE2, a value
+    that OTLP cannot hold, an empty key, a condition on items for an action on resources.
+    """
 
     def __init__(self, actions: Sequence[Action] = ()) -> None:
-        self.actions = tuple(actions)
+        self._compile((tuple(actions),))
 
-    def __add__(self, other: Plan) -> Plan:
-        return Plan(self.actions + other.actions)
+    def _compile(self, parts: tuple[tuple[Action, ...], ...]) -> None:
+        self._parts = parts
+        self.actions = tuple(chain.from_iterable(parts))
+        self._program, self._slots = compile_plan(parts)
+
+    def __add__(self, other: Plan) -> Self:
+        joined = type(self).__new__(type(self))
+        joined._compile(self._parts + other._parts)
+        return joined
 
     def run(self, batch: Batch, arguments: Mapping[Slot, Value | list[Value | None] | None] | None = None) -> Batch:
-        """The batch with all actions applied. Its items are the same; its payload is the same object if nothing changed."""
-        raise NotImplementedError
+        """The batch with all actions applied; the same batch if nothing changed.
+
+        Raises `ValueError` where `arguments` lacks one of the plan's slots, holds a value that OTLP cannot, or a list
+        that has not one value for each resource entry.
+        """
+        if not self.actions:
+            return batch
+        slots = [_encode_slot(slot, arguments or _NOTHING) for slot in self._slots]
+        payload = self._program.run(batch.signal.code, batch.payload, slots)
+        return batch if payload is batch.payload else batch.with_payload(payload)
+
+
+def _encode_slot(
+    slot: Slot, arguments: Mapping[Slot, Value | list[Value | None] | None]
+) -> bytes | list[bytes | None] | None:
+    if slot not in arguments:
+        raise ValueError("a slot of the plan has no argument")
+    value = arguments[slot]
+    if isinstance(value, list):
+        return [None if entry is None else encode_value(entry) for entry in value]
+    return None if value is None else encode_value(value)

@@ -1,0 +1,7 @@
+from collections.abc import Sequence
+
+from sluiceway.otlp.steps import Selected, Step
+
+class Program:
+    def __new__(cls, steps: Sequence[Step], selections: Sequence[Selected], slots: int) -> Program: ...
+    def run(self, signal: int, payload: bytes, slots: list[bytes | list[bytes | None] | None]) -> bytes: ...

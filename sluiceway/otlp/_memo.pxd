@@ -1,0 +1,118 @@
+"""What Python answered for a value, kept so that each distinct value is asked about once.
+
+A memo holds at most 4096 answers, in sets of four; a new one takes the place of an old one of its set. Values and
+answers of more than a kibibyte are not kept. A memo is no part of a walk without the GIL.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy
+
+from sluiceway.otlp._arena cimport Arena, arena_take, out_of_memory
+from sluiceway.otlp._proto cimport bytes_at
+
+cdef enum:
+    MEMO_SETS = 1024
+    MEMO_WAYS = 4
+    MEMO_LARGEST = 1024
+
+
+cdef struct Remembered:
+    uint64_t hash
+    uint8_t* data  # the value, then the answer
+    size_t size
+    int64_t answer_size  # -1: None
+
+
+cdef struct Memo:
+    PyObject* ask  # Callable[[bytes], bytes | None], kept alive by the program
+    Remembered* entries
+    size_t turn
+
+
+cdef struct Answer:
+    bytes_at data
+    int64_t size
+
+
+cdef inline uint64_t hash_bytes(bytes_at p, size_t size) noexcept nogil:
+    cdef uint64_t result = size * 0x9E3779B97F4A7C15ULL
+    cdef uint64_t word
+    while size >= 8:
+        memcpy(&word, p, 8)
+        result = (result ^ word) * 0x9FB21C651E98DF25ULL
+        result ^= result >> 32
+        p += 8
+        size -= 8
+    word = 0
+    memcpy(&word, p, size)
+    result = (result ^ word) * 0x9FB21C651E98DF25ULL
+    return result ^ (result >> 29)
+
+
+cdef inline int memo_ask(Memo* memo, Arena* arena, bytes_at value, size_t size, Answer* answer) except -1 with gil:
+    cdef object result = (<object>memo.ask)(PyBytes_FromStringAndSize(<const char*>value, size))
+    answer.size = -1
+    answer.data = value
+    if result is not None:
+        answer.size = len(<bytes>result)
+        answer.data = arena_take(arena, answer.size)
+        memcpy(<uint8_t*>answer.data, PyBytes_AS_STRING(result), answer.size)
+    return 0
+
+
+cdef inline int memo_keep(Memo* memo, uint64_t key, bytes_at value, size_t size, Answer* answer) except -1 nogil:
+    cdef Remembered* entry = memo.entries + (key % MEMO_SETS) * MEMO_WAYS
+    cdef size_t answer_size = <size_t>answer.size if answer.size > 0 else 0
+    cdef uint8_t* data = <uint8_t*>malloc(size + answer_size + 1)
+    cdef int way
+    if data == NULL:
+        out_of_memory()
+    for way in range(MEMO_WAYS):
+        if entry[way].data == NULL:
+            break
+    else:
+        memo.turn += 1
+        way = memo.turn % MEMO_WAYS
+    entry += way
+    free(entry.data)
+    memcpy(data, value, size)
+    memcpy(data + size, answer.data, answer_size)
+    entry[0] = Remembered(key, data, size, answer.size)
+    return 0
+
+
+cdef inline int recall(Memo* memo, Arena* arena, bytes_at value, size_t size, Answer* answer) except -1 nogil:
+    """The answer for a value, in the arena; its size is -1 where Python answered None."""
+    cdef uint64_t key = hash_bytes(value, size)
+    cdef Remembered* entry
+    cdef int way
+    if memo.entries == NULL:
+        memo.entries = <Remembered*>calloc(MEMO_SETS * MEMO_WAYS, sizeof(Remembered))
+        if memo.entries == NULL:
+            out_of_memory()
+    entry = memo.entries + (key % MEMO_SETS) * MEMO_WAYS
+    for way in range(MEMO_WAYS):
+        if entry.hash == key and entry.size == size and entry.data != NULL and memcmp(entry.data, value, size) == 0:
+            answer.size = entry.answer_size
+            answer.data = value
+            if entry.answer_size > 0:
+                answer.data = arena_take(arena, entry.answer_size)
+                memcpy(<uint8_t*>answer.data, entry.data + size, entry.answer_size)
+            return 0
+        entry += 1
+    memo_ask(memo, arena, value, size, answer)
+    if size <= MEMO_LARGEST and answer.size <= MEMO_LARGEST:
+        memo_keep(memo, key, value, size, answer)
+    return 0
+
+
+cdef inline void memo_free(Memo* memo) noexcept nogil:
+    cdef size_t index
+    if memo.entries != NULL:
+        for index in range(MEMO_SETS * MEMO_WAYS):
+            free(memo.entries[index].data)
+    free(memo.entries)
+    memo.entries = NULL

@@ -1,0 +1,133 @@
+"""What a plan may do to attributes, and to which items: plain frozen records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal, TypeAlias
+
+__all__ = [
+    "Action", "Convert", "Copy", "Extract", "Hash", "Level", "Match", "Put", "Remove", "Selection", "Slot", "Value",
+]  # fmt: skip
+
+Value: TypeAlias = "str | bool | int | float | bytes | Sequence[Value] | Mapping[str, Value]"
+"""What an OTLP `AnyValue` can hold."""
+
+
+class Level(IntEnum):
+    """Whose attributes an action edits. ITEM means spans, log records or data points, by the batch's signal."""
+
+    RESOURCE = 0
+    SCOPE = 1
+    ITEM = 2
+
+
+class Slot:
+    """A value that is known only when the batch is: given to `Plan.run`, by identity.
+
+    One value for the whole batch, or a list with one value per resource entry. None means: do nothing. An array of
+    values for the whole batch is given as a tuple.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The value of another attribute at the same level; when that is absent the action does nothing."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Properties of an item, all of which must hold.
+
+    Inside one list one entry suffices, except for `attributes` and `resources`, which must all hold. With `regexp`
+    strings are RE2 patterns found anywhere, as in the Collector; attribute values that are numbers or booleans are
+    matched as text. A None value in `attributes` or `resources` asks only for the key, a None version for any version.
+    A property that the batch's signal does not have (the name of a span for a log record) never holds.
+
+    `services` looks at the resource's `service.name`, which counts as `<nil-service-name>` where it is absent.
+    `log_severity_min` leaves out records without a severity, unless `log_severity_undefined` lets them match;
+    that alone matches only those.
+    """
+
+    regexp: bool = False
+    services: tuple[str, ...] = ()
+    span_names: tuple[str, ...] = ()
+    span_kinds: tuple[str, ...] = ()
+    log_bodies: tuple[str, ...] = ()
+    log_severity_texts: tuple[str, ...] = ()
+    log_severity_min: int | None = None
+    log_severity_undefined: bool = False
+    metric_names: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, Value | None], ...] = ()
+    resources: tuple[tuple[str, Value | None], ...] = ()
+    libraries: tuple[tuple[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which items an action touches: those that `include` matches and `exclude` does not. None matches all / nothing.
+
+    The actions of one plan that hold the same `Selection` object are decided together, before the first of them, so
+    that an action does not change what the next one is about.
+    """
+
+    include: Match | None = None
+    exclude: Match | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Set `key` to a value: `insert` only where it is absent, `update` only where it is present, `upsert` always."""
+
+    level: Level
+    key: str
+    value: Value | Copy | Slot
+    mode: Literal["insert", "update", "upsert"] = "upsert"
+    where: Selection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete the attribute called `key`, and all whose names match the RE2 `pattern`."""
+
+    level: Level
+    key: str = ""
+    pattern: str = ""
+    where: Selection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hash:
+    """Replace the value of `key`, and of all names that match `pattern`, by the lower-case hex digest of its text."""
+
+    level: Level
+    key: str = ""
+    pattern: str = ""
+    algorithm: Literal["sha1", "sha256"] = "sha1"
+    where: Selection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """Where the string value of `key` matches `pattern`, upsert one attribute for each of its named groups."""
+
+    level: Level
+    key: str
+    pattern: str
+    where: Selection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Convert:
+    """Convert the value of `key`; one that cannot be converted stays as it is."""
+
+    level: Level
+    key: str
+    to: Literal["int", "double", "string"]
+    where: Selection | None = None
+
+
+Action: TypeAlias = Put | Remove | Hash | Extract | Convert
