@@ -1,13 +1,15 @@
 """Our own logs: one line a record, for a terminal or as JSON, with the component that speaks as fields.
 
 Control characters are escaped in both encodings, so that no text that came from outside can forge a line or move a
-terminal's cursor. Repeated messages are sampled.
+terminal's cursor. Repeated messages are sampled. Only `extra={"block": lines}` brings several lines, which stand as they
+are beneath the record's own: whoever gives it has escaped what came from outside.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
@@ -36,7 +38,7 @@ class ComponentLogger(logging.LoggerAdapter[logging.Logger]):
 
 
 def component_logger(
-    component: str, kind: str, *, signal: str = "", pipeline: str = "", logger: logging.Logger | None = None
+    kind: str, component: str, *, signal: str = "", pipeline: str = "", logger: logging.Logger | None = None
 ) -> ComponentLogger:
     """The logger of one component, named by the Collector's fields `otelcol.component.id` and the like."""
     fields = {
@@ -82,7 +84,7 @@ class ConsoleLines(logging.Formatter):
         words.append(record.getMessage().translate(_ESCAPES))
         if fields := fields_of(record, stacktrace=self._stacktrace):
             words.append(_json(fields))
-        return "\t".join(words)
+        return "\n".join(filter(None, ("\t".join(words), _block(record))))
 
 
 class JsonLines(logging.Formatter):
@@ -98,6 +100,8 @@ class JsonLines(logging.Formatter):
         if self._caller:
             line["caller"] = _caller(record)
         line["msg"] = record.getMessage()
+        if block := _block(record):
+            line["block"] = block
         return _json(line | self._fixed | fields_of(record, stacktrace=self._stacktrace))
 
 
@@ -137,7 +141,7 @@ class Sampler(logging.Filter):
         return self._thereafter > 0 and (seen - self._initial) % self._thereafter == 0
 
 
-_PLAIN |= {"_sampled"}
+_PLAIN |= {"_sampled", "block"}
 
 
 def _level(record: logging.LogRecord) -> str:
@@ -148,8 +152,13 @@ def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _block(record: logging.LogRecord) -> str:
+    return str(getattr(record, "block", ""))
+
+
 def _caller(record: logging.LogRecord) -> str:
-    return f"{record.module}.py:{record.lineno}"
+    # The file and its folder, as zap shows it.
+    return f"{'/'.join(record.pathname.replace(os.sep, '/').rsplit('/', 2)[-2:])}:{record.lineno}"
 
 
 def _json(value: Mapping[str, Any]) -> str:

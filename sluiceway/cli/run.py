@@ -1,0 +1,70 @@
+"""`sluiceway run`: the life of a collector process."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from sluiceway.cli.sources import add_source_arguments, files, read_config
+from sluiceway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sluiceway.config.model import Config
+
+__all__ = ["add_arguments", "execute"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `run`."""
+    add_source_arguments(parser)
+    parser.add_argument("--watch", action="store_true", help="reload when a configuration file changes, as on SIGHUP")
+    parser.add_argument(
+        "--drain-timeout", default="30s", metavar="DURATION",
+        help="how long stopping may take; what is still held then is dropped and counted (default 30s)",
+    )  # fmt: skip
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run until SIGTERM or SIGINT, and print the summary of the ledger."""
+    from sluiceway.config.durations import parse_duration
+    from sluiceway.config.telemetry import LogsConfig
+    from sluiceway.telemetry.outputs import LogOutputs
+
+    try:
+        drain_timeout = parse_duration(arguments.drain_timeout)
+    except ValueError as error:
+        raise ConfigError(f"--drain-timeout: {error}") from error
+    # The first lines, from loading, are written as the defaults have it; what was loaded may say otherwise.
+    with LogOutputs(LogsConfig()):
+        config = read_config(arguments)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_run(config, arguments, drain_timeout))
+
+
+async def _run(config: Config, arguments: argparse.Namespace, drain_timeout: float) -> int:
+    from sluiceway.cli.summary import summary
+    from sluiceway.service import Collector
+    from sluiceway.telemetry.outputs import LogOutputs
+
+    collector = Collector(config, drain_timeout=drain_timeout)
+    code = None
+    with LogOutputs(config.telemetry.logs, collector.telemetry.resource):
+        try:
+            code = await collector.run(partial(read_config, arguments), files(arguments) if arguments.watch else ())
+        finally:
+            balances = collector.ledger.balances()
+            if code is not None or any(balance.accepted for balance in balances):
+                print(summary(balances), file=sys.stderr)
+    return code
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)

@@ -1,0 +1,47 @@
+"""The flags that every command with a configuration has, and the configuration they give."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sluiceway.cli.gates import check_gates
+from sluiceway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sluiceway.config.model import Config
+
+__all__ = ["add_source_arguments", "files", "read_config"]
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--config`, `--set` and `--feature-gates`."""
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="URI",
+        help="a file, env:NAME or yaml:TEXT; may be given several times, later ones win",
+    )  # fmt: skip
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
+        help="set one value over those of all files, as in processors.batch.timeout=2s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--feature-gates", action="append", default=[], metavar="LIST",
+        help="the Collector's gates; known ones are accepted, with a warning that they change nothing",
+    )  # fmt: skip
+
+
+def read_config(arguments: argparse.Namespace) -> Config:
+    """Load what the flags name. Raises `ConfigError` with every mistake."""
+    check_gates(arguments.feature_gates)
+    if not arguments.config:
+        raise ConfigError("at least one config flag must be provided")
+    from sluiceway.config.load import load
+
+    return load(arguments.config, arguments.sets)
+
+
+def files(arguments: argparse.Namespace) -> list[Path]:
+    """The files among the sources, to be watched."""
+    named = (uri.removeprefix("file:") for uri in arguments.config)
+    return [Path(name) for name in named if not name.startswith(("env:", "yaml:"))]
