@@ -1,0 +1,161 @@
+"""Decoding: from a marked tree to a checked model, with every mistake reported where it was written."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from sluiceway.config.tree import Key, Node, Path, kind_of, plain
+from sluiceway.errors import ConfigError, Problem
+
+__all__ = ["decode", "nearest"]
+
+M = TypeVar("M", bound=BaseModel)
+
+_TYPES: Final = {
+    "int_type": "int",
+    "int_from_float": "int",
+    "float_type": "float64",
+    "bool_type": "bool",
+    "string_type": "string",
+    "dict_type": "map",
+    "mapping_type": "map",
+    "model_type": "map",
+    "model_attributes_type": "map",
+    "list_type": "list",
+    "tuple_type": "list",
+    "set_type": "list",
+    "frozen_set_type": "list",
+}
+_ZEROS: Final[Mapping[str, object]] = {
+    "int_type": 0,
+    "float_type": 0.0,
+    "bool_type": False,
+    "duration": 0,
+    "size": 0,
+}
+_TEXT_WANTED: Final = frozenset({"string_type", "literal_error", "enum", "tuple_type", "list_type", "set_type"})
+
+
+def decode(model: type[M], node: Node, path: Path = ()) -> M:
+    """Check a tree against a model and return its settings; null means all defaults.
+
+    Raises `ConfigError` with every mistake. What came from a `${...}` that stood alone is first taken by its type;
+    where that does not fit, a string takes its original text, and a null becomes the zero value of the type.
+    """
+    data = plain(node) if node.value is not None else {}
+    while True:
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+        reread = [_reread(node, data, error) for error in errors]
+        if not any(reread):
+            problems = [_problem(model, node, data, path, error) for error in errors]
+            raise ConfigError(*dict.fromkeys(problems))
+
+
+def _reread(root: Node, data: Any, error: ErrorDetails) -> bool:
+    """Take a referenced value another way, and say whether there was another."""
+    node, path = _locate(root, error["loc"])
+    if not node.referenced or not path:
+        return False
+    container: Any = _follow(data, path[:-1])
+    if container is None or isinstance(container, str):
+        return False
+    current = container[path[-1]]
+    if node.value is None:
+        other = _ZEROS.get(error["type"])
+        possible = isinstance(current, str)
+    else:
+        other = node.text
+        possible = error["type"] in _TEXT_WANTED and not isinstance(current, str)
+    if possible:
+        container[path[-1]] = other
+    return possible
+
+
+def _follow(data: Any, path: Path) -> Any:
+    for key in path:
+        if data is None or isinstance(data, str):
+            return None
+        data = data[key]
+    return data
+
+
+def _locate(root: Node, location: Iterable[Key]) -> tuple[Node, Path]:
+    """Find the node that an error is about; parts of a location that name a type and no key are passed over."""
+    node, path = root, []
+    for key in location:
+        child = node.child(key)
+        if child is not None:
+            node = child
+            path.append(key)
+    return node, tuple(path)
+
+
+def _problem(model: type[BaseModel], root: Node, data: Any, prefix: Path, error: ErrorDetails) -> Problem:
+    node, path = _locate(root, error["loc"])
+    if error["type"] == "extra_forbidden" and path:
+        *parent, key = path
+        valid = _keys(model, error["loc"][:-1])
+        message = f"'{'.'.join(map(str, parent))}' has invalid keys: {key}{_suggest(str(key), valid)}"
+        return node.problem(message, prefix + tuple(parent), at_key=True)
+    return node.problem(_message(error, _follow(data, path)), prefix + path)
+
+
+def _message(error: ErrorDetails, value: object) -> str:
+    kind = error["type"]
+    if kind in _TYPES:
+        return f"expected type '{_TYPES[kind]}', got unconvertible type '{kind_of(value)}'"
+    if kind == "missing":
+        return f'requires "{error["loc"][-1]}"'
+    if kind in ("value_error", "assertion_error"):
+        return str(error["ctx"]["error"])
+    message = error["msg"].removeprefix("Input ")
+    return message if error["type"] not in ("literal_error", "enum") else f"{message}, got {_quoted(value)}"
+
+
+def _quoted(value: object) -> str:
+    return f'"{value[:50]}"' if isinstance(value, str) else kind_of(value)
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """Suggest the nearest valid word, or nothing when none is near."""
+    folded = {_fold(name): name for name in sorted(valid)}
+    close = difflib.get_close_matches(_fold(word[:100]), folded, n=1, cutoff=0.55)
+    return f'; did you mean "{folded[close[0]]}"?' if close else ""
+
+
+def _fold(word: str) -> str:
+    return word.casefold().replace("-", "_")
+
+
+def _suggest(key: str, valid: set[str]) -> str:
+    few = f" (valid keys: {', '.join(sorted(valid))})" if 0 < len(valid) <= 12 else ""
+    return nearest(key, valid) or few
+
+
+def _keys(model: type[BaseModel], location: Iterable[Key]) -> set[str]:
+    """The keys that are valid at a place of a model."""
+    models = {model}
+    for key in location:
+        fields = [field for candidate in models if (field := _fields(candidate).get(key)) is not None]
+        if fields:
+            models = {inner for field in fields for inner in _models(field.annotation)}
+    return {str(key) for candidate in models for key in _fields(candidate)}
+
+
+def _fields(model: type[BaseModel]) -> dict[Key, Any]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

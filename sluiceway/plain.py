@@ -1,0 +1,144 @@
+"""One plain class in a file is a full component: this adapts it to the contract.
+
+The class takes its settings as keyword arguments, whose annotations become the configuration model; a parameter named
+`context` receives the component's `Context`. An exporter has `consume(batch)`, a processor `consume(batch)` that
+returns what to forward, a receiver `receive(next)` or the asynchronous generator `batches()`. `consume` may be a plain
+function. `__aenter__` and `__aexit__` are called where the class has them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from functools import lru_cache, partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel, Field, create_model
+
+from sluiceway.component import Component, Kind, Stability
+from sluiceway.config.types import Settings
+from sluiceway.errors import ConfigError
+from sluiceway.plain_parts import PlainExporter, PlainProcessor, PlainReceiver
+
+__all__ = ["adapt", "from_file"]
+
+_PREFIX = "setting_"  # so that a setting may be called anything, even what a pydantic model has itself
+
+
+def from_file(reference: str, kind: Kind, type: str, folder: Path) -> Component:
+    """Make a component of `./file.py:ClassName`, a path relative to `folder`; the class may be left out if it is alone.
+
+    Raises `ConfigError` when the file, the class or what it needs is missing. An unchanged file gives an equal record.
+    """
+    match = re.fullmatch(r"(.+?\.py)(?::(.*))?", reference)
+    if match is None:
+        raise ConfigError(f'"{reference}" is not the path of a Python file, such as ./redact.py:RedactNames')
+    path = folder / match[1]
+    try:
+        source = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the path is not valid"
+        raise ConfigError(f"unable to read the file {path}: {reason}") from None
+    return _component(path.resolve(), source, match[2], kind, type)
+
+
+@lru_cache(maxsize=256)
+def _component(path: Path, source: bytes, name: str | None, kind: Kind, type: str) -> Component:
+    module = _execute(path, source)
+    record = getattr(module, "COMPONENT", None)
+    if name is None and isinstance(record, Component):
+        if record.kind is not kind:
+            raise ConfigError(f"{path.name} holds a {record.kind} and no {kind}")
+        return record
+    return adapt(_choose(module, name, path), kind, type)
+
+
+def _execute(path: Path, source: bytes) -> ModuleType:
+    module = ModuleType(f"sluiceway_file_{path.stem}_{abs(hash(path)):x}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses and type hints look their module up
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - the user names their own code
+    except SyntaxError as error:
+        raise ConfigError(f"{path.name}, line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        raise ConfigError(f"{path.name} cannot be imported: {error.__class__.__name__}: {error}") from error
+    return module
+
+
+def _choose(module: ModuleType, name: str | None, path: Path) -> type:
+    classes = {
+        key: value
+        for key, value in vars(module).items()
+        if isinstance(value, type) and value.__module__ == module.__name__ and not key.startswith("_")
+    }
+    if name is None and len(classes) == 1:
+        return next(iter(classes.values()))
+    if name in classes:
+        return classes[name]
+    what = f'has no class "{name}"' if name else "must name its class, as in ./file.py:ClassName"
+    raise ConfigError(f"{path.name} {what} (classes: {', '.join(classes) or 'none'})")
+
+
+def adapt(plain: type, kind: Kind, type: str) -> Component:
+    """Make a component of a plain class. Raises `ConfigError` when it has not the methods that its kind needs."""
+    wrap = _wrapper(plain, kind)
+    parameters = _parameters(plain)
+    takes_context = parameters.pop("context", None) is not None
+    model = _model(plain, parameters)
+
+    def create(config: BaseModel, context: Any, *next: Any) -> Any:
+        settings = {name: getattr(config, _PREFIX + name) for name in parameters}
+        if takes_context:
+            settings["context"] = context
+        return wrap(plain(**settings), context, *next)
+
+    return Component(type, kind, model, create, stability=Stability.DEVELOPMENT)
+
+
+def _wrapper(plain: type, kind: Kind) -> Callable[..., Any]:
+    match kind:
+        case Kind.EXPORTER if callable(getattr(plain, "consume", None)):
+            return PlainExporter
+        case Kind.PROCESSOR if callable(getattr(plain, "consume", None)):
+            return PlainProcessor
+        case Kind.RECEIVER if callable(getattr(plain, "receive", None)):
+            return partial(PlainReceiver, "receive")
+        case Kind.RECEIVER if inspect.isasyncgenfunction(getattr(plain, "batches", None)):
+            return partial(PlainReceiver, "batches")
+        case Kind.EXPORTER | Kind.PROCESSOR:
+            raise ConfigError(f"{plain.__name__} needs a method consume(self, batch) to be a {kind}")
+        case Kind.RECEIVER:
+            text = "needs a method async receive(self, next), or an asynchronous generator batches(self),"
+            raise ConfigError(f"{plain.__name__} {text} to be a receiver")
+        case _:
+            raise ConfigError(f"a plain class can be a receiver, a processor or an exporter, and no {kind}")
+
+
+def _parameters(plain: type) -> dict[str, inspect.Parameter]:
+    try:
+        parameters = list(inspect.signature(plain, eval_str=True).parameters.values())
+    except Exception as error:
+        raise ConfigError(f"the annotations of {plain.__name__}.__init__ cannot be used: {error}") from error
+    for parameter in parameters:
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise ConfigError(f"{plain.__name__}.__init__ must name each setting, and has {parameter}")
+    return {parameter.name: parameter for parameter in parameters}
+
+
+def _model(plain: type, parameters: dict[str, inspect.Parameter]) -> type[BaseModel]:
+    fields: dict[str, Any] = {
+        _PREFIX + name: (
+            Any if parameter.annotation is parameter.empty else parameter.annotation,
+            Field(alias=name) if parameter.default is parameter.empty else Field(parameter.default, alias=name),
+        )
+        for name, parameter in parameters.items()
+    }
+    try:
+        return create_model(f"{plain.__name__}Settings", __base__=Settings, __doc__=plain.__doc__, **fields)
+    except Exception as error:
+        raise ConfigError(f"the annotations of {plain.__name__}.__init__ cannot be used: {error}") from error
