@@ -32,12 +32,12 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sluiceway.component import Component, Context, Kind, Prepared, Reason, SlotValue, Stability
+from sluiceway.component import Component, Context, Kind, Prepared, Reason, Stability
 from sluiceway.config.actions import named_groups
 from sluiceway.config.types import Settings
 from sluiceway.errors import SenderError
 from sluiceway.otlp import Batch, keep_resources, resources
-from sluiceway.otlp.plan import Level, Plan, Put, Slot
+from sluiceway.otlp.plan import Level, Plan, Put, Slot, Value
 from sluiceway.processors.tenant.counts import TenantCounts
 from sluiceway.processors.tenant.sources import Claims, Ids, SourceConfig
 
@@ -114,9 +114,10 @@ class TenantProcessor:
         entries = resources(batch, self._keys)
         headers = self._claims.headers(batch.origin)
         found = [self._claims.of_resource(values, headers) or self._default for _, values in entries]
+        each: list[Value | None] = list(found)
         counted = [(tenant, items) for tenant, (items, _) in zip(found, entries, strict=True) if tenant is not None]
         if len(counted) == len(found):
-            value: SlotValue = found[0] if len(set(found)) == 1 else list(found)
+            value = each[0] if len(set(found)) == 1 else each
             return Prepared(batch, {self._slot: value}, lambda: self._settle(counted, 0))
         self._refuse_unless_dropping()
         lost = batch.items - sum(items for _, items in counted)
