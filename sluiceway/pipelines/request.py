@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias, TypeVar
 
 from sluiceway.component import Reason
-from sluiceway.otlp import Batch, join
+from sluiceway.otlp import Batch, Origin, join
 from sluiceway.pipelines.ledger import Account
 
 __all__ = ["Request", "Sender", "Shares", "divide", "join_requests"]
@@ -57,11 +57,16 @@ class Sender(Protocol):
 
 
 def join_requests(requests: Sequence[Request]) -> Request:
-    """Make one request of several of the same signal. A request alone comes back as it is."""
+    """Make one request of several of the same signal. A request alone comes back as it is.
+
+    Of their origins only what they have in common remains: nobody's data may go out under the name of another.
+    """
     if len(requests) == 1:
         return requests[0]
     shares = _add_up([share for request in requests for share in request.shares])
-    return Request(join([request.batch for request in requests]), shares)
+    batch = join([request.batch for request in requests])
+    origin = _common([request.batch.origin for request in requests])
+    return Request(batch if origin is batch.origin else replace(batch, origin=origin), shares)
 
 
 def divide(shares: Sequence[tuple[T, int]], sizes: Sequence[int]) -> list[tuple[tuple[T, int], ...]]:
@@ -92,3 +97,33 @@ def _add_up(shares: Sequence[tuple[Account, int]]) -> Shares:
         else:
             joined.append((account, items))
     return tuple(joined)
+
+
+def _common(origins: Sequence[Origin]) -> Origin:
+    """What is true of all origins, with the arrival of the first."""
+    first = origins[0]
+    if all(_is_same(first, origin) for origin in origins):
+        return first
+    return Origin(
+        received=first.received,
+        peer=first.peer if all(origin.peer == first.peer for origin in origins) else "",
+        transport=first.transport if all(origin.transport == first.transport for origin in origins) else "",
+        subject=first.subject if all(origin.subject == first.subject for origin in origins) else None,
+        auth=_in_all([origin.auth for origin in origins]),
+        headers=_in_all([origin.headers for origin in origins]),
+    )
+
+
+def _is_same(one: Origin, other: Origin) -> bool:
+    return one is other or (
+        one.peer == other.peer
+        and one.subject == other.subject
+        and one.headers == other.headers
+        and one.auth == other.auth
+        and one.transport == other.transport
+    )
+
+
+def _in_all(mappings: Sequence[Mapping[str, T]]) -> Mapping[str, T]:
+    first, *others = mappings
+    return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
