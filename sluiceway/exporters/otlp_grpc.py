@@ -158,9 +158,7 @@ class OtlpGrpcExporter:
             raise PermanentError(f"{self._config.endpoint}: {error}") from error
         if found is None:
             return None
-        rejected, why = min(found[0], batch.items), found[1]
-        self._context.logger.warning("Partial success response", extra={"dropped": rejected, "reason": why})
-        return PartialSuccess(rejected, why)
+        return PartialSuccess(min(found[0], batch.items), found[1])
 
 
 def _plain_text() -> None:

@@ -1,8 +1,8 @@
 """Our own logs: one line a record, for a terminal or as JSON, with the component that speaks as fields.
 
 Control characters are escaped in both encodings, so that no text that came from outside can forge a line or move a
-terminal's cursor. Repeated messages are sampled. Only `extra={"block": lines}` brings several lines, which stand as they
-are beneath the record's own: whoever gives it has escaped what came from outside.
+terminal's cursor. Repeated messages are sampled. Only `extra={"block": lines}` brings several lines, which stand as
+they are beneath the record's own: whoever gives it has escaped what came from outside.
 """
 
 from __future__ import annotations

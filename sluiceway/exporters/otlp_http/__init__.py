@@ -192,9 +192,7 @@ class OtlpHttpExporter:
             raise PermanentError(f"{self._shown(batch.signal)}: {error}") from error
         if found is None:
             return None
-        rejected, why = min(found[0], batch.items), found[1]
-        self._context.logger.warning("Partial success response", extra={"dropped": rejected, "reason": why})
-        return PartialSuccess(rejected, why)
+        return PartialSuccess(min(found[0], batch.items), found[1])
 
     def _refusal(self, signal: Signal, response: aiohttp.ClientResponse, answer: bytes | None) -> DeliveryError:
         text = (

@@ -1,8 +1,8 @@
-"""Request bodies and response bodies on aiohttp: one write without a copy, and a read that ends."""
+"""Request and response bodies on aiohttp: a single write, and a read that ends."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp.payload import Payload
 
@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Body", "read_bounded"]
 
+JOINED: Final = 1024 * 1024
+"""Bytes: larger bodies are not copied."""
+
 
 class Body(Payload):
-    """Bytes with a Content-Length, given to the transport as they are.
+    """Bytes with a Content-Length, given to the transport in one write.
 
-    aiohttp's own payload copies the body to put the headers in front of it, and warns about large ones.
+    aiohttp's own payload warns about large ones, and always copies a body to put the headers in front of it.
     """
 
     _autoclose = True
@@ -30,8 +33,9 @@ class Body(Payload):
         return bytes(self._value).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Hand over the headers and the content as two pieces, which the transport sends together."""
-        writer.send_headers()
+        """Hand over the headers and the content, joined where a copy costs less than another system call."""
+        if len(self._value) > JOINED:
+            writer.send_headers()
         await writer.write(self._value)
 
 

@@ -1,0 +1,102 @@
+"""The settings of gRPC clients."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from sluiceway.config.grpc_client import GrpcClient, KeepaliveClient, grpc_header
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "target"),
+    [
+        ("backend:4317", "dns:///backend:4317"),
+        ("[::1]:4317", "dns:///[::1]:4317"),
+        ("http://backend:4317", "dns:///backend:4317"),
+        ("https://backend:4317", "dns:///backend:4317"),
+        ("dns:///backend:4317", "dns:///backend:4317"),
+        ("passthrough:///backend:4317", "dns:///backend:4317"),
+        ("unix:///run/otlp.sock", "unix:/run/otlp.sock"),
+        ("unix:/run/otlp.sock", "unix:/run/otlp.sock"),
+    ],
+)
+def test_every_form_of_endpoint_becomes_a_target(endpoint, target):
+    """The Collector's forms are gRPC's own names."""
+    assert GrpcClient(endpoint=endpoint).target == target
+
+
+@pytest.mark.parametrize("endpoint", ["backend:http", "backend:", "http://backend:4317/", "backend:99999"])
+def test_a_port_must_be_a_number(endpoint):
+    """The text is the Collector's."""
+    with pytest.raises(ValidationError, match=f'invalid port "{endpoint.rpartition(":")[2]}"'):
+        GrpcClient(endpoint=endpoint)
+
+
+def test_a_port_is_needed():
+    """There is no default port."""
+    with pytest.raises(ValidationError, match="expected host:port"):
+        GrpcClient(endpoint="backend")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "insecure", "is_encrypted"),
+    [
+        ("h:1", False, True),
+        ("h:1", True, False),
+        ("http://h:1", False, False),
+        ("https://h:1", True, True),
+    ],
+)
+def test_the_scheme_decides_before_insecure(endpoint, insecure, is_encrypted):
+    """TLS is on by default; `http://` forces it off and `https://` on."""
+    assert GrpcClient(endpoint=endpoint, tls={"insecure": insecure}).is_encrypted is is_encrypted
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"compression": "zstd"}, 'compression "zstd" is not available over gRPC in Python; use gzip or none'),
+        ({"compression": "snappy"}, 'compression "snappy" is not available over gRPC in Python'),
+        ({"compression": "brotli"}, 'unsupported compression type "brotli"'),
+        ({"balancer_name": "random"}, "invalid balancer_name: random"),
+        ({"tls": {"min_version": "1.3"}}, "gRPC in Python cannot be held to TLS 1.3"),
+    ],
+)
+def test_what_grpcio_cannot_do_is_refused(settings, text):
+    """Nothing is ignored in silence, and the text says what is possible."""
+    with pytest.raises(ValidationError) as caught:
+        GrpcClient(endpoint="h:1", **settings)
+    assert text in str(caught.value)
+
+
+def test_tls_is_not_looked_at_without_tls():
+    """What grpcio cannot do of TLS does not matter on a plain connection."""
+    assert not GrpcClient(endpoint="http://h:1", tls={"min_version": "1.3"}).is_encrypted
+
+
+def test_settings_become_channel_options():
+    """Keepalive, buffers, balancer, names: each has its option, and the authority wins over the TLS name."""
+    client = GrpcClient(
+        endpoint="h:1",
+        keepalive=KeepaliveClient(time=20.0, permit_without_stream=True),
+        read_buffer_size=1000,
+        write_buffer_size=0,
+        balancer_name="pick_first",
+        authority="front",
+        tls={"server_name_override": "back"},
+    )
+    options = dict(client._options())
+    assert options["grpc.keepalive_time_ms"] == 20_000
+    assert options["grpc.keepalive_permit_without_calls"] == 1
+    assert options["grpc.http2.lookahead_bytes"] == 1000
+    assert "grpc.http2.write_buffer_size" not in options
+    assert options["grpc.service_config"] == '{"loadBalancingConfig": [{"pick_first": {}}]}'
+    assert options["grpc.ssl_target_name_override"] == "back"
+    assert options["grpc.default_authority"] == "front"
+
+
+def test_metadata_names_are_lower_case_and_binary_values_bytes():
+    """GRPC refuses anything else."""
+    assert grpc_header("X-Tenant", "acme") == ("x-tenant", "acme")
+    assert grpc_header("Trace-Bin", "ü") == ("trace-bin", b"\xc3\xbc")
