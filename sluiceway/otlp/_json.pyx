@@ -89,15 +89,15 @@ _TEXTS = {
 def _load_schema():
     """Turn the table into arrays, once at import."""
     cdef Field* field
-    cdef bytes name
+    cdef bytes text
     numbers = {name: number for number, name in enumerate(schema.MESSAGES)}
     for message, fields in schema.MESSAGES.items():
         for described in fields:
             field = &FIELDS[<int>numbers[message]][<int>described.number]
-            name = described.name.encode()
-            _NAMES.append(name)
-            field.name = PyBytes_AS_STRING(name)
-            field.name_size = len(name)
+            text = described.name.encode()
+            _NAMES.append(text)
+            field.name = PyBytes_AS_STRING(text)
+            field.name_size = len(text)
             field.kind = _KINDS[described.kind]
             field.wire = wire_of(field.kind)
             field.message = numbers.get(described.message, 0)
