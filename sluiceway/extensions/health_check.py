@@ -9,8 +9,9 @@ The body is JSON and lists every component. It holds no telemetry; messages are 
 looks at the data, and nothing is lost when it fails.
 
 ```yaml
-health_check:
-  endpoint: localhost:13133
+extensions:
+  health_check:
+    endpoint: localhost:13133
 ```
 """
 

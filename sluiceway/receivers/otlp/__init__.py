@@ -6,11 +6,13 @@ sender's. Pressure is always answered by "come again later" (UNAVAILABLE with Re
 bytes by INVALID_ARGUMENT or 400, and nothing of the data or of our errors stands in an answer.
 
 ```yaml
-protocols:
-  grpc:
-    endpoint: localhost:4317
-  http:
-    endpoint: localhost:4318
+receivers:
+  otlp:
+    protocols:
+      grpc:
+        endpoint: localhost:4317
+      http:
+        endpoint: localhost:4318
 ```
 
 Both listen on loopback unless told otherwise; on other addresses use `tls` and `auth`. OTLP/HTTP costs a sixth of what

@@ -1,4 +1,4 @@
-"""For tests of components and of whole configurations: sinks, feeders, a clock moved by hand, conformance checks."""
+"""A clock moved by hand, so that tests of timeouts take no time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ import heapq
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sluiceway.component import PartialSuccess
-from sluiceway.otlp import Batch
-
-__all__ = ["ManualClock", "MemorySink", "settle"]
+__all__ = ["ManualClock", "settle"]
 
 
 async def settle(rounds: int = 50) -> None:
@@ -84,29 +81,3 @@ class ManualClock:
         self._count += 1
         heapq.heappush(self._timers, (self._now + seconds, self._count, timer))
         return timer
-
-
-class MemorySink:
-    """A consumer that keeps what it is given. Set `error` to have it refuse, `gate` to have it hang."""
-
-    def __init__(self) -> None:
-        self.batches: list[Batch] = []
-        self.error: BaseException | None = None
-        self.partial: PartialSuccess | None = None
-        self.gate: asyncio.Event | None = None
-        self.calls = 0
-
-    @property
-    def items(self) -> int:
-        """Items taken so far."""
-        return sum(batch.items for batch in self.batches)
-
-    async def consume(self, batch: Batch) -> PartialSuccess | None:
-        """Keep the batch, after the gate and unless an error is set."""
-        self.calls += 1
-        if self.gate is not None:
-            await self.gate.wait()
-        if self.error is not None:
-            raise self.error
-        self.batches.append(batch)
-        return self.partial

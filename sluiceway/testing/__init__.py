@@ -1,0 +1,31 @@
+"""For tests of components and of whole configurations: sinks, feeders, a clock moved by hand, conformance checks."""
+
+from sluiceway.testing.clock import ManualClock, settle
+from sluiceway.testing.conformance import (
+    check_component,
+    check_exporter,
+    check_lifecycle,
+    check_processor,
+    check_settings,
+    example,
+    settings,
+)
+from sluiceway.testing.feed import items, logs, metrics, spans
+from sluiceway.testing.sink import MemorySink
+
+__all__ = [
+    "ManualClock",
+    "MemorySink",
+    "check_component",
+    "check_exporter",
+    "check_lifecycle",
+    "check_processor",
+    "check_settings",
+    "example",
+    "items",
+    "logs",
+    "metrics",
+    "settings",
+    "settle",
+    "spans",
+]

@@ -1,0 +1,35 @@
+"""The conformance run: what every component must hold, ours without exception."""
+
+import pytest
+
+from sluiceway.component import Component, Kind
+from sluiceway.registry import components
+from sluiceway.testing import check_component
+
+EVERY = [component for kind in Kind for component in components(kind)]
+
+YAML = {
+    "receiver otlp": """
+        receivers:
+          otlp: {protocols: {grpc: {endpoint: "127.0.0.1:0"}, http: {endpoint: "127.0.0.1:0"}}}
+    """,
+    "extension health_check": """
+        extensions:
+          health_check: {endpoint: "127.0.0.1:0"}
+    """,
+    "exporter otlp_grpc": """
+        exporters:
+          otlp_grpc: {endpoint: "127.0.0.1:1", tls: {insecure: true}}
+    """,
+    "exporter otlp_http": """
+        exporters:
+          otlp_http: {endpoint: "http://127.0.0.1:1"}
+    """,
+}
+"""Settings for those whose example names a port or a backend that a test must not touch."""
+
+
+@pytest.mark.parametrize("component", EVERY, ids=lambda component: f"{component.kind}-{component.type}")
+async def test_conformance(component: Component) -> None:
+    """Settings, starting, stopping, refusal and cancellation are as the contract has them."""
+    await check_component(component, YAML.get(f"{component.kind} {component.type}", ""))
