@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from sluiceway.config.grpc_client import GrpcClient, KeepaliveClient, grpc_header
+from sluiceway.config.grpc_client import GrpcClient, grpc_header
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_settings_become_channel_options():
     """Keepalive, buffers, balancer, names: each has its option, and the authority wins over the TLS name."""
     client = GrpcClient(
         endpoint="h:1",
-        keepalive=KeepaliveClient(time=20.0, permit_without_stream=True),
+        keepalive={"time": "20s", "permit_without_stream": True},
         read_buffer_size=1000,
         write_buffer_size=0,
         balancer_name="pick_first",

@@ -47,7 +47,7 @@ def test_the_configured_proxy_wins(monkeypatch):
 
 async def test_settings_become_a_session():
     """Limits and headers arrive in the session; the configured headers win over a component's."""
-    client = HttpClient(max_conns_per_host=7, idle_conn_timeout=0.0, headers={"Content-Type": "x/y", "A": "b"})
+    client = HttpClient(max_conns_per_host=7, idle_conn_timeout="0s", headers={"Content-Type": "x/y", "A": "b"})
     async with client.open_session(content_type="application/json") as session:
         assert session.connector.limit_per_host == 7
         assert session.connector._keepalive_timeout > 86_400

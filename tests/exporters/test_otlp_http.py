@@ -22,7 +22,8 @@ from pydantic import ValidationError
 from sluiceway.component import PartialSuccess
 from sluiceway.errors import ConfigError, PermanentError, RetryableError
 from sluiceway.exporters.otlp_http import COMPONENT
-from sluiceway.otlp import Signal
+from sluiceway.otlp import Signal, accept
+from sluiceway.otlp.json import decode
 from sluiceway.testing import ManualClock
 
 RETRYABLE = {429, 502, 503, 504}
@@ -229,6 +230,20 @@ async def test_bodies_are_compressed(backend, compression, unpack, items):
     assert unpack(body) == sent.payload
 
 
+@pytest.mark.parametrize("signal", Signal)
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+async def test_json_is_the_same_message(backend, signal, compression):
+    """With `encoding: json` the body is OTLP/JSON of the same items."""
+    sent = batch(signal)
+    yaml = f"{{endpoint: 'http://127.0.0.1:{backend.port}', encoding: json, compression: {compression}}}"
+    async with make(COMPONENT, yaml) as out:
+        await out.consume(sent)
+    _, headers, body = backend.requests[0]
+    assert headers["content-type"] == "application/json"
+    text = gzip.decompress(body) if compression == "gzip" else body
+    assert accept(signal, decode(signal, text)).proto() == sent.proto()
+
+
 async def test_gzip_is_the_default(backend):
     """Without `compression` bodies are gzip."""
     async with make(COMPONENT, f"endpoint: http://127.0.0.1:{backend.port}") as out:
@@ -316,6 +331,7 @@ async def test_tls_checks_the_server(tmp_path):
         ("endpoint: http://h:x", "endpoint must be a valid URL"),
         ("endpoint: localhost:4318", "endpoint must be a valid URL"),
         ("{endpoint: 'http://h', encoding: xml}", "invalid encoding type: xml"),
+        ("{endpoint: 'http://h', encoding: [proto]}", "invalid encoding type: ['proto']"),
         ("{endpoint: 'http://h', compression: snappy}", 'compression "snappy" is not available here'),
         ("{endpoint: 'http://h', timeout: -1s}", "'timeout' must be non-negative"),
     ],

@@ -91,7 +91,7 @@ class OtlpHttpConfig(HttpClient):
     @field_validator("encoding", mode="before")
     @classmethod
     def _check_encoding(cls, encoding: object) -> object:
-        if encoding not in _CONTENT_TYPES:
+        if not isinstance(encoding, str) or encoding not in _CONTENT_TYPES:
             raise PydanticCustomError("encoding", "invalid encoding type: {name}", {"name": str(encoding)[:100]})
         return encoding
 
