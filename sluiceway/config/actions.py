@@ -6,14 +6,27 @@ mistakes of all actions are told at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from sluiceway.config.types import Settings
-from sluiceway.otlp.plan import Action, Convert, Copy, Extract, Hash, Level, Put, Remove, Selection, Slot, Value
+from sluiceway.otlp.plan import (
+    Action,
+    Convert,
+    Copy,
+    Extract,
+    Hash,
+    Level,
+    Put,
+    Remove,
+    Selection,
+    Slot,
+    Value,
+    encode_value,
+)
 
 __all__ = ["ActionConfig", "Actions", "ContextKey", "compile_actions", "is_value", "named_groups"]
 
@@ -115,7 +128,7 @@ def _source_problems(action: ActionConfig, i: int) -> Iterator[str]:
         )
     for name in ("value", "default_value"):
         if not is_value(getattr(action, name)):
-            yield f'field "{name}" at the {i}-th actions holds what no attribute can: null, a date or a huge number'
+            yield f'field "{name}" at the {i}-th actions holds what no attribute can: a date, or a huge number'
 
 
 def _pattern_problems(action: ActionConfig, i: int) -> Iterator[str]:
@@ -166,21 +179,12 @@ def _is_context_key(key: str) -> bool:
     return key == "client.address" or (kind in ("metadata", "auth") and bool(dot and name))
 
 
-def is_value(value: object, *, inner: bool = False) -> bool:
+def is_value(value: Any) -> bool:
     """Say whether an attribute can have this value, or it is None, which stands for no value at all."""
-    match value:
-        case None:
-            return not inner
-        case bool() | str() | float() | bytes():
-            return True
-        case int():
-            return -(2**63) <= value < 2**63
-        case list():
-            return all(is_value(part, inner=True) for part in value)
-        case Mapping():
-            return all(isinstance(key, str) and is_value(part, inner=True) for key, part in value.items())
-        case _:
-            return False
+    try:
+        return value is None or bool(encode_value(value))
+    except ValueError:
+        return False
 
 
 def named_groups(pattern: str) -> tuple[int, int] | None:
