@@ -111,7 +111,7 @@ def _wrapper(plain: type, kind: Kind) -> Callable[..., Any]:
         case Kind.RECEIVER if inspect.isasyncgenfunction(getattr(plain, "batches", None)):
             return partial(PlainReceiver, "batches")
         case Kind.EXPORTER | Kind.PROCESSOR:
-            raise ConfigError(f"{plain.__name__} needs a method consume(self, batch) to be a {kind}")
+            raise ConfigError(f"{plain.__name__} needs a method consume(self, batch) to be used in {kind.section}")
         case Kind.RECEIVER:
             text = "needs a method async receive(self, next), or an asynchronous generator batches(self),"
             raise ConfigError(f"{plain.__name__} {text} to be a receiver")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from sluiceway.config.telemetry_export import MetricReader, Processor, PullReader
@@ -164,6 +164,10 @@ class Detection(Settings):
 
 class ResourceConfig(Settings):
     """The resource of our own telemetry, in either spelling: a plain map of attributes, or the declarative form."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
+    )
 
     attributes: tuple[ResourceAttribute, ...] = ()
     """What to set, or to take away by null; `service.name`, `service.version` and `service.instance.id` are there."""

@@ -1,0 +1,122 @@
+"""The JSON Schema (draft-07) of the whole configuration file, for editors."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from sluiceway.component import Component, Kind
+from sluiceway.config.durations import format_duration
+from sluiceway.config.service import Service
+from sluiceway.otlp import Signal
+from sluiceway.registry import components
+
+__all__ = ["schema"]
+
+Schema = dict[str, Any]
+
+_REFERENCE: Final = {"$ref": "#/definitions/reference"}
+_DEFINITIONS: Final[Schema] = {
+    "reference": {
+        "description": "A value from outside, as ${env:NAME:-default} or ${file:path}, or nothing for the default.",
+        "type": ["string", "null"],
+        "pattern": r"\$\{[^}]+\}",
+    },
+    "own": {
+        "description": "A component in a Python file of your own; its other keys are the settings of the class.",
+        "type": "object",
+        "required": ["component"],
+        "properties": {"component": {"type": "string", "description": "The file and the class: ./file.py:ClassName."}},
+    },
+}
+_OWN_KINDS: Final = (Kind.RECEIVER, Kind.PROCESSOR, Kind.EXPORTER)
+_SECTIONS: Final = {
+    Kind.RECEIVER: "Where data comes from, by type or type/name.",
+    Kind.PROCESSOR: "What is done to data on its way, by type or type/name.",
+    Kind.EXPORTER: "Where data goes, by type or type/name.",
+    Kind.CONNECTOR: "What joins pipelines: an exporter of one and a receiver of another, by type or type/name.",
+    Kind.EXTENSION: "What runs beside the pipelines, by type or type/name.",
+}
+
+
+def schema() -> Schema:
+    """Describe the file: each section with every component that is installed, and `service`.
+
+    Nothing is required, because a file may be one of several that are merged.
+    """
+    installed = {kind: list(components(kind)) for kind in Kind}
+    models: set[type[BaseModel]] = {component.config for known in installed.values() for component in known}
+    chosen = sorted(models | {Service}, key=lambda model: (model.__module__, model.__qualname__))
+    references, generated = models_json_schema(
+        [(model, "validation") for model in chosen], ref_template="#/definitions/{model}"
+    )
+    places = {model: references[model, "validation"] for model in chosen}
+    definitions = {name: _open(definition) for name, definition in generated.get("$defs", {}).items()}
+    _name_pipelines(definitions[places[Service]["$ref"].rpartition("/")[2]])
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Sluiceway configuration",
+        "type": "object",
+        "properties": {
+            **{kind.section: _section(kind, known, places) for kind, known in installed.items()},
+            "service": {**places[Service], "description": "What runs, and how it is wired."},
+        },
+        "patternProperties": {"^x-": {}, "::": {}},
+        "additionalProperties": False,
+        "definitions": _DEFINITIONS | definitions,
+    }
+
+
+def _section(kind: Kind, known: list[Component], places: dict[type[BaseModel], Schema]) -> Schema:
+    return {
+        "description": _SECTIONS[kind],
+        "type": ["object", "null"],
+        "patternProperties": {
+            _pattern(component): {"anyOf": [places[component.config], _REFERENCE]} for component in known
+        },
+        "additionalProperties": {"$ref": "#/definitions/own"} if kind in _OWN_KINDS else False,
+    }
+
+
+def _pattern(component: Component) -> str:
+    names = {component.type, component.type.replace("_", ""), *component.aliases}
+    return f"^({'|'.join(map(re.escape, sorted(names)))})(/.+)?$"
+
+
+def _name_pipelines(service: Schema) -> None:
+    section = service["properties"]["pipelines"]
+    for part in (section, *section.get("anyOf", ())):
+        if "additionalProperties" in part:
+            signals = "|".join(signal.value for signal in Signal)
+            part["patternProperties"] = {f"^({signals})(/.+)?$": part["additionalProperties"]}
+            part["additionalProperties"] = False
+
+
+_ABOUT: Final = ("title", "description", "default", "examples", "deprecated")
+
+
+def _open(definition: Schema) -> Schema:
+    """Let every value inside a definition also be a `${...}` reference."""
+    opened = dict(definition)
+    if "properties" in opened:
+        opened["properties"] = {name: _value(part) for name, part in opened["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(opened.get(key), dict):
+            opened[key] = _value(opened[key])
+    if "anyOf" in opened:
+        opened["anyOf"] = [_open(part) for part in opened["anyOf"]]
+    return opened
+
+
+def _value(part: Schema) -> Schema:
+    if not part.keys() - _ABOUT:
+        return part
+    about = {key: part[key] for key in _ABOUT if key in part and key != "title"}
+    rest = _open({key: value for key, value in part.items() if key not in _ABOUT})
+    if isinstance(about.get("default"), float) and rest.get("type") == ["string", "integer"]:
+        about["default"] = format_duration(about["default"])
+    choices = rest["anyOf"] if rest.keys() == {"anyOf"} else [rest]
+    return about | {"anyOf": [*choices, _REFERENCE]}
