@@ -21,6 +21,7 @@ from sluiceway.errors import (
     PermanentError,
     RefusedError,
     RetryableError,
+    SenderError,
     TooLargeError,
     UnauthenticatedError,
 )
@@ -118,6 +119,8 @@ def answer_to(error: BaseException) -> Answer | None:
             return Answer(Code.RESOURCE_EXHAUSTED, "the request is larger than this receiver allows")
         case DecodeError():
             return Answer(Code.INVALID_ARGUMENT, "the request is not a valid OTLP message")
+        case SenderError():
+            return Answer(Code.INVALID_ARGUMENT, "the request lacks something that this pipeline asks of its senders")
         case RefusedError() | RetryableError():
             return Answer(Code.UNAVAILABLE, "the data cannot be taken now, send it again later", _delay(error))
         case PermanentError():

@@ -42,6 +42,8 @@ class ReceiveBuffer:
         with memoryview(self.data) as view:
             taken = bytes(view[self.start : stop])
         self.start = stop
+        if stop == self.end:
+            self.start = self.end = 0
         return taken
 
     def clear(self) -> None:
@@ -67,7 +69,7 @@ class ReceiveBuffer:
             rest = self.take(len(self))
             self.data = bytearray(max(BASE, _power_of_two(len(rest) + 1)))
             self.data[: len(rest)] = rest
-            self.start, self.end = 0, len(rest)
+            self.end = len(rest)
         self._room.give_back(self._charged)
         self._charged = 0
 

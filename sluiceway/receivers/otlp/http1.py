@@ -237,8 +237,6 @@ class Connection(asyncio.BufferedProtocol):
     def _read_head(self) -> bool:
         buffer = self._buffer
         if not buffer:
-            buffer.clear()
-            self._scanned = 0
             return False
         if self._scanned == buffer.start:
             self.since = self.service.clock.now()
