@@ -13,9 +13,18 @@ from sluiceway.component import Editor, Reason
 from sluiceway.errors import SenderError
 from sluiceway.otlp import Batch, Origin, Signal
 from sluiceway.processors.tenant import COMPONENT
+from sluiceway.receivers.otlp.answers import Code, answer_to
 from tests.processors.samples import (
-    Bench, any_value, configure, edit, of_tenants, pairs, problems, resource_attributes, spans,
-)  # fmt: skip
+    Bench,
+    any_value,
+    configure,
+    edit,
+    of_tenants,
+    pairs,
+    problems,
+    resource_attributes,
+    spans,
+)
 
 ALL = """
 from:
@@ -52,7 +61,7 @@ def test_it_is_an_editor_that_reads_the_payload_only_for_attributes() -> None:
         ("from: [{header: a, attribute: b}]", "a source is 'subject' or has exactly one of the keys"),
         ("from: [{}]", "a source is 'subject' or has exactly one of the keys"),
         ("from: [{map: {attribute: a, values: {b: 'no spaces'}}}]", "tenant \"no spaces\" does not match 'pattern'"),
-        ("default: -", "tenant \"-\" does not match 'pattern'"),
+        ("default: -x", "tenant \"-x\" does not match 'pattern'"),
         ("on_missing: default", "'default' is needed when 'on_missing' is default, and not used otherwise"),
         ("{on_missing: refuse, default: a}", "'default' is needed when 'on_missing' is default"),
         ("pattern: '('", "'pattern' is not a valid regular expression"),
@@ -167,10 +176,17 @@ def test_a_header_that_comes_twice_is_refused(values: tuple[str, ...]) -> None:
 def test_without_a_tenant_a_request_is_refused_for_good() -> None:
     """One resource without is enough, and nothing is counted or dropped."""
     bench = Bench()
-    with pytest.raises(SenderError, match="^the request names no valid tenant$"):
+    with pytest.raises(SenderError, match=r"^the request names no valid tenant$"):
         tenants(ALL, {"tenant.id": "a"}, {}, bench=bench)
     assert bench.drops == []
     assert bench.metrics.read("sluiceway_tenant_items") == 0
+
+
+def test_a_refusal_is_answered_as_the_senders_mistake() -> None:
+    """An honest client does not send it again."""
+    answer = answer_to(SenderError("the request names no valid tenant"))
+    assert answer is not None
+    assert (answer.code, answer.delay) == (Code.INVALID_ARGUMENT, None)
 
 
 def test_dropping_takes_only_the_resources_without_a_tenant() -> None:
