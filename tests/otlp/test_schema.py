@@ -17,6 +17,7 @@ _TYPES = {
 
 
 def reachable(descriptor: Descriptor, found: dict[str, Descriptor]) -> dict[str, Descriptor]:
+    """All messages below one, by their short names."""
     if descriptor.name not in found:
         found[descriptor.name] = descriptor
         for field in descriptor.fields:
@@ -26,6 +27,7 @@ def reachable(descriptor: Descriptor, found: dict[str, Descriptor]) -> dict[str,
 
 
 def official(field: FieldDescriptor) -> Field:
+    """A field of the official descriptor in the table's words."""
     synthetic = bool(field.containing_oneof and field.containing_oneof.name.startswith("_"))
     return Field(
         field.number,
@@ -40,6 +42,7 @@ def official(field: FieldDescriptor) -> Field:
 
 @pytest.fixture(scope="module")
 def descriptors() -> dict[str, Descriptor]:
+    """The official messages."""
     found: dict[str, Descriptor] = {}
     for root in (TracesData, MetricsData, LogsData):
         reachable(root.DESCRIPTOR, found)
