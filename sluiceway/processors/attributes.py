@@ -6,7 +6,8 @@ Neighbouring `attributes`, `resource` and `tenant` processors cost one walk of t
 
 `from_context` reads what is known of the request: its headers (`metadata.<header>`, where the receiver has
 `include_metadata: true`), what an authenticator says of the sender (`auth.<attribute>`, `auth.subject`) and
-`client.address`. Several values are joined with `;`. A `batch` processor in front of this one forgets the request.
+`client.address` (without the port). Several values are joined with `;`. A `batch` processor in front of this one
+forgets the request.
 
 ```yaml
 processors:
@@ -81,7 +82,8 @@ def from_context(origin: Origin, key: ContextKey) -> str | None:
     if kind == "auth":
         value = origin.auth.get(name)
         return origin.subject if value is None and name == "subject" else value
-    return origin.peer or None
+    host, colon, _ = origin.peer.rpartition(":")
+    return (host.strip("[]") if colon else origin.peer) or None
 
 
 def _create(config: AttributesConfig, context: Context, _next: object) -> AttributeEdits:

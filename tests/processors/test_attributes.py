@@ -11,7 +11,7 @@ import pytest
 from sluiceway.component import Editor, Signal
 from sluiceway.errors import ConfigError
 from sluiceway.otlp import Batch, Origin
-from sluiceway.processors.attributes import COMPONENT
+from sluiceway.processors.attributes import COMPONENT, from_context
 from tests.processors.samples import Bench, attributes_of, edit, gauge, logs, plain, problems, span_attributes, spans
 
 
@@ -114,13 +114,21 @@ def test_a_source_may_be_the_target_itself(action: str, absent: str | None) -> N
     ("key", "expected"),
     [
         ("metadata.X-Team", "a;b"), ("metadata.x-none", None), ("auth.plan", "gold"), ("auth.subject", "acme"),
-        ("auth.none", None), ("client.address", "10.0.0.1:9"),
+        ("auth.none", None), ("client.address", "10.0.0.1"),
     ],
 )  # fmt: skip
 def test_what_is_known_of_the_request_can_be_set(key: str, expected: str | None) -> None:
     """Several values are joined, and an absent one leaves the span alone."""
     origin = Origin(peer="10.0.0.1:9", subject="acme", auth={"plan": "gold"}, headers={"x-team": ("a", "b")})
     assert after(f"[{{key: k, action: upsert, from_context: {key}}}]", origin).get("k") == expected
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"), [("10.0.0.1", "10.0.0.1"), ("[::1]:4317", "::1"), ("::1:4317", "::1"), ("", None)]
+)
+def test_the_address_of_a_client_has_no_port(peer: str, expected: str | None) -> None:
+    """A port would make every connection a value of its own."""
+    assert from_context(Origin(peer=peer), "client.address") == expected
 
 
 def test_a_default_stands_in_for_an_unknown_of_the_request() -> None:

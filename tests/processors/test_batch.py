@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sluiceway.component import Reason, Status
 from sluiceway.errors import DecodeError, PermanentError, RefusedError, RetryableError
@@ -70,11 +72,11 @@ async def test_an_item_waits_no_longer_than_the_timeout() -> None:
     assert span_names(bench.sink.batches) == [["a-0", "b-0"]]
 
 
-@pytest.mark.parametrize("settings", ["{timeout: 0s}", "{send_batch_size: 0}"])
-async def test_no_timeout_or_no_size_sends_at_once(settings: str) -> None:
+@pytest.mark.parametrize("text", ["{timeout: 0s}", "{send_batch_size: 0}"])
+async def test_no_timeout_or_no_size_sends_at_once(text: str) -> None:
     """Zero means: wait for nothing."""
     bench = Bench()
-    async with bench.make(COMPONENT, settings) as processor:
+    async with bench.make(COMPONENT, text) as processor:
         await processor.consume(spans(1))
         await settle()
         assert bench.sink.items == 1
@@ -310,6 +312,27 @@ async def test_a_stop_cancelled_at_once_loses_nothing_uncounted() -> None:
     leaving.cancel()
     await asyncio.wait([leaving])
     assert bench.sink.items + sum(items for items, _, _ in bench.drops) == 4
+
+
+@given(st.lists(st.integers(1, 12), max_size=12), st.integers(0, 10), st.integers(0, 10), st.sampled_from(["1h", "0s"]))
+@settings(max_examples=60, deadline=None)
+def test_every_item_comes_out_once_and_in_order(counts: list[int], size: int, more: int, timeout: str) -> None:
+    """However requests and sizes fall, and never more in a batch than its largest size."""
+    largest = size + more
+
+    async def send() -> list[list[str]]:
+        bench = Bench()
+        text = f"{{send_batch_size: {size}, send_batch_max_size: {largest}, timeout: {timeout}}}"
+        async with bench.make(COMPONENT, text) as processor:
+            for number, count in enumerate(counts):
+                await processor.consume(spans(count, str(number)))
+        assert processor.held == 0
+        return span_names(bench.sink.batches)
+
+    batches = asyncio.run(send())
+    expected = [f"{number}-{i}" for number, count in enumerate(counts) for i in range(count)]
+    assert [name for names in batches for name in names] == expected
+    assert all(0 < len(names) <= (largest or 1000) for names in batches)
 
 
 async def test_sizes_of_batches_are_recorded() -> None:
