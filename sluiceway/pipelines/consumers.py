@@ -35,7 +35,7 @@ class Consumers:
         self.in_flight = 0
 
     @property
-    def lanes(self) -> int:
+    def partitions(self) -> int:
         """How many partitions have something waiting or under way."""
         return self._waiting.lanes
 

@@ -38,6 +38,7 @@ class Statistics:
     peak: int
     bytes: int
     in_flight: int
+    partitions: int
     waiting_senders: int
 
 
@@ -80,8 +81,10 @@ class SendingQueue:
 
     def statistics(self) -> Statistics:
         """What the queue holds now."""
-        room = self._room
-        return Statistics(room.size, room.capacity, room.peak, room.bytes, self._consumers.in_flight, room.waiting)
+        room, consumers = self._room, self._consumers
+        return Statistics(
+            room.size, room.capacity, room.peak, room.bytes, consumers.in_flight, consumers.partitions, room.waiting
+        )
 
     async def __aenter__(self) -> Self:
         await self._consumers.__aenter__()

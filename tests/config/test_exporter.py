@@ -20,6 +20,7 @@ class Around(Settings):
 
 
 def load(text: str) -> Around:
+    """Settings from YAML."""
     return Around.model_validate(yaml.safe_load(text))
 
 
@@ -34,7 +35,7 @@ def test_queue_has_the_collectors_defaults_and_a_bound_in_bytes() -> None:
     """1000 requests, 10 consumers, refuse when full; and 64 MiB, which is ours."""
     queue = SendingQueue()
     assert (queue.num_consumers, queue.queue_size, queue.sizer, queue.max_bytes) == (10, 1000, "requests", 64 * 2**20)
-    assert not (queue.block_on_overflow or queue.wait_for_result or queue.storage or queue.batch)
+    assert (queue.block_on_overflow, queue.wait_for_result, queue.storage, queue.batch) == (False, False, None, None)
 
 
 def test_batch_has_the_collectors_defaults() -> None:

@@ -1,0 +1,75 @@
+"""Metrics and health of an exporter."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from around import set_up, traces
+
+from sluiceway.component import Context, Kind, Signal, Status
+from sluiceway.errors import PermanentError, RetryableError
+from sluiceway.pipelines.observation import Counts, describe
+from sluiceway.telemetry import Metrics, Scope
+from sluiceway.testing import settle
+
+
+@pytest.mark.parametrize(
+    ("signal", "noun"),
+    [(Signal.TRACES, "spans"), (Signal.METRICS, "metric_points"), (Signal.LOGS, "log_records")],
+)
+def test_metrics_have_the_collectors_names(signal: Signal, noun: str) -> None:
+    """One set for each signal."""
+    metrics = Metrics()
+    Counts(1, 2, 3, 4).publish(Context("out", Kind.EXPORTER, telemetry=Scope(metrics)), signal)
+    values = {family.name: list(family.values()) for family in metrics.families()}
+    own = {"exporter": "out"}
+    assert values == {
+        f"otelcol_exporter_sent_{noun}": [(own, 1)],
+        f"otelcol_exporter_send_failed_{noun}": [(own, 2)],
+        f"otelcol_exporter_enqueue_failed_{noun}": [(own, 3)],
+        "otelcol_exporter_in_flight_requests": [(own | {"data_type": signal.value}, 4)],
+    }
+
+
+async def test_a_request_is_counted_once_after_all_its_retries() -> None:
+    """Attempts are no failures."""
+    setup = set_up("retry_on_failure: ", RetryableError("away"), PermanentError("bad"))
+    sending = asyncio.create_task(setup.outlet.consume(traces(3)))
+    await settle()
+    assert (setup.metric("in_flight_requests"), setup.metric("send_failed_spans")) == (1, 0)
+    await setup.clock.advance(30)
+    assert sending.done()
+    assert isinstance(sending.exception(), PermanentError)
+    assert (setup.metric("in_flight_requests"), setup.metric("send_failed_spans")) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(PermanentError("bad"), Status.PERMANENT_ERROR), (RetryableError("away"), Status.RECOVERABLE_ERROR)],
+)
+async def test_failures_show_in_health_until_the_next_success(error: Exception, status: Status) -> None:
+    """Success is reported once."""
+    setup = set_up("{}", error)
+    with pytest.raises(type(error)):
+        await setup.outlet.consume(traces())
+    for _ in range(3):
+        await setup.outlet.consume(traces())
+    assert setup.statuses == [status, Status.OK]
+
+
+async def test_a_sender_that_leaves_says_nothing_about_the_exporter() -> None:
+    """Cancellation is no failure of the backend."""
+    setup = set_up("{}")
+    setup.backend.gate.clear()
+    sending = asyncio.create_task(setup.outlet.consume(traces()))
+    await settle()
+    sending.cancel()
+    await asyncio.wait([sending])
+    assert setup.statuses == []
+
+
+def test_health_never_repeats_what_a_backend_said() -> None:
+    """An error's text may hold a secret; its code may not."""
+    assert describe(RetryableError("token abc", code="UNAVAILABLE")) == "exporting failed: UNAVAILABLE"
+    assert describe(ValueError("token abc")) == "exporting failed: ValueError"
