@@ -1,0 +1,301 @@
+"""Batches as wholes: building, joining, splitting, looking at and sorting out resources."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
+from strategies import OFFICIAL, checked, field, payloads, shape
+
+from sluiceway.errors import DecodeError, TooLargeError
+from sluiceway.otlp import (
+    Batch,
+    Limits,
+    Origin,
+    Signal,
+    _cut,
+    accept,
+    join,
+    keep_resources,
+    partition,
+    resources,
+    split,
+)
+
+KEY = "service.name"
+
+
+def traces(*services: tuple[str, int]) -> TracesData:
+    """One resource entry a service, with so many spans numbered from zero."""
+    message = TracesData()
+    for service, spans in services:
+        entry = message.resource_spans.add()
+        entry.resource.attributes.add(key=KEY).value.string_value = service
+        entry.scope_spans.add().spans.extend(Span(name=str(n)) for n in range(spans))
+    return message
+
+
+def gauge(points: int) -> MetricsData:
+    """One gauge with so many points, numbered from zero."""
+    message = MetricsData()
+    metric = message.resource_metrics.add().scope_metrics.add().metrics.add(name="load", unit="1")
+    for n in range(points):
+        metric.gauge.data_points.add(as_int=n)
+    return message
+
+
+def text(value: str) -> bytes:
+    """The encoded `AnyValue` of a text."""
+    return AnyValue(string_value=value).SerializeToString()
+
+
+def rest(signal: Signal, payload: bytes) -> bytes:
+    """What stands beside the resource entries."""
+    message = OFFICIAL[signal].FromString(payload)
+    message.ClearField(message.DESCRIPTOR.fields[0].name)
+    return message.SerializeToString()
+
+
+@pytest.mark.parametrize("noun", ["Traces", "Metrics", "Logs"])
+def test_a_batch_is_built_from_data_and_from_requests(noun):
+    """Both have the same shape, and either tells its signal by its name."""
+    signal = Signal[noun.upper()]
+    requests = [ExportTraceServiceRequest(), ExportMetricsServiceRequest(), ExportLogsServiceRequest()]
+    for message in (OFFICIAL[signal](), requests[signal.code]):
+        batch = Batch.from_proto(message, Origin(peer="here"))
+        assert (batch.signal, batch.items, batch.origin.peer) == (signal, 0, "here")
+
+
+def test_other_messages_are_no_batch():
+    """A span alone is not taken for a request."""
+    with pytest.raises(TypeError, match=r"opentelemetry\.proto\.trace\.v1\.Span is no OTLP message"):
+        Batch.from_proto(Span())
+
+
+def test_a_batch_gives_its_protobuf_object():
+    """What went in comes out."""
+    for message in (traces(("a", 2)), gauge(3)):
+        assert Batch.from_proto(message).proto() == message
+
+
+def test_signals_know_the_noun_of_their_items():
+    """The nouns are those of the Collector's own metrics."""
+    assert [signal.items for signal in Signal] == ["spans", "metric_points", "log_records"]
+
+
+def test_an_honest_large_request_is_within_the_default_limits():
+    """56,000 spans of ten attributes, 20 MiB, are taken; a million and one spans are not."""
+    attribute = field(9, 2, field(1, 2, b"http.attribute") + field(2, 2, field(1, 2, b"some value")))
+    span = field(2, 2, attribute * 10)
+    assert accept(Signal.TRACES, field(1, 2, field(2, 2, span * 56_000))).items == 56_000
+    with pytest.raises(TooLargeError):
+        accept(Signal.TRACES, field(1, 2, field(2, 2, field(2, 2, b"") * (Limits().items + 1))))
+
+
+@checked
+@given(st.sampled_from(Signal).flatmap(lambda signal: st.lists(payloads(signal), min_size=1, max_size=4)))
+def test_joining_is_protobuf_merging(wires):
+    """All items of all batches, in order, with the origin of the first."""
+    batches = [accept(signal, raw, Origin(peer=str(n))) for n, (signal, raw) in enumerate(wires)]
+    joined = join(batches)
+    merged = OFFICIAL[joined.signal]()
+    for batch in batches:
+        merged.MergeFrom(batch.proto())
+    assert joined.proto() == merged
+    assert (joined.items, joined.origin.peer) == (sum(batch.items for batch in batches), "0")
+    assert accept(joined.signal, joined.payload).items == joined.items
+
+
+def test_batches_of_two_signals_do_not_join():
+    """Their bytes would look alike and mean something else."""
+    with pytest.raises(ValueError, match="one signal"):
+        join([Batch(Signal.TRACES, b"", 0), Batch(Signal.LOGS, b"", 0)])
+
+
+@checked
+@given(payloads(), st.integers(0, 6), st.sampled_from([0, 1, 40, 150, 400, 2000]))
+def test_splitting_conserves_everything_within_the_limits(wire, items, size):
+    """The pieces, each valid, hold together exactly what the batch held, under the same headers, in the same order."""
+    batch = accept(*wire)
+    pieces = split(batch, items, size)
+    assert [row for piece in pieces for row in shape(batch.signal, piece.payload)] == shape(*wire)
+    assert b"".join(rest(batch.signal, piece.payload) for piece in pieces) == rest(*wire)
+    for piece in pieces:
+        assert accept(batch.signal, piece.payload).items == piece.items
+        assert not items or piece.items <= items
+        assert not size or len(piece.payload) <= size or len(shape(batch.signal, piece.payload)) <= 1
+
+
+def test_pieces_are_filled_to_the_limit():
+    """Ten spans in pieces of four are four, four and two, however they are spread over resources."""
+    batch = Batch.from_proto(traces(("a", 3), ("b", 6), ("c", 1)))
+    assert [piece.items for piece in split(batch, items=4)] == [4, 4, 2]
+
+
+def test_a_metric_is_split_between_its_points():
+    """Name and unit are repeated, the points are not."""
+    pieces = [piece.proto() for piece in split(Batch.from_proto(gauge(5)), items=2)]
+    metrics = [piece.resource_metrics[0].scope_metrics[0].metrics[0] for piece in pieces]
+    assert {(metric.name, metric.unit) for metric in metrics} == {("load", "1")}
+    assert [[point.as_int for point in metric.gauge.data_points] for metric in metrics] == [[0, 1], [2, 3], [4]]
+
+
+def test_what_fits_is_not_touched():
+    """The same object comes back, also where only the kernel can tell."""
+    batch = Batch.from_proto(traces(("a", 3)))
+    assert split(batch)[0] is batch
+    assert split(batch, items=3, size=len(batch.payload))[0] is batch
+    assert _cut.split(0, batch.payload, 3, 0)[0][0] is batch.payload
+
+
+def test_a_single_item_that_is_too_large_is_a_piece_of_its_own():
+    """Its neighbours are not held up by it."""
+    message = traces(("a", 5))
+    message.resource_spans[0].scope_spans[0].spans[2].name = "x" * 500
+    pieces = split(Batch.from_proto(message), size=100)
+    assert [len(piece.payload) > 100 for piece in pieces].count(True) == 1
+    assert sum(piece.items for piece in pieces) == 5
+
+
+def test_repeated_headers_do_not_fill_the_memory():
+    """A header of 1 MiB over 200,000 spans is not written 200,000 times."""
+    raw = field(1, 2, field(3, 2, b"x" * 2**20) + field(2, 2, field(2, 2, b"") * 200_000))
+    pieces = split(accept(Signal.TRACES, raw), items=1)
+    assert sum(len(piece.payload) for piece in pieces) < 12 * len(raw)
+    assert sum(piece.items for piece in pieces) == 200_000
+
+
+def test_a_large_batch_is_split_without_the_interpreter():
+    """Above 64 KiB other threads run meanwhile; the outcome is the same."""
+    batch = Batch.from_proto(traces(("a", 20_000), ("b", 20_000)))
+    pieces = split(batch, items=30_000)
+    assert [piece.items for piece in pieces] == [30_000, 10_000]
+    assert [row for piece in pieces for row in shape(Signal.TRACES, piece.payload)] == shape(
+        Signal.TRACES, batch.payload
+    )
+
+
+@checked
+@given(payloads())
+def test_resources_are_seen_as_protobuf_sees_them(wire):
+    """One entry each, with its items, and for each key the value of the first attribute of that name."""
+    batch = accept(*wire)
+    entries = getattr(batch.proto(), batch.proto().DESCRIPTOR.fields[0].name)
+    found = resources(batch, [KEY, "absent", ""])
+    assert sum(items for items, _ in found) == batch.items
+    assert len(found) == len(entries)
+    for entry, (_, values) in zip(entries, found, strict=True):
+        for key, value in zip([KEY, "absent", ""], values, strict=True):
+            expected = next((a.value for a in entry.resource.attributes if a.key == key), None)
+            assert (None if value is None else AnyValue.FromString(value)) == expected
+
+
+@checked
+@given(payloads())
+def test_a_partition_sorts_resource_entries_by_a_value(wire):
+    """Each entry is in exactly one part, in order, beside those that have the same value for the key."""
+    batch = accept(*wire)
+    parts = partition(batch, KEY)
+    assert sum(part.items for _, part in parts) == batch.items
+    assert len({value for value, _ in parts}) == len(parts)
+    whole = [(value, row) for value, part in parts for row in shape(batch.signal, part.payload)]
+    assert sorted(row for _, row in whole) == sorted(shape(*wire))
+    for value, part in parts:
+        assert accept(part.signal, part.payload).items == part.items
+        assert {found for _, (found,) in resources(part, [KEY])} <= {value}
+
+
+def test_parts_come_in_the_order_of_first_appearance():
+    """And what has one value only is not touched."""
+    batch = Batch.from_proto(traces(("b", 1), ("a", 2), ("b", 3)))
+    assert [(value, part.items) for value, part in partition(batch, KEY)] == [(text("b"), 4), (text("a"), 2)]
+    assert partition(batch, "absent") == [(None, batch)]
+    assert partition(batch, "absent")[0][1] is batch
+
+
+def test_a_batch_without_resources_is_one_part():
+    """An empty request partitions into itself."""
+    batch = Batch(Signal.LOGS, b"", 0)
+    assert partition(batch, KEY) == [(None, batch)]
+    assert resources(batch, [KEY]) == []
+
+
+def test_unknown_fields_beside_the_entries_stay_with_a_neighbour():
+    """A newer protocol's field is not lost, and makes no part of its own."""
+    one, two = (traces((name, 1)).SerializeToString() for name in "ab")
+    unknown = field(99, 0, b"\x07")
+    parts = partition(accept(Signal.TRACES, unknown + one + two + unknown), KEY)
+    assert [part.payload for _, part in parts] == [unknown + one, two + unknown]
+
+
+@checked
+@given(payloads(), st.integers(0, 255))
+def test_resources_are_kept_by_a_mask(wire, bits):
+    """Entries whose flag is false are gone, the others and all unknown fields are as they were."""
+    batch = accept(*wire)
+    expected = batch.proto()
+    entries = getattr(expected, expected.DESCRIPTOR.fields[0].name)
+    mask = [bool(bits >> n & 1) for n in range(len(entries))]
+    for n in reversed(range(len(mask))):
+        if not mask[n]:
+            del entries[n]
+    kept = keep_resources(batch, mask)
+    assert kept.proto() == expected
+    assert accept(kept.signal, kept.payload).items == kept.items
+    assert kept.payload is batch.payload or not all(mask)
+
+
+@pytest.mark.parametrize("mask", [b"", b"\x01", b"\x01\x01\x00"])
+def test_a_mask_has_one_flag_for_each_entry(mask):
+    """A mask made for another batch is a mistake that is not passed over."""
+    with pytest.raises(ValueError, match="mask"):
+        keep_resources(Batch.from_proto(traces(("a", 1), ("b", 1))), mask)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda raw: _cut.split(1, raw, 1, 1),
+        lambda raw: _cut.resources(1, raw, [b"a"]),
+        lambda raw: _cut.partition(1, raw, b"a"),
+        lambda raw: _cut.keep_resources(1, raw, b""),
+    ],
+)
+def test_bytes_that_were_never_accepted_are_refused_safely(operation):
+    """Nothing beyond the end is read, whatever the lengths say."""
+    whole = field(1, 2, field(1, 2, field(1, 2, b"")) + field(2, 2, field(2, 2, field(5, 2, field(1, 2, b"")))))
+    for cut in range(1, len(whole)):
+        with pytest.raises(DecodeError):
+            operation(whole[:cut])
+
+
+def test_keys_are_bytes_for_the_kernel():
+    """Anything else is a mistake of the caller, not a crash."""
+    with pytest.raises(TypeError):
+        _cut.resources(0, traces(("a", 1)).SerializeToString(), ["a"])
+
+
+def test_the_first_of_two_attributes_of_a_name_wins_in_all_its_parts():
+    """A resource that comes twice is merged, and so is a value that comes in two parts."""
+    value = field(2, 2, text("a")) + field(2, 2, text("b"))
+    first = field(1, 2, field(1, 2, field(1, 2, KEY.encode()) + value))
+    again = field(1, 2, field(1, 2, field(1, 2, KEY.encode()) + field(2, 2, text("c"))))
+    assert resources(accept(Signal.TRACES, field(1, 2, again + first)), [KEY]) == [(0, (text("c"),))]
+    assert resources(accept(Signal.TRACES, field(1, 2, first + again)), [KEY]) == [(0, (text("a") + text("b"),))]
+
+
+def test_sizes_stay_within_the_limit_at_every_boundary_of_a_length():
+    """Lengths grow a byte at 128 and at 16,384; the pieces stay below the limit on either side of it."""
+    batch = Batch.from_proto(traces(("a", 6_000)))
+    for size in (127, 128, 129, 130, 131, 140, 16_380, 16_384, 16_390):
+        pieces = split(batch, size=size)
+        assert max(len(piece.payload) for piece in pieces) <= size
+        assert list(accumulate(piece.items for piece in pieces))[-1] == 6_000
