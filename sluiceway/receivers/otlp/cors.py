@@ -27,13 +27,13 @@ class CrossOrigin:
 
     def preflight(self, head: Head) -> Response | None:
         """Answer the question of a browser whether a page may send; None when the request is no such question."""
-        if head.method != "OPTIONS" or not (head.first(b"origin") and head.first(b"access-control-request-method")):
+        if head.method != "OPTIONS" or not (head.value(b"origin") and head.value(b"access-control-request-method")):
             return None
         vary = ("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
-        asked = head.first(b"access-control-request-headers")
+        asked = head.value(b"access-control-request-headers")
         names = [name.strip() for name in asked.split(",") if name.strip()]
         allowed = self._allowed(head)
-        if not allowed or head.first(b"access-control-request-method") != "POST" or not all(map(self._permits, names)):
+        if not allowed or head.value(b"access-control-request-method") != "POST" or not all(map(self._permits, names)):
             return Response(204, headers=(vary,))
         headers = [vary, *allowed, ("Access-Control-Allow-Methods", "POST")]
         if names:
@@ -50,7 +50,7 @@ class CrossOrigin:
         return (("Vary", "Origin"), *allowed)
 
     def _allowed(self, head: Head) -> tuple[tuple[str, str], ...]:
-        origin = head.first(b"origin")
+        origin = head.value(b"origin")
         if not origin or not (self._any or any(pattern.fullmatch(origin.lower()) for pattern in self._origins)):
             return ()
         return (

@@ -41,8 +41,8 @@ class Head:
     expects: bool
     _headers: Mapping[str, tuple[str, ...]] | None = field(default=None, repr=False)
 
-    def first(self, name: bytes) -> str:
-        """The first value of a field, empty when it is absent."""
+    def value(self, name: bytes) -> str:
+        """The value of a field, repeated ones joined by commas; empty when it is absent."""
         return self.named.get(name, b"").decode("latin-1")
 
     def headers(self) -> Mapping[str, tuple[str, ...]]:
@@ -71,9 +71,12 @@ class _Fields:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        if name in self.named and name in _SINGLE:
-            raise BadRequest
-        self.named.setdefault(name, value)
+        if name in self.named:
+            if name in _SINGLE:
+                raise BadRequest
+            self.named[name] += b"," + value
+        else:
+            self.named[name] = value
         self.fields.append((name, value))
 
 
@@ -104,9 +107,14 @@ def parse_head(raw: bytes) -> Head:
         fields=found.fields,
         named=found.named,
         length=_length(found.named, version),
-        keep_alive=parser.should_keep_alive(),
+        keep_alive=_keeps_alive(found.named, version),
         expects=bool(expects) and version == "1.1",
     )
+
+
+def _keeps_alive(named: Mapping[bytes, bytes], version: str) -> bool:
+    options = {option.strip() for option in named.get(b"connection", b"").lower().split(b",")}
+    return b"keep-alive" in options if version == "1.0" else b"close" not in options
 
 
 def _target(url: bytes) -> tuple[str, str]:

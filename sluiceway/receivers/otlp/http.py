@@ -125,7 +125,7 @@ class HttpReceiver:
             return _WRONG_TYPE
         coding = _coding(head)
         if coding not in self._codings or (coding and coding not in CODINGS):
-            shown = "".join(c for c in head.first(b"content-encoding")[:50] if c.isprintable())
+            shown = "".join(c for c in head.value(b"content-encoding")[:50] if c.isprintable())
             return _refusal(Answer(Code.INVALID_ARGUMENT, f"unsupported Content-Encoding: {shown}"), _encoding(head))
         if head.length > self.max_body:
             return self.refuse(413, head)
@@ -181,12 +181,12 @@ class HttpReceiver:
 
 
 def _encoding(head: Head | None) -> str | None:
-    kind = head.first(b"content-type").partition(";")[0].strip().lower() if head else ""
+    kind = head.value(b"content-type").partition(";")[0].strip().lower() if head else ""
     return kind if kind in (PROTO, JSON) else None
 
 
 def _coding(head: Head) -> str:
-    coding = head.first(b"content-encoding").strip().lower()
+    coding = head.value(b"content-encoding").strip().lower()
     return "" if coding == "identity" else coding
 
 
