@@ -48,7 +48,7 @@ cdef struct Condition:
     Text absent  # the value that an attribute which is not there counts as; NULL means no match
     Test* tests  # one suffices; a library has two for each: its name and its version
     size_t count
-    uint32_t kinds  # a bit for each span kind that matches; bit 31 stands for the unknown ones
+    uint32_t kinds  # a bit for each span kind that matches; 31 stands for all from there
     int32_t least
     bint undefined
 

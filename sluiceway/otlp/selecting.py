@@ -17,7 +17,7 @@ __all__ = ["compile_match", "compile_pattern", "named"]
 
 _KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _KIND_NAMES = tuple(f"SPAN_KIND_{kind}" for kind in _KINDS)
-_UNKNOWN_KIND = 1 << 31
+_UNKNOWN_KINDS = 0xFFFFFFFF & ~0x3F
 _NO_SERVICE = "<nil-service-name>"
 
 
@@ -116,7 +116,7 @@ def _kinds(match: Match) -> list[Condition]:
     if match.regexp:
         found = _any_pattern(match.span_kinds)
         kinds = sum(1 << number for number, name in enumerate(_KIND_NAMES) if found(name.encode()))
-        return [Condition(Fact.KIND, kinds=kinds | (_UNKNOWN_KIND if found(b"") else 0))]
+        return [Condition(Fact.KIND, kinds=kinds | (_UNKNOWN_KINDS if found(b"") else 0))]
     return [Condition(Fact.KIND, kinds=sum({1 << _kind_number(kind) for kind in match.span_kinds}))]
 
 
