@@ -153,7 +153,8 @@ class SendingQueue:
             raise ticket.error
         for (account, _), (own, _) in zip(request.shares, private, strict=True):
             account.delivered += own.delivered
-            account.dropped.update(own.dropped)
+            for drop, lost in own.dropped.items():
+                account.drop(lost, drop.reason, intended=drop.intended)
 
     async def _export(self, element: Element) -> None:
         try:

@@ -41,7 +41,8 @@ class Request:
             lost = min(items, rejected)
             rejected -= lost
             account.delivered += items - lost
-            account.drop(lost, Reason.REJECTED)
+            if lost:
+                account.drop(lost, Reason.REJECTED)
 
     def drop(self, reason: Reason) -> None:
         """Count all items as lost."""

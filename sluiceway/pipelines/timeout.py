@@ -27,7 +27,7 @@ class Timeout:
         self._seconds = seconds
         self._clock = clock
         self._under_way: dict[_Attempt, None] = {}
-        self._has_attempts = asyncio.Event()
+        self._has_begun = asyncio.Event()
         self._tasks = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -45,7 +45,7 @@ class Timeout:
         """Send on, or raise `RetryableError` (DEADLINE_EXCEEDED): whether the backend has the data is then unknown."""
         attempt = _Attempt(asyncio.current_task(), self._clock.now() + self._seconds)
         self._under_way[attempt] = None
-        self._has_attempts.set()
+        self._has_begun.set()
         try:
             await self._next.send(request)
         except BaseException as error:
@@ -60,16 +60,21 @@ class Timeout:
 
     async def _watch(self) -> None:
         while True:
-            await self._has_attempts.wait()
-            for attempt in tuple(self._under_way):
-                left = attempt.deadline - self._clock.now()
-                if left > 0:
-                    await self._clock.sleep(left)
-                    break
-                del self._under_way[attempt]
-                attempt.expire()
-            if not self._under_way:
-                self._has_attempts.clear()
+            await self._has_begun.wait()
+            self._has_begun.clear()
+            await self._clock.sleep(self._expire())
+            if self._under_way:
+                self._has_begun.set()
+
+    def _expire(self) -> float:
+        """Cancel the attempts whose time is over, and return the seconds in which no other one can end."""
+        now = self._clock.now()
+        for attempt in tuple(self._under_way):
+            if attempt.deadline > now:
+                return attempt.deadline - now
+            del self._under_way[attempt]
+            attempt.expire()
+        return self._seconds
 
 
 class _Attempt:
