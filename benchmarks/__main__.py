@@ -100,13 +100,23 @@ def measure(scenario: Scenario, name: str, system: System) -> Result:
             time.sleep(1)
             before = collector.cpu()
             load = _load(scenario, ports, [*sizes, "--out", str(sent)])
-            time.sleep(1.5)  # what is still on its way arrives; an idle collector costs nothing meanwhile
-            cpu, rss = collector.cpu() - before, collector.rss()
+            rss = collector.rss()
+            _settle(collector)
+            cpu = collector.cpu() - before
         finally:
             collector.stop()
             sink.terminate()
-            sink.wait(30)
+            sink.wait(120)
         return _result(scenario, name, load, cpu, rss, np.load(sunk), np.load(sent))
+
+
+def _settle(collector: Running) -> None:
+    """Wait until the collector has nothing left to do, a minute at most: an idle one costs nothing meanwhile."""
+    for _ in range(60):
+        before = collector.cpu()
+        time.sleep(1)
+        if collector.cpu() - before < 0.05:
+            break
 
 
 def _load(scenario: Scenario, ports: Ports, sizes: list[str]) -> dict[str, float]:

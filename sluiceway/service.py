@@ -209,7 +209,8 @@ class Collector:
 
 
 def _receivers_apart(nodes: Iterable[Node]) -> tuple[list[Node], list[Node]]:
-    receivers, others = [], []
+    receivers: list[Node] = []
+    others: list[Node] = []
     for node in nodes:
         (receivers if node.key.kind is Kind.RECEIVER else others).append(node)
     return receivers, others

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import pytest
-from backends import batch, make
 from google.protobuf import text_format
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
@@ -19,6 +18,7 @@ from sluiceway.exporters.debug import COMPONENT
 from sluiceway.otlp import Batch, Signal
 from sluiceway.telemetry.logs import ConsoleLines, JsonLines
 from sluiceway.testing import ManualClock
+from tests.exporters.backends import batch, make
 
 GOLDEN = Path(__file__).parent / "golden" / "debug"
 TYPES = {Signal.TRACES: TracesData, Signal.METRICS: MetricsData, Signal.LOGS: LogsData}

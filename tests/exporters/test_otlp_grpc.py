@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 import trustme
-from backends import GrpcBackend, batch, make, retry_info
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from pydantic import ValidationError
 
@@ -18,6 +17,7 @@ from sluiceway.errors import ConfigError, PermanentError, RetryableError
 from sluiceway.exporters.otlp_grpc import COMPONENT
 from sluiceway.otlp import Signal
 from sluiceway.testing import ManualClock
+from tests.exporters.backends import GrpcBackend, batch, make, retry_info
 
 RETRYABLE = {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
 CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]

@@ -13,7 +13,6 @@ from email.utils import format_datetime
 
 import pytest
 import trustme
-from backends import HttpBackend, batch, make
 from backports import zstd
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
@@ -25,6 +24,7 @@ from sluiceway.exporters.otlp_http import COMPONENT
 from sluiceway.otlp import Signal, accept
 from sluiceway.otlp.json import decode
 from sluiceway.testing import ManualClock
+from tests.exporters.backends import HttpBackend, batch, make
 
 RETRYABLE = {429, 502, 503, 504}
 PROTO = {"Content-Type": "application/x-protobuf"}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from around import Setup, names, set_up, traces
 
 from sluiceway.component import Signal
 from sluiceway.otlp import Batch
 from sluiceway.testing import settle
+from tests.pipelines.around import Setup, names, set_up, traces
 
 NATURAL = "sending_queue: {queue_size: 100000, max_bytes: 1GiB}"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from around import set_up, traces
 
 from sluiceway.component import PartialSuccess, Reason
 from sluiceway.errors import PermanentError, RetryableError
+from tests.pipelines.around import set_up, traces
 
 
 async def test_success_is_settled() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from around import Setup, set_up, traces
 
 from sluiceway.component import Reason, Status
 from sluiceway.errors import PermanentError, RefusedError, RetryableError
 from sluiceway.testing import settle
+from tests.pipelines.around import Setup, set_up, traces
 
 BREAKER = "circuit_breaker: {consecutive_failures: 2, open_delay: 60s, max_open_delay: 600s}"
 RETRY = "retry_on_failure: {initial_interval: 1s, max_interval: 1s, max_elapsed_time: 3s}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from around import set_up, traces
 
 from sluiceway.component import Context, Kind, Signal, Status
 from sluiceway.errors import PermanentError, RetryableError
 from sluiceway.pipelines.observation import Counts, describe
 from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import settle
+from tests.pipelines.around import set_up, traces
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from around import set_up, traces
 
 from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.outlet import Outlet
 from sluiceway.testing import settle
+from tests.pipelines.around import set_up, traces
 
 
 async def test_pipelines_that_share_an_exporter_have_accounts_of_their_own() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from around import Setup, request, set_up, traces
 
 from sluiceway.component import PartialSuccess, Reason, Status
 from sluiceway.errors import PermanentError, RefusedError, RetryableError, TooLargeError
 from sluiceway.otlp import Batch, Signal
 from sluiceway.pipelines.queue import RETRY_AFTER
 from sluiceway.testing import settle
+from tests.pipelines.around import Setup, request, set_up, traces
 
 ONE_BY_ONE = "batch: {min_size: 0}"
 

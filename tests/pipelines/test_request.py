@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from around import names, request, traces
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from sluiceway.component import Reason
 from sluiceway.otlp import Origin
 from sluiceway.pipelines.ledger import Account, Drop
 from sluiceway.pipelines.request import Request, divide, join_requests
+from tests.pipelines.around import names, request, traces
 
 
 def test_a_request_alone_is_passed_on_untouched() -> None:

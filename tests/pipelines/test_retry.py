@@ -6,7 +6,6 @@ import asyncio
 import math
 
 import pytest
-from around import set_up, traces
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from sluiceway.config.exporter import RetryOnFailure
 from sluiceway.errors import PermanentError, RefusedError, RetryableError
 from sluiceway.pipelines.retry import LONGEST_THROTTLE, SHORTEST_WAIT, Backoff, throttle
 from sluiceway.testing import settle
+from tests.pipelines.around import set_up, traces
 
 RETRY = "retry_on_failure: {initial_interval: 1s, max_interval: 4s, max_elapsed_time: 10s}"
 

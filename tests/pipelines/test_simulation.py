@@ -12,7 +12,6 @@ from collections import Counter
 from random import Random
 
 import pytest
-from around import Surroundings, names, traces
 
 from sluiceway.component import Context, Kind, PartialSuccess, Signal
 from sluiceway.errors import PermanentError, RefusedError, RetryableError, SluicewayError
@@ -21,6 +20,7 @@ from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.outlet import Outlet
 from sluiceway.pipelines.wrap import wrap
 from sluiceway.testing import ManualClock, settle
+from tests.pipelines.around import Surroundings, names, traces
 
 
 class Unreliable:

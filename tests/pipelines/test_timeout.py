@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from around import request
 
 from sluiceway.errors import RetryableError
 from sluiceway.pipelines.request import Request
 from sluiceway.pipelines.timeout import Timeout
 from sluiceway.testing import ManualClock, settle
+from tests.pipelines.around import request
 
 
 class Slow:

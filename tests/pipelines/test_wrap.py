@@ -6,7 +6,6 @@ import asyncio
 from typing import Self
 
 import pytest
-from around import Backend, set_up, settings, traces
 from pydantic import BaseModel
 
 from sluiceway.component import Context, Kind, Reason, Signal
@@ -15,6 +14,7 @@ from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.outlet import Outlet
 from sluiceway.pipelines.wrap import wrap
 from sluiceway.testing import settle
+from tests.pipelines.around import Backend, set_up, settings, traces
 
 ALL = "{timeout: 5s, retry_on_failure: , circuit_breaker: , sending_queue: }"
 

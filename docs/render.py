@@ -1,0 +1,103 @@
+"""Render `docs/components/` from the modules: each component's docstring, its settings and their docs.
+
+    python -m docs.render          # write the pages
+    python -m docs.render --check  # exit 1 when a page is stale
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from sluiceway.component import Component, Kind
+from sluiceway.config.types import Opaque
+from sluiceway.registry import available, find
+
+PAGES = Path(__file__).parent / "components"
+
+
+def pages() -> dict[Path, str]:
+    """Every page, by its path."""
+    return {
+        PAGES / kind.section / f"{component.type}.md": page(component)
+        for kind in Kind
+        for component in (find(kind, name) for name in available(kind))
+    }
+
+
+def page(component: Component) -> str:
+    """One component's page."""
+    signals = ", ".join(sorted(signal.value for signal in component.signals))
+    about = "" if component.kind is Kind.EXTENSION else f" for {signals}"
+    aliases = f" Also known as {', '.join(f'`{alias}`' for alias in component.aliases)}." if component.aliases else ""
+    lines = [
+        f"# `{component.type}` {component.kind}",
+        "",
+        f"{component.stability.value.capitalize()}{about}.{aliases}",
+        "",
+        inspect.cleandoc(sys.modules[component.config.__module__].__doc__ or ""),
+    ]
+    rows = list(_settings(component.config))
+    if rows:
+        lines += ["", "## Settings", "", "| key | default | |", "| --- | --- | --- |", *rows]
+    return "\n".join(lines) + "\n"
+
+
+def _settings(model: type[BaseModel], prefix: str = "", seen: tuple[type, ...] = ()) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{field.alias or name}"
+        nested = None if model in seen else next(_models(field.annotation), None)
+        text = " ".join((field.description or "").split()).replace("|", "\\|")
+        yield f"| `{key}` | {_default(field.get_default(call_default_factory=True), nested)} | {text} |"
+        if nested is not None and nested not in seen:
+            yield from _settings(nested, f"{key}::", (*seen, model))
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, types.UnionType) or get_origin(annotation) is not None:
+        for argument in get_args(annotation):
+            yield from _models(argument)
+
+
+def _default(value: Any, nested: type[BaseModel] | None) -> str:
+    match value:
+        case _ if value is PydanticUndefined:
+            return "required"
+        case BaseModel():
+            return "on" if nested else ""
+        case None:
+            return "off" if nested else "none"
+        case Opaque():
+            return "`[REDACTED]`"
+        case bool():
+            return f"`{str(value).lower()}`"
+        case tuple() | list() | dict():
+            return f"`{list(value) if not isinstance(value, dict) else value}`" if value else "none"
+        case _:
+            return f"`{value}`" if value != "" else "none"
+
+
+def main() -> int:
+    """Write the pages, or compare them."""
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text() != text]
+    if "--check" in sys.argv:
+        for path in stale:
+            print(f"stale: {path}")
+        return int(bool(stale))
+    for path, text in pages().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

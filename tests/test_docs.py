@@ -1,0 +1,39 @@
+"""The documentation: pages are fresh, links lead somewhere, every YAML in it loads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs.render import pages
+from sluiceway.config.load import load
+from sluiceway.service import Collector
+
+ROOT = Path(__file__).parent.parent
+WRITTEN = [path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md"))]
+
+
+def test_rendered_pages_are_fresh() -> None:
+    """The pages of the components say what the modules say; `make docs` renders them."""
+    assert [path.name for path, text in pages().items() if not path.exists() or path.read_text() != text] == []
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link in a page is a file of the project."""
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
+async def test_examples_build(example: Path) -> None:
+    """Every example is a whole configuration that builds."""
+    Collector(load([str(example)]))
+
+
+async def test_the_readmes_configuration_builds() -> None:
+    """The YAML on the first screen of the README works as it stands."""
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    Collector.from_yaml(text)
