@@ -159,11 +159,11 @@ class _SectionRule:
                 return validate(value)
             enabled = value["enabled"]
             rest = value if declares_enabled else {key: part for key, part in value.items() if key != "enabled"}
-            settings = validate(rest)
             if not isinstance(enabled, bool):
                 raise ValidationError.from_exception_data(
                     "section", [{"type": "bool_type", "loc": ("enabled",), "input": enabled}], hide_input=True
                 )
+            settings = validate(rest)
             return settings if enabled else None
 
         return core_schema.no_info_wrap_validator_function(decode, handler(source))
