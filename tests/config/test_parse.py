@@ -4,7 +4,7 @@ import pytest
 
 from sluiceway.config.model import Mark
 from sluiceway.config.parse import MAX_BYTES, parse
-from sluiceway.config.tree import merge, plain
+from sluiceway.config.tree import plain
 from sluiceway.errors import ConfigError
 
 
@@ -85,23 +85,3 @@ def test_text_of_a_variable_stands_where_it_is_used() -> None:
     assert parse("a: [1]", "", mark).value["a"].value[0].mark == mark
     with pytest.raises(ConfigError, match=r"^f:7:3: cannot be read"):
         parse("[", "", mark)
-
-
-@pytest.mark.parametrize(
-    ("below", "above", "merged"),
-    [
-        ("a: {b: 1, c: 2}", "a: {c: 3}", {"a": {"b": 1, "c": 3}}),
-        ("a: [1, 2]", "a: [3]", {"a": [3]}),
-        ("a: {b: 1}", "a:", {"a": None}),
-        ("a: {b: 1}", "a: {}", {"a": {"b": 1}}),
-        ("a: {b: 1}", "a: 5", {"a": 5}),
-        ("a: {b: 1}", "a::c: 2", {"a": {"b": 1, "c": 2}}),
-        ("a: [1, 2]", "a: !append [3]", {"a": [1, 2, 3]}),
-        ("a: [1, 2]", "a: !prepend [3]", {"a": [3, 1, 2]}),
-        ("a: [1, 2, 3]", "a: !remove [2]", {"a": [1, 3]}),
-        ("b: 1", "a: !append [3]", {"b": 1, "a": [3]}),
-    ],
-)
-def test_merge(below: str, above: str, merged: object) -> None:
-    """Maps merge, lists and scalars are replaced, null overwrites; a tagged list joins the one below."""
-    assert plain(merge(parse(below), parse(above))) == merged
