@@ -11,7 +11,7 @@ from sluiceway.errors import DecodeError
 from sluiceway.otlp import schema
 
 cdef extern from "Python.h":
-    double PyOS_string_to_double(const char* s, char** endptr, object overflow_exception) except? -1.0
+    int Py_DTSF_ADD_DOT_0
     char* PyOS_double_to_string(double val, char format_code, int precision, int flags, int* type) except NULL
 
 cdef enum:
@@ -739,7 +739,7 @@ cdef bint is_in_range(uint8_t kind, bint minus, uint64_t magnitude) noexcept nog
 
 
 cdef struct Seen:
-    # The occurrences of a field: how many, from which place on they count, and where the last one's value is.
+    # The occurrences of a field that count: how many, and where the value of the last one (of messages the only one) is.
     size_t count
     bytes_at start
     bytes_at end
@@ -769,7 +769,6 @@ cdef void note_fields(int message, const Range* parts, size_t count, Seen* seen)
     cdef const Field* fields = FIELDS[message]
     cdef bytes_at p
     cdef bytes_at end
-    cdef bytes_at start
     cdef uint32_t tag = 0
     cdef uint32_t member = 0
     cdef uint32_t number
@@ -778,7 +777,6 @@ cdef void note_fields(int message, const Range* parts, size_t count, Seen* seen)
         p = parts[i].start
         end = parts[i].end
         while p < end:
-            start = p
             p = read_tag(p, end, &tag)
             number = tag >> 3
             if number > LAST_FIELD or fields[number].kind == NOTHING:
@@ -787,8 +785,6 @@ cdef void note_fields(int message, const Range* parts, size_t count, Seen* seen)
             if fields[number].oneof and member != number:
                 memset(&seen[member], 0, sizeof(Seen))
                 member = number
-            if seen[number].count == 0:
-                seen[number].start = start
             seen[number].count += 1
             p = note_value(&fields[number], tag, p, end, &seen[number])
 
@@ -797,8 +793,10 @@ cdef bytes_at note_value(const Field* field, uint32_t tag, bytes_at p, bytes_at 
     cdef size_t size = 0
     if tag & 7 == WIRE_BYTES:
         p = read_length(p, end, &size)
-        if not field.repeated:
-            seen.start = p if field.kind != MESSAGE or seen.count == 1 else seen.start
+        if field.repeated:
+            seen.count -= size == 0 and field.kind < STRING  # no numbers packed are no numbers
+        elif field.kind != MESSAGE or seen.count == 1:
+            seen.start = p
         seen.end = p + size
         return p + size
     return read_scalar(field.kind, p, end, &seen.number)
@@ -995,7 +993,7 @@ cdef bint write_double(Buffer* out, double value) noexcept nogil:
 
 
 cdef bint write_hard_double(Buffer* out, double value) noexcept with gil:
-    cdef char* text = PyOS_double_to_string(value, b"r", 0, 0, NULL)
+    cdef char* text = PyOS_double_to_string(value, b"r", 0, Py_DTSF_ADD_DOT_0, NULL)
     cdef bint done = buffer_put(out, text, len(text))
     PyMem_Free(text)
     return done

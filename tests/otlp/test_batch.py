@@ -13,7 +13,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
-from strategies import OFFICIAL, checked, field, payloads, shape
 
 from sluiceway.errors import DecodeError, TooLargeError
 from sluiceway.otlp import (
@@ -29,6 +28,7 @@ from sluiceway.otlp import (
     resources,
     split,
 )
+from tests.otlp.strategies import OFFICIAL, checked, field, payloads, shape
 
 KEY = "service.name"
 

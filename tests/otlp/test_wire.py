@@ -7,11 +7,11 @@ from random import Random
 
 import pytest
 from hypothesis import given
-from oracle import items_in, repaired, verdict
-from strategies import OFFICIAL, checked, field, payload, payloads, varint
 
 from sluiceway.errors import DecodeError, TooLargeError
 from sluiceway.otlp import Signal, _wire, repaired_texts
+from tests.otlp.oracle import items_in, repaired, verdict
+from tests.otlp.strategies import OFFICIAL, checked, field, payload, payloads, varint
 
 ANY = 2**40
 
