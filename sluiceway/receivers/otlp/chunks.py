@@ -12,7 +12,9 @@ __all__ = ["ChunkedBody"]
 _SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,15})(?:[ \t]*;[^\r\n\0]*)?")
 _LONGEST_LINE: Final = 4096
 _LONGEST_TRAILER: Final = 8192
-_MAX_CHUNKS: Final = 65_536
+_FREE_CHUNKS: Final = 1024
+_MEAN_CHUNK: Final = 64
+"""Bytes that chunks must have on average, after the first thousand: each costs work, whatever its size."""
 
 
 class ChunkedBody:
@@ -58,7 +60,7 @@ class ChunkedBody:
     def _size_line(self, line: bytes) -> None:
         match = _SIZE.fullmatch(line)
         self._chunks += 1
-        if match is None or self._chunks > _MAX_CHUNKS:
+        if match is None or self._chunks > _FREE_CHUNKS + len(self.data) // _MEAN_CHUNK:
             raise BadRequest
         self._left = int(match[1], 16)
         if len(self.data) + self._left > self._limit:

@@ -8,12 +8,12 @@ import zlib
 import pytest
 from backports import zstd
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from senders import BOTH, PROTO, delay_of, http, post, receiving, settings, spans, wired
 
 from sluiceway.component import Identity, PartialSuccess, Signal
 from sluiceway.errors import PermanentError, RefusedError, UnauthenticatedError
 from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import MemorySink, settle
+from tests.receivers.otlp.senders import BOTH, PROTO, delay_of, http, post, receiving, settings, spans, wired
 
 HTTP = "protocols: {http: {endpoint: 'localhost:0', %s}}"
 

@@ -5,10 +5,10 @@ import socket
 
 import pytest
 import trustme
-from senders import BOTH, Wire, http, post, receiving, spans, wired
 
 from sluiceway.errors import ConfigError
 from sluiceway.testing import ManualClock, MemorySink, settle
+from tests.receivers.otlp.senders import BOTH, Wire, http, post, receiving, spans, wired
 
 HTTP = "protocols: {http: {endpoint: 'localhost:0', %s}}"
 CHUNKED = post(transfer_encoding="chunked", content_length="")
@@ -17,8 +17,8 @@ CHUNKED = post(transfer_encoding="chunked", content_length="")
 async def until(condition):
     """Wait until something is so, through real I/O."""
     async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.001)  # noqa: ASYNC110 - what is waited for is I/O, which tells nobody
+        while not condition():  # noqa: ASYNC110 - what is waited for is I/O, which tells nobody
+            await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ async def test_large_chunked_bodies_arrive_whole():
 async def test_tiny_chunks_without_end_are_refused():
     """A body cannot cost one step of work for every byte."""
     async with receiving(MemorySink()) as receiver:
-        assert (await http(receiver, CHUNKED + b"1\r\na\r\n" * 70_000)).status == 400
+        assert (await http(receiver, CHUNKED + b"1\r\na\r\n" * 2000)).status == 400
 
 
 async def test_pipelined_requests_are_answered_in_order():

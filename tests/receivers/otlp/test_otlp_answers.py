@@ -7,7 +7,6 @@ import math
 import pytest
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-from senders import delay_of
 
 from sluiceway.component import PartialSuccess
 from sluiceway.errors import (
@@ -20,6 +19,7 @@ from sluiceway.errors import (
 )
 from sluiceway.otlp import Signal
 from sluiceway.receivers.otlp.answers import Answer, Code, answer_to, answer_to_bug, partial_json, partial_proto
+from tests.receivers.otlp.senders import delay_of
 
 
 @pytest.mark.parametrize(
