@@ -37,16 +37,13 @@ class LogOutputs:
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
+            outputs: list[logging.Handler] = [self._lines(undo, path) for path in self._config.output_paths]
+            outputs += [_otlp_lines(undo, processor, self._resource) for processor in self._config.processors]
+            self._configure(outputs)
             root, ours = logging.getLogger(), logging.getLogger("sluiceway")
-            for logger in (root, ours):
-                undo.callback(logger.setLevel, logger.level)
-            undo.callback(_restore, root, root.handlers[:])
-            root.handlers = []
-            for path in self._config.output_paths:
-                root.addHandler(self._lines(undo, path))
-            for processor in self._config.processors:
-                root.addHandler(_otlp_lines(undo, processor, self._resource))
-            self._configure(root)
+            # Given back first, before the files are closed.
+            undo.callback(_restore, {logger: (logger.handlers, logger.level) for logger in (root, ours)})
+            root.handlers = outputs
             ours.setLevel(level_number(self._config.level))
             root.setLevel(max(ours.level, logging.WARNING))
             self._undo = undo.pop_all()
@@ -68,11 +65,11 @@ class LogOutputs:
             output.setFormatter(JsonLines(fixed, **shown))
         return output
 
-    def _configure(self, root: logging.Logger) -> None:
+    def _configure(self, outputs: list[logging.Handler]) -> None:
         sampling = self._config.sampling
         sampler = Sampler(sampling.tick, sampling.initial, sampling.thereafter) if sampling is not None else None
         fields = dict(self._config.initial_fields)
-        for output in root.handlers:
+        for output in outputs:
             if sampler is not None:
                 output.addFilter(sampler)
             if fields:
@@ -147,7 +144,7 @@ def _otlp_lines(undo: ExitStack, processor: Processor, resource: Mapping[str, st
     return OtlpLines(provider.get_logger("sluiceway"))
 
 
-def _restore(logger: logging.Logger, handlers: list[logging.Handler]) -> None:
-    for output in logger.handlers:
-        output.flush()
-    logger.handlers = handlers
+def _restore(before: Mapping[logging.Logger, tuple[list[logging.Handler], int]]) -> None:
+    for logger, (handlers, level) in before.items():
+        logger.handlers = handlers
+        logger.setLevel(level)

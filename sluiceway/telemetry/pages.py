@@ -1,7 +1,7 @@
 """A small HTTP server for pages that people and probes read: own metrics, health.
 
-It answers GET and HEAD, one request a connection, and holds no more than a bounded head of each request. A full web
-framework would cost more memory than all the pages together.
+It answers GET and HEAD, one request a connection, and holds no more than a bounded head of each of a bounded number of
+connections; further ones are closed at once. A web framework would cost more memory than all the pages together.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ class Page:
 NOT_FOUND = Page(b"404 page not found\n", HTTPStatus.NOT_FOUND)
 _NOT_ALLOWED = Page(b"405 method not allowed\n", HTTPStatus.METHOD_NOT_ALLOWED)
 _BAD = Page(b"400 bad request\n", HTTPStatus.BAD_REQUEST)
-_BUSY = Page(b"503 too many connections\n", HTTPStatus.SERVICE_UNAVAILABLE)
 _BROKEN = Page(b"500 internal server error\n", HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
@@ -59,7 +58,7 @@ class PageServer:
         self._endpoint, self._transport = endpoint, transport
         self._respond = respond
         self._tls = tls
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._servers: list[asyncio.Server] = []
 
     @property
@@ -80,18 +79,20 @@ class PageServer:
     ) -> None:
         for server in self._servers:
             server.close()
-        for writer in self._connections:
+        for writer in self._connections.values():
             writer.transport.abort()
+        if self._connections:
+            await asyncio.wait(self._connections)
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._connections) >= MAX_CONNECTIONS:
-            _write(writer, _BUSY)
-            writer.close()
+        task = asyncio.current_task()
+        if task is None or len(self._connections) >= MAX_CONNECTIONS:
+            writer.transport.abort()
             return
-        self._connections.add(writer)
+        self._connections[task] = writer
         try:
             async with asyncio.timeout(READ_TIMEOUT):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -101,7 +102,7 @@ class PageServer:
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             _write(writer, _BAD)
         finally:
-            self._connections.discard(writer)
+            del self._connections[task]
             writer.close()
 
     def _answer(self, head: bytes) -> tuple[str, Page]:

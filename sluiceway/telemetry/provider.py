@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sluiceway.errors import ConfigError, Problem
@@ -69,7 +70,7 @@ class Telemetry:
         if self.metrics.level is Level.NONE:
             return
         from sluiceway.telemetry.collection import Collection
-        from sluiceway.telemetry.push import push
+        from sluiceway.telemetry.push import metric_exporter, push
 
         async with AsyncExitStack() as stack:
             process = self.scope()
@@ -77,12 +78,16 @@ class Telemetry:
             observe_process(process)
             collection = Collection(self.metrics, self.resource)
             stack.callback(collection.close)
-            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            pushes = []
             for reader in self._config.metrics.readers:
                 if reader.pull is not None:
                     await self._serve(stack, collection, reader.pull.exporter.prometheus)
                 elif reader.periodic is not None:
-                    stack.callback(tasks.create_task(push(collection, reader.periodic, self._clock)).cancel)
+                    exporter = metric_exporter(reader.periodic.exporter)
+                    pushes.append(partial(push, collection, exporter, reader.periodic, self._clock))
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            for make in pushes:
+                stack.callback(tasks.create_task(make()).cancel)
             self._stack = stack.pop_all()
 
     async def stop(self) -> None:

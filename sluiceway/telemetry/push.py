@@ -34,7 +34,7 @@ def check_exporter(exporter: Exporter, path: str) -> None:
 
 
 def metric_exporter(exporter: Exporter) -> MetricExporter:
-    """The SDK's exporter for metrics."""
+    """The SDK's exporter for metrics. Raises `ConfigError` when a certificate cannot be read."""
     otlp = exporter.otlp
     if otlp is None:
         from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
@@ -50,7 +50,7 @@ def metric_exporter(exporter: Exporter) -> MetricExporter:
 
 
 def log_exporter(exporter: Exporter) -> LogRecordExporter:
-    """The SDK's exporter for log records."""
+    """The SDK's exporter for log records. Raises `ConfigError` when a certificate cannot be read."""
     otlp = exporter.otlp
     if otlp is None:
         from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter
@@ -65,9 +65,8 @@ def log_exporter(exporter: Exporter) -> LogRecordExporter:
     return OTLPLogExporter(**_http(otlp, "/v1/logs"))
 
 
-async def push(collection: Collection, reader: PeriodicReader, clock: Clock) -> None:
-    """Push metrics at the reader's interval until cancelled, and then once more."""
-    exporter = metric_exporter(reader.exporter)
+async def push(collection: Collection, exporter: MetricExporter, reader: PeriodicReader, clock: Clock) -> None:
+    """Push metrics at the reader's interval until cancelled, and then once more; shuts the exporter down."""
     try:
         while True:
             try:
@@ -109,8 +108,15 @@ def _grpc(otlp: OtlpExporter) -> dict[str, Any]:
         options["compression"] = grpc.Compression.Gzip if otlp.compression == "gzip" else grpc.Compression.NoCompression
     if otlp.certificate or otlp.client_key:
         files = (otlp.certificate, otlp.client_key, otlp.client_certificate)
-        options["credentials"] = grpc.ssl_channel_credentials(*(Path(f).read_bytes() if f else None for f in files))
+        options["credentials"] = grpc.ssl_channel_credentials(*(_read(file) if file else None for file in files))
     return options
+
+
+def _read(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"service::telemetry: cannot read {file}: {error.strerror}") from error
 
 
 def _http(otlp: OtlpExporter, path: str) -> dict[str, Any]:

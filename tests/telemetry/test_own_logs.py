@@ -1,0 +1,142 @@
+"""Own logs: one safe line a record, with the component's fields, sampled."""
+
+import json
+import logging
+
+import pytest
+
+from sluiceway.errors import ConfigError
+from sluiceway.telemetry import component_logger
+from sluiceway.telemetry.logs import MAX_SAMPLED, ConsoleLines, JsonLines, Sampler, level_number
+from sluiceway.telemetry.outputs import LogOutputs
+from tests.telemetry.asking import telemetry_config
+
+
+def record(message: str, *arguments: object, level: int = logging.INFO, **extra: object) -> logging.LogRecord:
+    """A record as a logger makes it."""
+    made = logging.getLogger("sluiceway.test").makeRecord(
+        "t", level, "/a/b/c.py", 7, message, arguments, None, extra=extra
+    )
+    made.created = 1_700_000_000.5
+    return made
+
+
+def test_a_console_line():
+    """Time, level, place, message and fields, between tabs."""
+    line = ConsoleLines().format(record("took %d", 3, level=logging.WARNING, queue="q"))
+    assert line == '2023-11-14T22:13:20.500Z\twarn\tb/c.py:7\ttook 3\t{"queue": "q"}'
+
+
+def test_a_json_line():
+    """The same as an object, with the resource."""
+    line = json.loads(JsonLines({"resource": {"service.name": "s"}}).format(record("took %d", 3, queue="q")))
+    assert line == {
+        "level": "info", "ts": "2023-11-14T22:13:20.500Z", "caller": "b/c.py:7", "msg": "took 3",
+        "resource": {"service.name": "s"}, "queue": "q",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("lines", [ConsoleLines(), JsonLines()])
+@pytest.mark.parametrize("evil", ["\x1b[2J", "\r\n2023 forged", "\x9b31m", "\u2028", "\x00"])
+def test_control_characters_are_escaped(lines, evil):
+    """Nothing that came from outside moves the cursor or begins a line, in the message or in a field."""
+    text = lines.format(record("got %s", evil, field=evil))
+    assert all(char.isprintable() or char == "\t" for char in text)
+
+
+def test_an_exception_is_one_line():
+    """The error is a field, and its stack trace another unless that is switched off."""
+    made = record("failed")
+    try:
+        raise ValueError("no\nway")
+    except ValueError as error:
+        made.exc_info = (ValueError, error, error.__traceback__)
+    short = ConsoleLines(stacktrace=False, caller=False).format(made)
+    assert short.endswith('failed\t{"error": "ValueError: no\\nway"}')
+    assert "stacktrace" in ConsoleLines().format(made)
+    assert "\n" not in ConsoleLines().format(made)
+
+
+def test_a_component_logger_says_who_speaks(caplog):
+    """The Collector's fields are there, and those of a call are added."""
+    component_logger("exporter", "otlp/eu", signal="traces").warning("full", extra={"items": 3})
+    fields = vars(caplog.records[0])
+    assert fields["otelcol.component.id"] == "otlp/eu"
+    assert fields["otelcol.component.kind"] == "exporter"
+    assert fields["otelcol.signal"] == "traces"
+    assert fields["items"] == 3
+    assert "otelcol.pipeline.id" not in fields
+
+
+def test_sampling_lets_the_first_and_every_nth_through():
+    """Of equal messages in a tick two pass, then every third; the next tick begins anew."""
+    now = [0.0]
+    sampler = Sampler(10.0, 2, 3, lambda: now[0])
+    assert [sampler.filter(record("again %d", n)) for n in range(8)] == [1, 1, 0, 0, 1, 0, 0, 1]
+    assert sampler.filter(record("something else"))
+    now[0] = 10.0
+    assert sampler.filter(record("again %d", 9))
+
+
+def test_sampling_is_asked_once_a_record():
+    """Two outputs see the same lines."""
+    sampler, made = Sampler(10.0, 1, 0, lambda: 0.0), record("once")
+    assert sampler.filter(made)
+    assert sampler.filter(made)
+    assert not sampler.filter(record("once"))
+
+
+def test_sampling_is_bounded():
+    """Ever new messages do not grow the table."""
+    sampler = Sampler(10.0, 1, 0, lambda: 0.0)
+    passed = [sampler.filter(record(f"message {number}")) for number in range(MAX_SAMPLED + 5)]
+    assert sum(passed) == MAX_SAMPLED + 1
+
+
+@pytest.mark.parametrize(("name", "number"), [("debug", 10), ("warn", 30), ("dpanic", 50), ("fatal", 50)])
+def test_levels_have_the_collectors_names(name, number):
+    """Zap's levels are mapped to Python's."""
+    assert level_number(name) == number
+
+
+def test_outputs_write_what_is_asked_for_and_give_logging_back(tmp_path):
+    """Files get lines from the level on with the initial fields, and afterwards all is as before."""
+    file = tmp_path / "own.log"
+    config = telemetry_config(
+        f"logs: {{level: warn, encoding: json, output_paths: [{file}], initial_fields: {{zone: a}}}}"
+    )
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, logging.getLogger("sluiceway").level
+    with LogOutputs(config.logs, {"service.name": "s"}):
+        logging.getLogger("sluiceway.x").info("not this")
+        logging.getLogger("sluiceway.x").warning("this")
+        logging.getLogger("library").info("nor this")
+    (line,) = map(json.loads, file.read_text().splitlines())
+    assert (line["msg"], line["zone"], line["resource"]) == ("this", "a", {"service.name": "s"})
+    assert (root.handlers, root.level, logging.getLogger("sluiceway").level) == before
+
+
+def test_outputs_sample_unless_switched_off(tmp_path):
+    """By default ten equal lines pass, with `sampling: null` all."""
+    file = tmp_path / "own.log"
+    for sampling, expected in (("", 10), (", sampling: null", 30)):
+        config = telemetry_config(f"logs: {{output_paths: [{file}]{sampling}}}")
+        file.unlink(missing_ok=True)
+        with LogOutputs(config.logs):
+            for _ in range(30):
+                logging.getLogger("sluiceway.x").info("again")
+        assert len(file.read_text().splitlines()) == expected
+
+
+def test_a_console_on_standard_error(capsys):
+    """Off a terminal there are no colours."""
+    with LogOutputs(telemetry_config("logs: {}").logs):
+        logging.getLogger("sluiceway.x").info("hello")
+    assert "\tinfo\t" in capsys.readouterr().err
+
+
+def test_a_log_file_that_cannot_be_opened_is_named(tmp_path):
+    """The person who must act is told which file and why."""
+    config = telemetry_config(f"logs: {{output_paths: [{tmp_path}/none/own.log]}}")
+    with pytest.raises(ConfigError, match=r"output_paths: cannot open log file .*own.log"), LogOutputs(config.logs):
+        pass
