@@ -151,7 +151,10 @@ def _result(
 def _table(results: list[Result]) -> str:
     columns = ["scenario", "system", "items_per_s", "cpu_s_per_million", "p50", "p95", "p99", "rss_mib", "missing",
                "repeated", "items_per_export"]  # fmt: skip
-    rows = [columns, *([f"{getattr(r, c):,}" if c == "items_per_s" else str(getattr(r, c)) for c in columns] for r in results)]
+    rows = [
+        columns,
+        *([f"{getattr(r, c):,}" if c == "items_per_s" else str(getattr(r, c)) for c in columns] for r in results),
+    ]
     widths = [max(len(row[n]) for row in rows) for n in range(len(columns))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
@@ -177,7 +180,11 @@ def main() -> int:
     print("\n" + _table(results))
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
-    machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "python": sys.version.split()[0]}
+    machine = {
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": sys.version.split()[0],
+    }
     report = {"machine": machine, "results": [asdict(r) for r in results]}
     (folder / f"{time.strftime('%Y%m%dT%H%M%S')}.json").write_text(json.dumps(report, indent=2))
     print(json.dumps(report))

@@ -1,7 +1,7 @@
 """Render `docs/components/` from the modules: each component's docstring, its settings and their docs.
 
-    python -m docs.render          # write the pages
-    python -m docs.render --check  # exit 1 when a page is stale
+python -m docs.render          # write the pages
+python -m docs.render --check  # exit 1 when a page is stale
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,11 +33,12 @@ _PREFIX = "setting_"  # so that a setting may be called anything, even what a py
 def from_file(reference: str, kind: Kind, type: str, folder: Path) -> Component:
     """Make a component of `./file.py:ClassName`, a path relative to `folder`; the class may be left out if it is alone.
 
-    Raises `ConfigError` when the file, the class or what it needs is missing. An unchanged file gives an equal record.
+    `package.module:ClassName` names a class that can be imported. Raises `ConfigError` when the file, the class or what
+    it needs is missing. An unchanged file gives an equal record.
     """
     match = re.fullmatch(r"(.+?\.py)(?::(.*))?", reference)
     if match is None:
-        raise ConfigError(f'"{reference}" is not the path of a Python file, such as ./redact.py:RedactNames')
+        return _imported(reference, kind, type)
     path = folder / match[1]
     try:
         source = path.read_bytes()
@@ -44,6 +46,22 @@ def from_file(reference: str, kind: Kind, type: str, folder: Path) -> Component:
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise ConfigError(f"unable to read the file {path}: {reason}") from None
     return _component(path.resolve(), source, match[2], kind, type)
+
+
+@lru_cache(maxsize=256)
+def _imported(reference: str, kind: Kind, type: str) -> Component:
+    module_name, colon, name = reference.partition(":")
+    if not colon or not all(part.isidentifier() for part in (*module_name.split("."), name)):
+        text = "is neither the path of a Python file, such as ./redact.py:RedactNames, nor package.module:ClassName"
+        raise ConfigError(f'"{reference}" {text}')
+    try:
+        module = import_module(module_name)
+    except Exception as error:
+        raise ConfigError(f"{module_name} cannot be imported: {error.__class__.__name__}: {error}") from error
+    found = getattr(module, name, None)
+    if not inspect.isclass(found):
+        raise ConfigError(f'{module_name} has no class "{name}"')
+    return adapt(found, kind, type)
 
 
 @lru_cache(maxsize=256)

@@ -20,13 +20,14 @@ class PlainExporter:
     """An exporter made of an object with `consume(batch)`, asynchronous or not."""
 
     def __init__(self, inner: Any, context: Context) -> None:
-        self._inner = inner
+        self.plain = inner
+        """The object itself, as `Collector.component` gives it."""
         self._context = context
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        if isinstance(self._inner, Lifecycle):
-            await self._stack.enter_async_context(self._inner)
+        if isinstance(self.plain, Lifecycle):
+            await self._stack.enter_async_context(self.plain)
         return self
 
     async def __aexit__(
@@ -36,7 +37,7 @@ class PlainExporter:
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Hand the batch to the object; what it raises goes to retry and queue as from any exporter."""
-        outcome = await _result(self._inner.consume(batch))
+        outcome = await _result(self.plain.consume(batch))
         return outcome if isinstance(outcome, PartialSuccess) else None
 
 
@@ -50,11 +51,11 @@ class PlainProcessor(PlainExporter):
     async def consume(self, batch: Batch) -> None:
         """Forward a batch, several or none. Items that are gone then count as filtered, which was intended."""
         try:
-            parts = _parts(await _result(self._inner.consume(batch)), batch)
+            parts = _parts(await _result(self.plain.consume(batch)), batch)
         except SluicewayError:
             raise
         except Exception as error:  # the user's own code, whose text must not reach senders
-            self._context.logger.exception("%s failed", type(self._inner).__name__)
+            self._context.logger.exception("%s failed", type(self.plain).__name__)
             raise PermanentError(f'processor "{self._context.id}" failed') from error
         await self._forward(parts)
         self._context.drop(batch.items - sum(part.items for part in parts), Reason.FILTERED, intended=True)
@@ -138,7 +139,7 @@ class PlainReceiver(PlainExporter):
             self._context.report(Status.PERMANENT_ERROR, "the receiver ended with an error, see the log")
 
     async def _pump(self, next: Consumer) -> None:
-        batches: AsyncIterator[Batch] = self._inner.batches()
+        batches: AsyncIterator[Batch] = self.plain.batches()
         async for batch in batches:
             await self._deliver(batch, next)
 

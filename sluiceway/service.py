@@ -28,6 +28,7 @@ from sluiceway.pipelines.graph import Graph, Surroundings, build
 from sluiceway.pipelines.ledger import Drop, Ledger
 from sluiceway.pipelines.node import Node
 from sluiceway.pipelines.status import StatusBoard
+from sluiceway.pipelines.wrap import Wrapped
 from sluiceway.telemetry import Telemetry
 
 __all__ = ["DRAIN_TIMEOUT", "Collector"]
@@ -77,8 +78,10 @@ class Collector:
         return self._ready
 
     def component(self, kind: Kind | str, name: str) -> Any:
-        """The running instance of a component. Raises `LookupError` when there is none."""
-        return self._graph.node(Kind(kind), name).instance
+        """The running instance of a component, of a plain class the object itself. Raises `LookupError`."""
+        instance = self._graph.node(Kind(kind), name).instance
+        instance = instance.exporter if isinstance(instance, Wrapped) else instance
+        return getattr(instance, "plain", instance)
 
     def status(self) -> Mapping[str, StatusEntry]:
         """The state of every component, by `<kind>:<id>`."""

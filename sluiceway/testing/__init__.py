@@ -11,9 +11,10 @@ from sluiceway.testing.conformance import (
     settings,
 )
 from sluiceway.testing.feed import items, logs, metrics, spans
-from sluiceway.testing.sink import MemorySink
+from sluiceway.testing.sink import Feeder, MemorySink
 
 __all__ = [
+    "Feeder",
     "ManualClock",
     "MemorySink",
     "check_component",

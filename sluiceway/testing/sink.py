@@ -1,13 +1,44 @@
-"""A consumer that keeps what it is given."""
+"""The two ends of a pipeline under test: a sink that keeps what it is given, and a feeder that pushes.
+
+```yaml
+receivers:
+  feed: {component: sluiceway.testing:Feeder}
+exporters:
+  memory: {component: sluiceway.testing:MemorySink}
+```
+
+`collector.component("receiver", "feed")` and `collector.component("exporter", "memory")` give the objects.
+"""
 
 from __future__ import annotations
 
 import asyncio
 
-from sluiceway.component import PartialSuccess
+from sluiceway.component import Consumer, PartialSuccess
 from sluiceway.otlp import Batch
 
-__all__ = ["MemorySink"]
+__all__ = ["Feeder", "MemorySink"]
+
+
+class Feeder:
+    """A receiver that takes its data from a test: `await feeder.feed(batch)`."""
+
+    def __init__(self) -> None:
+        self._next: asyncio.Future[Consumer] | None = None
+
+    async def receive(self, next: Consumer) -> None:
+        """Wait for batches as long as the collector runs."""
+        self._ready().set_result(next)
+        await asyncio.Event().wait()
+
+    async def feed(self, batch: Batch) -> None:
+        """Push a batch into the pipelines; return when it is safe, or raise what a receiver is told."""
+        await (await asyncio.shield(self._ready())).consume(batch)
+
+    def _ready(self) -> asyncio.Future[Consumer]:
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+        return self._next
 
 
 class MemorySink:

@@ -1,0 +1,257 @@
+"""The service: start, drain, reload, and the life of a process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from sluiceway.component import Reason, Status
+from sluiceway.config.load import load
+from sluiceway.errors import ConfigError, RefusedError, RetryableError, StartError
+from sluiceway.service import Collector
+from sluiceway.testing import ManualClock, settle, spans
+
+QUIET = "telemetry: {metrics: {level: none}}"
+YAML = f"""
+receivers:
+  feed: {{component: sluiceway.testing:Feeder}}
+processors:
+  resource: {{attributes: [{{key: a, value: 1, action: upsert}}]}}
+  batch: {{timeout: 10s}}
+exporters:
+  memory: {{component: sluiceway.testing:MemorySink}}
+service:
+  {QUIET}
+  pipelines:
+    traces: {{receivers: [feed], processors: [resource, batch], exporters: [memory]}}
+"""
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def config(text: str) -> object:
+    """Load a configuration from its text."""
+    return load([f"yaml:{text}"])
+
+
+async def test_leaving_flushes_what_processors_hold() -> None:
+    """What a batch processor holds when the collector is left is delivered, and the ledger balances."""
+    async with Collector.from_yaml(YAML, clock=ManualClock()) as collector:
+        memory = collector.component("exporter", "memory")
+        await collector.component("receiver", "feed").feed(spans(5))
+        (balance,) = collector.ledger.balances()
+        assert (balance.accepted, balance.held, balance.missing) == (5, 5, 0)
+    (balance,) = collector.ledger.balances()
+    assert (memory.items, balance.delivered, balance.held, balance.missing) == (5, 5, 0, 0)
+
+
+async def test_ready_only_between_start_and_drain() -> None:
+    """A collector is ready when every component has started, and no longer when draining begins."""
+    collector = Collector.from_yaml(YAML)
+    states = [collector.ready]
+    async with collector:
+        states.append(collector.ready)
+    assert [*states, collector.ready] == [False, True, False]
+
+
+async def test_what_cannot_be_flushed_in_time_is_dropped_and_counted() -> None:
+    """When the deadline is over, what is still held is dropped with reason `shutdown`."""
+    clock = ManualClock()
+    collector = Collector.from_yaml(YAML, clock=clock, drain_timeout=3)
+    await collector.__aenter__()
+    collector.component("exporter", "memory").gate = asyncio.Event()
+    await collector.component("receiver", "feed").feed(spans(5))
+    leaving = asyncio.create_task(collector.__aexit__(None, None, None))
+    await settle()
+    await clock.advance(3)
+    async with asyncio.timeout(5):
+        await leaving
+    (balance,) = collector.ledger.balances()
+    assert [(drop.reason, items) for drop, items in balance.dropped.items()] == [(Reason.SHUTDOWN, 5)]
+    assert balance.missing == 0
+
+
+async def test_a_component_that_cannot_start_stops_those_that_did() -> None:
+    """A taken port is one clear error that names the component, and nothing is left running."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        text = YAML.replace(
+            "receivers:\n",
+            f"receivers:\n  otlp: {{protocols: {{http: {{endpoint: '127.0.0.1:{taken.getsockname()[1]}'}}}}}}\n",
+        ).replace("receivers: [feed]", "receivers: [feed, otlp]")
+        collector = Collector.from_yaml(text)
+        with pytest.raises(StartError, match='failed to start "otlp" receiver'):
+            await collector.__aenter__()
+    states = {name: entry.status for name, entry in collector.status().items()}
+    assert states["receiver:otlp"] is Status.PERMANENT_ERROR
+    assert states["exporter:memory"] is Status.STOPPED
+
+
+async def test_a_reload_restarts_only_what_changed_and_loses_nothing() -> None:
+    """A changed processor is replaced under load; receiver and exporter go on, and every item arrives."""
+    async with Collector.from_yaml(YAML) as collector:
+        feed, memory = collector.component("receiver", "feed"), collector.component("exporter", "memory")
+        for number in range(20):
+            await feed.feed(spans(5))
+            await collector.reload(config(YAML.replace("value: 1", f"value: {number}")))
+        assert collector.component("receiver", "feed") is feed
+        assert collector.component("exporter", "memory") is memory
+    (balance,) = collector.ledger.balances()
+    assert (memory.items, balance.accepted, balance.missing) == (100, 100, 0)
+
+
+async def test_a_bad_configuration_leaves_the_old_one_running() -> None:
+    """What cannot be built is refused before anything is touched."""
+    async with Collector.from_yaml(YAML) as collector:
+        before = collector.component("processor", "batch")
+        with pytest.raises(ConfigError):
+            await collector.reload(config(YAML.replace("timeout: 10s", "timeout: soon")))
+        assert collector.component("processor", "batch") is before
+        await collector.component("receiver", "feed").feed(spans(1))
+
+
+async def test_a_reload_that_cannot_start_puts_the_old_configuration_back() -> None:
+    """When a new receiver finds its port taken, the old receiver serves again on its own port."""
+    port = free_port()
+    text = YAML.replace("feed: {component: sluiceway.testing:Feeder}", "otlp: {protocols: {http: {endpoint: HERE}}}")
+    text = text.replace("receivers: [feed]", "receivers: [otlp]")
+    async with Collector.from_yaml(text.replace("HERE", f"'127.0.0.1:{port}'")) as collector:
+        with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(StartError):
+            await collector.reload(config(text.replace("HERE", f"'127.0.0.1:{taken.getsockname()[1]}'")))
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        await writer.wait_closed()
+    assert collector.config.receivers["otlp"].settings.protocols.http.endpoint.endswith(str(port))
+
+
+async def test_a_removed_pipeline_is_flushed_and_forgotten() -> None:
+    """A pipeline that a reload takes away delivers what it holds first."""
+    more = YAML.replace(
+        "    traces:", "    traces/b: {receivers: [feed], processors: [batch], exporters: [memory]}\n    traces:"
+    )
+    async with Collector.from_yaml(more) as collector:
+        memory = collector.component("exporter", "memory")
+        await collector.component("receiver", "feed").feed(spans(5))
+        await collector.reload(config(YAML))
+        assert memory.items == 5
+    assert {b.pipeline: (b.delivered, b.missing) for b in collector.ledger.balances()} == {
+        "traces": (5, 0),
+        "traces/b": (5, 0),
+    }
+
+
+async def test_an_exporter_that_a_reload_adds_gets_what_comes_after() -> None:
+    """A second exporter takes part from the reload on, and the ledger asks nothing older of it."""
+    two = YAML.replace("exporters: [memory]", "exporters: [memory, memory/2]").replace(
+        "service:", "  memory/2: {component: sluiceway.testing:MemorySink}\nservice:"
+    )
+    async with Collector.from_yaml(YAML.replace("[resource, batch]", "[resource]")) as collector:
+        feed = collector.component("receiver", "feed")
+        await feed.feed(spans(5))
+        await collector.reload(config(two.replace("[resource, batch]", "[resource]")))
+        await feed.feed(spans(2))
+    assert [(b.exporter, b.accepted, b.delivered, b.missing) for b in collector.ledger.balances()] == [
+        ("memory", 7, 7, 0),
+        ("memory/2", 2, 2, 0),
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_drains_and_exits_with_zero(number: signal.Signals) -> None:
+    """SIGTERM and SIGINT stop the process after everything was flushed."""
+    collector = Collector.from_yaml(YAML)
+    running = asyncio.create_task(collector.run())
+    async with asyncio.timeout(10):
+        while not collector.ready:
+            await asyncio.sleep(0)
+        memory = collector.component("exporter", "memory")
+        await collector.component("receiver", "feed").feed(spans(5))
+        os.kill(os.getpid(), number)
+        assert await running == 0
+    assert memory.items == 5
+
+
+async def test_a_second_signal_does_not_wait() -> None:
+    """A second SIGTERM gives up draining; what is lost is counted, and the exit code says so."""
+    collector = Collector.from_yaml(YAML)
+    running = asyncio.create_task(collector.run())
+    async with asyncio.timeout(10):
+        while not collector.ready:
+            await asyncio.sleep(0)
+        collector.component("exporter", "memory").gate = asyncio.Event()
+        await collector.component("receiver", "feed").feed(spans(5))
+        os.kill(os.getpid(), signal.SIGTERM)
+        while collector.ready:
+            await asyncio.sleep(0)
+        await settle()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await running == 1
+    (balance,) = collector.ledger.balances()
+    assert sum(balance.dropped.values()) == 5
+    assert balance.missing == 0
+
+
+async def test_sighup_reloads_and_a_bad_file_does_not() -> None:
+    """SIGHUP takes over what the sources say now; a mistake in them is logged and changes nothing."""
+    texts = iter([YAML.replace("10s", "20s"), YAML.replace("10s", "soon"), YAML.replace("10s", "30s")])
+    collector = Collector.from_yaml(YAML)
+    running = asyncio.create_task(collector.run(lambda: config(next(texts))))
+    seen = []
+    async with asyncio.timeout(10):
+        while not collector.ready:
+            await asyncio.sleep(0)
+        for expected in (20, 20, 30):
+            await settle()
+            os.kill(os.getpid(), signal.SIGHUP)
+            while collector.config.processors["batch"].settings.timeout != expected:
+                await asyncio.sleep(0)
+            await settle()
+            seen.append(collector.config.processors["batch"].settings.timeout)
+        collector.stop()
+        assert await running == 0
+    assert seen == [20, 20, 30]
+
+
+async def test_a_changed_file_reloads(tmp_path: Path) -> None:
+    """With watched files a reload follows a change of one of them, also of what a symlink leads to."""
+    old, new, link = tmp_path / "old.yaml", tmp_path / "new.yaml", tmp_path / "config.yaml"
+    old.write_text(YAML)
+    new.write_text(YAML.replace("10s", "20s"))
+    link.symlink_to(old)
+    clock = ManualClock()
+    collector = Collector.from_yaml(link, clock=clock)
+    running = asyncio.create_task(collector.run(lambda: load([str(link)]), [link]))
+    async with asyncio.timeout(10):
+        while not collector.ready:
+            await asyncio.sleep(0)
+        await clock.advance(2)
+        swap = tmp_path / "swap"
+        swap.symlink_to(new)
+        swap.rename(link)
+        await clock.advance(2)
+        while collector.config.processors["batch"].settings.timeout != 20:
+            await asyncio.sleep(0)
+        collector.stop()
+        await running
+
+
+async def test_a_refusal_reaches_the_receiver() -> None:
+    """Without a queue or a batch processor, what the exporter raises is what the receiver is told."""
+    async with Collector.from_yaml(YAML.replace("[resource, batch]", "[resource]")) as collector:
+        collector.component("exporter", "memory").error = RetryableError("away", retry_after=7)
+        with pytest.raises(RetryableError):
+            await collector.component("receiver", "feed").feed(spans(1))
+        collector.component("exporter", "memory").error = RefusedError("full", 7)
+        with pytest.raises(RefusedError):
+            await collector.component("receiver", "feed").feed(spans(1))
+    (balance,) = collector.ledger.balances()
+    assert (balance.accepted, balance.refused) == (0, 2)
