@@ -141,7 +141,7 @@ class BasicUsers:
 
     def _load(self) -> Mapping[str, str]:
         text = _read(self._settings.file, self._context) if self._settings.file else ""
-        return parse(f"{text}\n{self._settings.inline.reveal()}")
+        return parse(text) | parse(self._settings.inline.reveal())
 
 
 class BasicCredentials:

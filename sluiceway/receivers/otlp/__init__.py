@@ -88,12 +88,6 @@ class Protocols(Settings):
     http: Section[OtlpHttp] = None
     """OTLP over HTTP, on port 4318 unless told otherwise."""
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.grpc is None and self.http is None:
-            raise ValueError("must specify at least one protocol when using the OTLP receiver")
-        return self
-
 
 class RequestLimits(Settings):
     """What one request may hold, and what all of them together may; the Collector has no such limits."""
@@ -113,13 +107,15 @@ class RequestLimits(Settings):
 class OtlpConfig(Settings):
     """The settings of the receiver `otlp`."""
 
-    protocols: Protocols
-    """The protocols spoken."""
+    protocols: Protocols = Protocols()
+    """The protocols spoken, at least one."""
     limits: RequestLimits = RequestLimits()
     """Bounds on what senders can make the receiver hold."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.protocols.grpc is None and self.protocols.http is None:
+            raise ValueError("must specify at least one protocol when using the OTLP receiver")
         largest = self.protocols.http.max_body_size if self.protocols.http else 0
         largest = max(largest, self.protocols.grpc.max_message_size if self.protocols.grpc else 0)
         if largest > self.limits.max_in_flight_mib * MIB:
