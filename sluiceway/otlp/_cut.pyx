@@ -676,14 +676,18 @@ cdef size_t measure_container(const Cut* cut, int level, size_t first, size_t la
     return container_size(cut, which, level, inside)
 
 
+cdef inline uint8_t* copy(uint8_t* out, const void* data, size_t size) noexcept nogil:
+    if size:  # there may be no headers at all, and then no place to copy them from
+        memcpy(out, data, size)
+    return out + size
+
+
 cdef uint8_t* write(const Cut* cut, int level, size_t first, size_t last, uint8_t* out) noexcept nogil:
     cdef Segment* segments = <Segment*>cut.segments.data
-    cdef size_t next, size
+    cdef size_t next
     while first < last:
         if level == 3 or segments[first].within[level] < 0:
-            size = segments[first].end - segments[first].start
-            memcpy(out, segments[first].start, size)
-            out += size
+            out = copy(out, segments[first].start, segments[first].end - segments[first].start)
             first += 1
         else:
             next = group_end(cut, level, first, last)
@@ -696,11 +700,9 @@ cdef uint8_t* write_container(const Cut* cut, int level, size_t first, size_t la
     cdef Container* container = container_at(cut, (<Segment*>cut.segments.data)[first].within[level])
     out[0] = FIRST if level == TOP else SECOND
     out = write_varint(out + 1, measure_container(cut, level, first, last))
-    memcpy(out, cut.headers.data + container.header, container.header_size)
-    out += container.header_size
+    out = copy(out, cut.headers.data + container.header, container.header_size)
     if level == 2:
         out[0] = <uint8_t>container.data_tag
         out = write_varint(out + 1, container.data_size + measure(cut, 3, first, last))
-        memcpy(out, cut.headers.data + container.data, container.data_size)
-        out += container.data_size
+        out = copy(out, cut.headers.data + container.data, container.data_size)
     return write(cut, level + 1, first, last, out)

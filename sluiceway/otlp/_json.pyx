@@ -53,7 +53,7 @@ cdef struct Field:
     bint repeated
     bint oneof
     bint explicit  # written even when it is zero
-    const char* name
+    const char* name  # behind it stands '":' and before it ',"', as it is written
     size_t name_size
 
 cdef struct Reader:
@@ -70,6 +70,7 @@ cdef struct Range:
 
 cdef Field FIELDS[LAST_MESSAGE + 1][LAST_FIELD + 1]
 cdef int ROOT[3]
+cdef int LAST[LAST_MESSAGE + 1]  # the highest field number of each message
 cdef list _NAMES = []  # keeps the names alive that FIELDS points to
 cdef double POWERS[23]
 
@@ -94,10 +95,11 @@ def _load_schema():
     for message, fields in schema.MESSAGES.items():
         for described in fields:
             field = &FIELDS[<int>numbers[message]][<int>described.number]
-            text = described.name.encode()
+            text = f',"{described.name}":'.encode()
             _NAMES.append(text)
-            field.name = PyBytes_AS_STRING(text)
-            field.name_size = len(text)
+            field.name = PyBytes_AS_STRING(text) + 2
+            field.name_size = len(text) - 4
+            LAST[<int>numbers[message]] = max(LAST[<int>numbers[message]], described.number)
             field.kind = _KINDS[described.kind]
             field.wire = wire_of(field.kind)
             field.message = numbers.get(described.message, 0)
@@ -227,6 +229,25 @@ cdef inline int more(Reader* r, uint8_t closer, bint* first, bint* done) noexcep
     return FINE
 
 
+cdef inline bytes_at skip_plain(bytes_at p, bytes_at end) noexcept nogil:
+    """The first quote, backslash or control character, or `end`."""
+    cdef uint64_t word, quote, backslash
+    while end - p >= 8:
+        memcpy(&word, p, 8)
+        quote = word ^ 0x2222222222222222ULL
+        backslash = word ^ 0x5C5C5C5C5C5C5C5CULL
+        if (
+            ((word - 0x2020202020202020ULL) & ~word)
+            | ((quote - 0x0101010101010101ULL) & ~quote)
+            | ((backslash - 0x0101010101010101ULL) & ~backslash)
+        ) & 0x8080808080808080ULL:
+            break
+        p += 8
+    while p < end and p[0] >= 0x20 and p[0] != 0x22 and p[0] != 0x5C:
+        p += 1
+    return p
+
+
 cdef int read_string(Reader* r, bytes_at* start, size_t* size) noexcept nogil:
     """A string's text: in place where nothing is escaped, otherwise in the scratch buffer until the next string."""
     cdef bytes_at p
@@ -235,13 +256,14 @@ cdef int read_string(Reader* r, bytes_at* start, size_t* size) noexcept nogil:
         return WRONG_TYPE if r.p < r.end else NOT_JSON
     r.p += 1
     p = r.p
-    while p < r.end and p[0] != 0x22:
+    while True:
+        p = skip_plain(p, r.end)
+        if p >= r.end or p[0] == 0x22:
+            break
         if p[0] < 0x20:
             return NOT_JSON
-        if p[0] == 0x5C:
-            escaped = True
-            p += 1
-        p += 1
+        escaped = True
+        p += 2
     if p >= r.end:
         return NOT_JSON
     start[0] = r.p
@@ -456,7 +478,7 @@ cdef int read_message(Reader* r, int message, int depth) noexcept nogil:
 cdef int find_field(int message, bytes_at name, size_t size) noexcept nogil:
     cdef const Field* field
     cdef int number
-    for number in range(1, LAST_FIELD + 1):
+    for number in range(1, LAST[message] + 1):
         field = &FIELDS[message][number]
         if field.name_size == size and field.kind != NOTHING and memcmp(field.name, name, size) == 0:
             return number
@@ -750,11 +772,11 @@ cdef bint write_message(Buffer* out, int message, const Range* parts, size_t cou
     cdef Seen seen[LAST_FIELD + 1]
     cdef bint first = True
     cdef int number
-    memset(seen, 0, sizeof(seen))
+    memset(seen, 0, (LAST[message] + 1) * sizeof(Seen))
     if not buffer_put(out, b"{", 1):
         return False
     note_fields(message, parts, count, seen)
-    for number in range(1, LAST_FIELD + 1):
+    for number in range(1, LAST[message] + 1):
         if is_worth_writing(&FIELDS[message][number], &seen[number]):
             if not put_name(out, &FIELDS[message][number], first):
                 return False
@@ -779,7 +801,7 @@ cdef void note_fields(int message, const Range* parts, size_t count, Seen* seen)
         while p < end:
             p = read_tag(p, end, &tag)
             number = tag >> 3
-            if number > LAST_FIELD or fields[number].kind == NOTHING:
+            if number > <uint32_t>LAST[message] or fields[number].kind == NOTHING:
                 p = skip_value(p, end, tag, 0)
                 continue
             if fields[number].oneof and member != number:
@@ -829,9 +851,8 @@ cdef bint is_worth_writing(const Field* field, const Seen* seen) noexcept nogil:
 
 
 cdef bint put_name(Buffer* out, const Field* field, bint first) noexcept nogil:
-    if not first and not buffer_put(out, b",", 1):
-        return False
-    return buffer_put(out, b'"', 1) and buffer_put(out, field.name, field.name_size) and buffer_put(out, b'":', 2)
+    cdef int before = 1 if first else 2
+    return buffer_put(out, field.name - before, before + field.name_size + 2)
 
 
 cdef bint write_field(
@@ -1005,10 +1026,10 @@ cdef bint write_string(Buffer* out, bytes_at p, bytes_at end) noexcept nogil:
     if not buffer_reserve(out, end - p + 2):
         return False
     buffer_put(out, b'"', 1)
-    while p < end:
-        if p[0] >= 0x20 and p[0] != 0x22 and p[0] != 0x5C:
-            p += 1
-            continue
+    while True:
+        p = skip_plain(p, end)
+        if p >= end:
+            break
         if not buffer_put(out, start, p - start) or not buffer_put(out, escape, escape_of(p[0], escape)):
             return False
         p += 1
