@@ -763,6 +763,8 @@ cdef class Program:
         step.value = self._text(source.value)
         step.names = self._memo(source.names)
         step.values = self._memo(source.values)
+        if step.values != NULL:
+            step.values.algorithm = source.algorithm
         step.groups = self._texts(source.groups)
         step.group_count = len(source.groups)
         return 0

@@ -1,4 +1,4 @@
-"""What Python answered for a value, kept so that each distinct value is asked about once.
+"""What was worked out for a value, kept so that each distinct value is worked out once: by Python, or a digest here.
 
 A memo holds at most 4096 answers, in sets of four; a new one takes the place of an old one of its set. Values and
 answers of more than a kibibyte are not kept. A memo is no part of a walk without the GIL.
@@ -10,7 +10,9 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
+from sluiceway.otlp._anyvalue cimport BOOL, BYTES, DOUBLE, EMPTY, INT, STRING, AnyValue, read_any
 from sluiceway.otlp._arena cimport Arena, arena_take, out_of_memory
+from sluiceway.otlp._digest cimport hex_digest
 from sluiceway.otlp._proto cimport bytes_at
 
 cdef enum:
@@ -28,6 +30,7 @@ cdef struct Remembered:
 
 cdef struct Memo:
     PyObject* ask  # Callable[[bytes], bytes | None], kept alive by the program
+    int algorithm  # of a digest that is taken here, for the kinds that need no text form; else 0
     Remembered* entries
     size_t turn
 
@@ -61,6 +64,31 @@ cdef inline int memo_ask(Memo* memo, Arena* arena, bytes_at value, size_t size, 
         answer.data = arena_take(arena, answer.size)
         memcpy(<uint8_t*>answer.data, PyBytes_AS_STRING(result), answer.size)
     return 0
+
+
+cdef inline int take_digest(Memo* memo, Arena* arena, bytes_at value, size_t size, Answer* answer) except -1 nogil:
+    """The string value that holds the digest of a value, or 0 where that takes the value's text form."""
+    cdef AnyValue found
+    cdef uint8_t number[8]
+    cdef uint8_t* out
+    read_any(value, size, &found)
+    if found.kind == STRING or found.kind == BYTES:
+        pass
+    elif found.kind == BOOL or found.kind == INT or found.kind == DOUBLE:
+        for size in range(8):
+            number[size] = <uint8_t>(found.number >> (8 * size))
+        found.data = number
+        found.size = 1 if found.kind == BOOL else 8
+    elif found.kind == EMPTY:
+        found.size = 0
+    else:
+        return 0
+    out = arena_take(arena, 66)
+    out[0] = 0x0A
+    out[1] = <uint8_t>hex_digest(memo.algorithm, found.data, found.size, out + 2) if found.size else 0
+    answer.data = out
+    answer.size = 2 + out[1]
+    return 1
 
 
 cdef inline int memo_keep(Memo* memo, uint64_t key, bytes_at value, size_t size, Answer* answer) except -1 nogil:
@@ -103,7 +131,8 @@ cdef inline int recall(Memo* memo, Arena* arena, bytes_at value, size_t size, An
                 memcpy(<uint8_t*>answer.data, entry.data + size, entry.answer_size)
             return 0
         entry += 1
-    memo_ask(memo, arena, value, size, answer)
+    if memo.algorithm == 0 or not take_digest(memo, arena, value, size, answer):
+        memo_ask(memo, arena, value, size, answer)
     if size <= MEMO_LARGEST and answer.size <= MEMO_LARGEST:
         memo_keep(memo, key, value, size, answer)
     return 0

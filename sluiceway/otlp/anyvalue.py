@@ -98,6 +98,8 @@ def decode_value(content: bytes) -> Value | None:
     no protobuf message. Members of the oneof merge as protobuf has it: the last one counts, and an array or map that
     comes again right after itself goes on.
     """
+    if content[:1] == b"\x0a" and 1 < len(content) < 130 and len(content) == content[1] + 2:
+        return content[2:].decode(errors="replace")  # a short string and nothing else: nearly all values
     kind = 0
     result: Value | None = None
     for number, wire, integer, data in _fields(content):

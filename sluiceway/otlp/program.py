@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["compile_plan"]
 
 _LAST_FACT = {Level.RESOURCE: Fact.RESOURCE_ATTRIBUTE, Level.SCOPE: Fact.LIBRARY, Level.ITEM: Fact.ITEM_ATTRIBUTE}
+_ALGORITHMS = {"sha1": 1, "sha256": 2}
 
 
 def compile_plan(parts: Sequence[Sequence[Action]]) -> tuple[Program, tuple[Slot, ...]]:
@@ -59,8 +60,15 @@ class _Writer:
                 return Step(Operation.REMOVE, action.level, key, selection=selection, names=names)
             case Hash():
                 key, names = _target(action)
-                answer = digest(action.algorithm)
-                return Step(Operation.REWRITE, action.level, key, selection=selection, names=names, values=answer)
+                return Step(
+                    Operation.REWRITE,
+                    action.level,
+                    key,
+                    selection=selection,
+                    names=names,
+                    values=digest(action.algorithm),
+                    algorithm=_ALGORITHMS[action.algorithm],
+                )
             case Convert():
                 answer = conversion(action.to)
                 return Step(Operation.REWRITE, action.level, _key(action.key), selection=selection, values=answer)

@@ -143,9 +143,14 @@ def conversion(to: str) -> Ask:
     def answer(content: bytes) -> bytes | None:
         value = decode_value(content)
         converted = None if type(value) is kind else convert(value)
-        return None if converted is None else encode_value(converted)
+        return None if converted is None else _content(converted)
 
     return answer
+
+
+def _content(value: str | float) -> bytes:
+    # Not-a-number may come from data, though nobody may configure it.
+    return b"\x21" + struct.pack("<d", value) if isinstance(value, float) else encode_value(value)
 
 
 def _to_int(value: Value | None) -> int | None:

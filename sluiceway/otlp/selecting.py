@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sluiceway.otlp.actions import Match, Value
@@ -152,7 +152,7 @@ def _attribute_test(key: str, value: Value | None, regexp: bool) -> Test:
             ask=lambda found: b"" if _comparable(decode_value(found)) == wanted else None,
         )
     if not isinstance(value, str):
-        raise ValueError(f'match_type=regexp for "{key}" only supports Str, but found {type(value).__name__}')  # noqa: TRY004 - one error for all plans
+        raise ValueError(f'match_type=regexp for "{key}" only supports Str, but found {_kind_of(value)}')  # noqa: TRY004 - one error for all plans
     pattern = compile_pattern(value)
 
     def ask(found: bytes) -> bytes | None:
@@ -160,6 +160,11 @@ def _attribute_test(key: str, value: Value | None, regexp: bool) -> Test:
         return b"" if text is not None and pattern.search(text) else None
 
     return Test(Mode.ASKED, ask=ask)
+
+
+def _kind_of(value: Value) -> str:
+    kinds = {bool: "Bool", int: "Int", float: "Double", bytes: "Bytes"}
+    return kinds.get(type(value), "Map" if isinstance(value, Mapping) else "Slice")
 
 
 def _comparable(value: Value | None) -> object:

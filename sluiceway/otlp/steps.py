@@ -80,7 +80,10 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One action, or the decision about a selection. `slot` and `selection` are places in lists; -1 means none."""
+    """One action, or the decision about a selection. `slot` and `selection` are places in lists; -1 means none.
+
+    With `algorithm` (1: SHA-1, 2: SHA-256) the kernel takes digests itself; it asks `values` about arrays and maps.
+    """
 
     operation: Operation
     level: int = 0
@@ -93,4 +96,5 @@ class Step:
     selection: int = -1
     names: Ask | None = None
     values: Ask | None = None
+    algorithm: int = 0
     groups: tuple[bytes, ...] = ()
