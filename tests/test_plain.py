@@ -257,7 +257,7 @@ def test_settings_may_have_any_name() -> None:
 
         def consume(self, batch: Batch) -> None: ...
 
-    assert make(Exporter, Kind.EXPORTER, settings={"schema": "x"})._inner.seen == ("x", True, None)
+    assert make(Exporter, Kind.EXPORTER, settings={"schema": "x"}).plain.seen == ("x", True, None)
 
 
 FILES = {
@@ -281,7 +281,7 @@ FILES = {
         ("two.py", "processors", "must name its class, as in ./file.py:ClassName (classes: A, B)"),
         ("two.py:C", "processors", 'two.py has no class "C" (classes: A, B)'),
         ("missing.py", "processors", "unable to read the file"),
-        ("bare", "processors", '"bare" is not the path of a Python file'),
+        ("bare", "processors", '"bare" is neither the path of a Python file'),
         ("syntax.py", "processors", "syntax.py, line 2: invalid syntax"),
         ("raises.py", "processors", "raises.py cannot be imported: ZeroDivisionError: division by zero"),
         ("bare.py", "exporters", "A needs a method consume(self, batch) to be used in exporters"),

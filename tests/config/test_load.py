@@ -131,7 +131,7 @@ def test_ids_are_trimmed() -> None:
         ("receivers: {otlp: {protocols: {grpc: {tls: {ca_fil: x}}}}}", """did you mean "ca_file"?"""),
         (
             "receivers: {otlp/x: {protocols: {}}}",
-            "receivers::otlp/x::protocols: must specify at least one protocol when using the OTLP receiver",
+            "receivers::otlp/x: must specify at least one protocol when using the OTLP receiver",
         ),
         ("connectors: {forward/x: }\nexporters: {forward/x: }", 'unknown type: "forward" for id: "forward/x"'),
         (
