@@ -1,12 +1,16 @@
 """The command line: what it prints where, and the exit codes."""
 
+import contextlib
 import io
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -271,6 +275,26 @@ def test_the_life_of_a_process(tmp_path, command):
     assert (sent.returncode, json.loads(sent.stdout)["accepted"]) == (0, 1000)
     assert re.search(r"traces +debug +1,000 +0 +1,000 +0 +0\n", rest)
     assert rest.endswith("balances: accepted = delivered + dropped + held\n")
+
+
+def test_stopping_ends_with_the_summary(tmp_path, capsys):
+    """Within one process: what listens has started, and SIGTERM then ends the command in peace."""
+    port = free_port()
+    file = tmp_path / "run.yaml"
+    file.write_text(GOOD.replace("127.0.0.1:0", f"127.0.0.1:{port}"))
+
+    def terminate_once_it_listens():
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(terminate_once_it_listens)
+        assert main(["--config", f"file:{file}", "--watch"]) == 0
+        waiting.result()
+    assert capsys.readouterr().err.endswith("balances: accepted = delivered + dropped + held\n")
 
 
 def test_a_port_that_is_taken(tmp_path):
