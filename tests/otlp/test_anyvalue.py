@@ -6,13 +6,13 @@ import math
 from random import Random
 
 import pytest
-import random_plans
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from strategies import checked, field
 
 from sluiceway.otlp.plan import decode_value, encode_value
+from tests.otlp import random_plans
+from tests.otlp.strategies import checked, field
 
 SCALARS = st.one_of(
     st.text(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False), st.binary(max_size=200)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 from random import Random
 
-import naive
 import pytest
-import random_plans
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
-from strategies import checked, field, payload
 
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.plan import (
@@ -31,6 +28,8 @@ from sluiceway.otlp.plan import (
     decode_value,
     encode_value,
 )  # fmt: skip
+from tests.otlp import naive, random_plans
+from tests.otlp.strategies import checked, field, payload
 
 RESOURCE, SCOPE, ITEM = Level
 SLOTS = (Slot(), Slot())
