@@ -31,7 +31,7 @@ def test_grpc_with_certificates(make, tmp_path):
 @pytest.mark.parametrize("make", [metric_exporter, log_exporter])
 def test_a_certificate_that_is_missing(make):
     """The file is named."""
-    with pytest.raises(ConfigError, match="cannot read /none/ca.pem"):
+    with pytest.raises(ConfigError, match=r"cannot read /none/ca\.pem"):
         make(Exporter.model_validate({"otlp": {"certificate": "/none/ca.pem"}}))
 
 
