@@ -7,7 +7,7 @@ Beside it stand the operations on whole batches: `accept`, `join`, `split`, `res
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
@@ -42,16 +42,16 @@ class Signal(Enum):
     @property
     def items(self) -> str:
         """The noun of the Collector's own metrics: `spans`, `metric_points`, `log_records`."""
-        return _NOUNS[self]
+        return _NOUNS[self._value_]
 
     @property
     def code(self) -> int:
         """The number by which the kernel knows the signal."""
-        return _CODES[self]
+        return _CODES[self._value_]
 
 
-_NOUNS = {Signal.TRACES: "spans", Signal.METRICS: "metric_points", Signal.LOGS: "log_records"}
-_CODES = {Signal.TRACES: 0, Signal.METRICS: 1, Signal.LOGS: 2}
+_NOUNS = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
+_CODES = {"traces": 0, "metrics": 1, "logs": 2}
 _SIGNALS = {
     "TracesData": Signal.TRACES,
     "MetricsData": Signal.METRICS,
@@ -82,6 +82,9 @@ class Origin:
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NO_HEADERS)
 
 
+_UNKNOWN = Origin()
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one request may hold. Checked while its bytes are walked, before anything is built from them.
@@ -95,6 +98,9 @@ class Limits:
     messages: int = 8_000_000
 
 
+_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """One OTLP `TracesData`, `MetricsData` or `LogsData` message as bytes, with its number of items.
@@ -105,11 +111,11 @@ class Batch:
     signal: Signal
     payload: bytes
     items: int
-    origin: Origin = field(default_factory=Origin)
+    origin: Origin = _UNKNOWN
 
     def with_payload(self, payload: bytes, items: int | None = None) -> Self:
         """The same batch with other bytes, which must come from the kernel."""
-        return replace(self, payload=payload, items=self.items if items is None else items)
+        return type(self)(self.signal, payload, self.items if items is None else items, self.origin)
 
     def proto(self) -> Message:
         """Parse into the official protobuf object (`TracesData`, ...). Costs microseconds a span: not for hot paths."""
@@ -122,7 +128,7 @@ class Batch:
         if signal is None:
             msg = f"{message.DESCRIPTOR.full_name} is no OTLP message of traces, metrics or logs"
             raise TypeError(msg)
-        return cls(signal, *_wire.accept(signal.code, message.SerializeToString(), *_NO_LIMITS), origin or Origin())
+        return cls(signal, *_wire.accept(signal.code, message.SerializeToString(), *_NO_LIMITS), origin or _UNKNOWN)
 
 
 def accept(signal: Signal, raw: bytes, origin: Origin | None = None, limits: Limits | None = None) -> Batch:
@@ -131,9 +137,9 @@ def accept(signal: Signal, raw: bytes, origin: Origin | None = None, limits: Lim
     Raises `DecodeError` for bytes that are not OTLP and `TooLargeError` beyond `limits`. Invalid UTF-8 in a string
     field is repaired with U+FFFD. Unknown fields are kept.
     """
-    limits = limits or Limits()
+    limits = limits or _LIMITS
     payload, items = _wire.accept(signal.code, raw, limits.items, limits.messages)
-    return Batch(signal, payload, items, origin or Origin())
+    return Batch(signal, payload, items, origin or _UNKNOWN)
 
 
 def repaired_texts() -> int:

@@ -1,6 +1,6 @@
 """The fuzz target: damaged requests may raise `DecodeError` and `TooLargeError`, nothing else, and never crash.
 
-    python tests/otlp/fuzz.py [seconds] [seed]
+    python -m tests.otlp.fuzz [seconds] [seed]
 
 What the door lets in must be what the official parser takes, and every operation on it must keep its promises. A
 failure prints its seed; giving that one repeats it.
@@ -139,7 +139,7 @@ def run(seconds: float, seed: int) -> Counter[str]:
             outcomes[check_wire(random, signal, damaged(random, raw))] += 1
             outcomes[check_json(random, signal, accept(signal, raw).payload)] += 1
         except BaseException:
-            print(f"failed with seed {seed}: python tests/otlp/fuzz.py 0 {seed}", file=sys.stderr)
+            print(f"failed with seed {seed}: python -m tests.otlp.fuzz 0 {seed}", file=sys.stderr)
             raise
         seed += 1
     return outcomes
