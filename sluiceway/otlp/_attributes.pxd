@@ -180,6 +180,11 @@ cdef inline Py_ssize_t find(Attributes* attributes, Text key, size_t start) noex
     return -1
 
 
+cdef inline Text content(Attribute* attribute) noexcept nogil:
+    """What its AnyValue holds; empty, not NULL, where there is none."""
+    return attribute.value if attribute.value.data != NULL else Text(attribute.key.data, 0)
+
+
 cdef inline void remove(Attributes* attributes, Py_ssize_t index) noexcept nogil:
     attributes.list[index].state = REMOVED
     attributes.dirty = True

@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 
 from sluiceway.otlp._anyvalue cimport BOOL, BYTES, DOUBLE, EMPTY, INT, STRING, AnyValue, read_any
 from sluiceway.otlp._arena cimport Arena
-from sluiceway.otlp._attributes cimport Attributes, Text, find, same
+from sluiceway.otlp._attributes cimport Attributes, Text, content, find, same
 from sluiceway.otlp._memo cimport Answer, Memo, recall
 
 cdef enum Mode:
@@ -139,9 +139,7 @@ cdef inline int test_attribute(Condition* condition, Arena* arena, Attributes* a
     cdef Py_ssize_t index = find(attributes, condition.key, 0)
     cdef Text value = condition.absent
     if index >= 0:
-        value = attributes.list[index].value
-        if value.data == NULL:
-            value = Text(condition.key.data, 0)
+        value = content(&attributes.list[index])
     if value.data == NULL:
         return 0
     return test_value(condition.tests, arena, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import pytest
@@ -310,6 +311,15 @@ def test_an_error_while_a_batch_is_walked_reaches_the_caller():
     batch = Batch(Signal.TRACES, field(1, 2, field(1, 2, field(1, 2, field(1, 2, b"a") + broken))), 0)
     with pytest.raises(ValueError, match="cut off"):
         Plan([Convert(RESOURCE, "a", "string")]).run(batch)
+
+
+def test_threads_may_share_a_plan():
+    """With and without the GIL, and while answers are forgotten under each other's hands."""
+    plan = Plan([Put(ITEM, "b", 1), Remove(ITEM, "a")]) + Plan([Convert(RESOURCE, "n", "string")])
+    batches = [traces(("a", 1), resource=[("n", number)], spans=50) for number in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(plan.run, batches * 4))
+    assert [of_resource(result) for result in results] == [[("n", str(number))] for number in range(200)] * 4
 
 
 # ---- selections

@@ -1,0 +1,254 @@
+"""What the steps of a program do: actions on one list of attributes, and decisions about selections, in their order."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from sluiceway.otlp._anyvalue cimport STRING, AnyValue, read_any
+from sluiceway.otlp._arena cimport Arena
+from sluiceway.otlp._attributes cimport (
+    REMOVED, Attribute, Attributes, Text, add, content, find, remove, remove_all, same, set_value, write_attribute,
+)
+from sluiceway.otlp._match cimport Facts, Match, Selection, conclude, may_choose, test_all
+from sluiceway.otlp._memo cimport Answer, Memo, recall
+from sluiceway.otlp._proto cimport bytes_at, read_length
+from sluiceway.otlp._splice cimport Splices
+
+cdef enum:
+    DECIDE = 0
+    PUT = 1
+    REMOVE = 2
+    REWRITE = 3
+    EXTRACT = 4
+
+cdef enum:
+    RESOURCE_LEVEL = 0
+    SCOPE_LEVEL = 1
+    ITEM_LEVEL = 2
+    LEVELS = 3
+
+cdef struct Step:
+    int operation
+    int level
+    int slot
+    int selection
+    bint inserts
+    bint updates
+    bint enabled
+    Text key  # NULL: only `names`
+    Text source  # of a copy; else NULL
+    Text value  # NULL: do nothing
+    Text written[16]  # the whole field, by the number of the field
+    Memo* names
+    Memo* values
+    Text* groups
+    size_t group_count
+
+
+cdef struct Slot:
+    Text* values
+    size_t count
+    bint each  # one value for each resource entry
+
+
+cdef struct Order:
+    # The steps of one level, by their place in the program.
+    uint32_t* steps
+    size_t count
+    bint acts
+    bint enabled
+
+
+cdef struct Run:
+    int signal
+    Step* steps
+    size_t step_count
+    Selection* selections
+    size_t selection_count
+    Order orders[LEVELS]
+    bint asks_scope
+    bint asks_item
+    Slot* slots
+    size_t resource_index
+    Facts facts
+    Attributes resource
+    Attributes scope
+    Attributes item
+    Splices splices
+    Arena arena
+
+
+cdef inline int written_value(Run* run, Step* step, uint8_t tag, Text* written) except -1 nogil:
+    """The whole field for a step's value, written once in a run."""
+    cdef Text* place = &step.written[tag >> 3]
+    if place.data == NULL:
+        write_attribute(&run.arena, tag, step.key, step.value, place)
+    written[0] = place[0]
+    return 0
+
+
+cdef inline int upsert(Attributes* attributes, Text key, Text value, Text written) except -1 nogil:
+    cdef Py_ssize_t index = find(attributes, key, 0)
+    if index < 0:
+        return add(attributes, key, value, written)
+    set_value(attributes, index, value, written)
+    remove_all(attributes, key, index + 1)
+    return 0
+
+
+cdef inline int put(Run* run, Step* step, Attributes* attributes, uint8_t tag) except -1 nogil:
+    cdef Py_ssize_t index = find(attributes, step.key, 0)
+    cdef Py_ssize_t source
+    cdef Text value = step.value
+    cdef Text written = Text(NULL, 0)
+    if not (step.updates if index >= 0 else step.inserts):
+        return 0
+    if step.source.data != NULL:
+        source = find(attributes, step.source, 0)
+        if source < 0:
+            return 0
+        value = content(&attributes.list[source])
+    else:
+        written_value(run, step, tag, &written)
+    if index < 0:
+        return add(attributes, step.key, value, written)
+    set_value(attributes, index, value, written)
+    remove_all(attributes, step.key, index + 1)
+    return 0
+
+
+cdef inline int is_named(Run* run, Step* step, Text key) except -1 nogil:
+    cdef Answer answer
+    recall(step.names, &run.arena, key.data, key.size, &answer)
+    return answer.size >= 0
+
+
+cdef inline int remove_named(Run* run, Step* step, Attributes* attributes) except -1 nogil:
+    cdef size_t index
+    if step.key.data != NULL:
+        remove_all(attributes, step.key, 0)
+    if step.names != NULL:
+        for index in range(attributes.count):
+            if attributes.list[index].state != REMOVED and is_named(run, step, attributes.list[index].key):
+                remove(attributes, index)
+    return 0
+
+
+cdef inline int rewrite_value(Run* run, Step* step, Attributes* attributes, Py_ssize_t index) except -1 nogil:
+    cdef Text value = content(&attributes.list[index])
+    cdef Answer answer
+    recall(step.values, &run.arena, value.data, value.size, &answer)
+    if answer.size >= 0:
+        set_value(attributes, index, Text(answer.data, answer.size), Text(NULL, 0))
+    return 0
+
+
+cdef inline bint is_called(Attribute* attribute, Text key) noexcept nogil:
+    return key.data != NULL and same(attribute.key, key)
+
+
+cdef inline int rewrite(Run* run, Step* step, Attributes* attributes) except -1 nogil:
+    cdef Py_ssize_t index = -1
+    if step.names == NULL:
+        index = find(attributes, step.key, 0)
+        while index >= 0:
+            rewrite_value(run, step, attributes, index)
+            index = find(attributes, step.key, index + 1)
+        return 0
+    for index in range(<Py_ssize_t>attributes.count):
+        if attributes.list[index].state == REMOVED:
+            continue
+        if is_called(&attributes.list[index], step.key) or is_named(run, step, attributes.list[index].key):
+            rewrite_value(run, step, attributes, index)
+    return 0
+
+
+cdef inline int extract(Run* run, Step* step, Attributes* attributes) except -1 nogil:
+    cdef Py_ssize_t index = find(attributes, step.key, 0)
+    cdef Text value
+    cdef AnyValue found
+    cdef Answer answer
+    cdef bytes_at p
+    cdef size_t size = 0
+    cdef size_t group
+    if index < 0:
+        return 0
+    value = content(&attributes.list[index])
+    read_any(value.data, value.size, &found)
+    if found.kind != STRING:
+        return 0
+    recall(step.values, &run.arena, found.data, found.size, &answer)
+    if answer.size < 0:
+        return 0
+    p = answer.data
+    for group in range(step.group_count):
+        p = read_length(p, answer.data + answer.size, &size)
+        upsert(attributes, step.groups[group], Text(p, size), Text(NULL, 0))
+        p += size
+    return 0
+
+
+cdef inline int act(Run* run, Step* step, Attributes* attributes, uint8_t tag) except -1 nogil:
+    if step.operation == PUT:
+        return put(run, step, attributes, tag)
+    if step.operation == REMOVE:
+        return remove_named(run, step, attributes)
+    if step.operation == REWRITE:
+        return rewrite(run, step, attributes)
+    return extract(run, step, attributes)
+
+
+cdef inline int decide_match(Run* run, Match* match, int level) except -1 nogil:
+    cdef size_t scope_start = match.on_resource
+    cdef size_t item_start = match.on_resource + match.on_scope
+    if level == RESOURCE_LEVEL:
+        match.resource_holds = test_all(
+            match, 0, match.on_resource, &run.arena, &run.facts, &run.resource, &run.item
+        )
+        match.holds = match.resource_holds
+    elif level == SCOPE_LEVEL:
+        match.scope_holds = match.resource_holds and test_all(
+            match, scope_start, item_start, &run.arena, &run.facts, &run.resource, &run.item
+        )
+        match.holds = match.scope_holds
+    else:
+        match.holds = match.scope_holds and test_all(
+            match, item_start, match.count, &run.arena, &run.facts, &run.resource, &run.item
+        )
+    return 0
+
+
+cdef inline int decide(Run* run, Selection* selection, int level) except -1 nogil:
+    if selection.includes:
+        decide_match(run, &selection.included, level)
+    if selection.excludes:
+        decide_match(run, &selection.excluded, level)
+    conclude(selection)
+    return 0
+
+
+cdef inline int take_steps(Run* run, int level, Attributes* attributes, uint8_t tag) except -1 nogil:
+    """Do what the program has for one level, in its order."""
+    cdef Order* order = &run.orders[level]
+    cdef Step* step
+    cdef size_t index
+    for index in range(order.count):
+        step = &run.steps[order.steps[index]]
+        if step.operation == DECIDE:
+            decide(run, &run.selections[step.selection], level)
+        elif step.enabled and (step.selection < 0 or run.selections[step.selection].chosen):
+            act(run, step, attributes, tag)
+    return 0
+
+
+cdef inline bint touches(Run* run, int level) noexcept nogil:
+    """Whether any action of a level can have an effect below the resource and scope at hand."""
+    cdef Order* order = &run.orders[level]
+    cdef Step* step
+    cdef size_t index
+    if not order.acts:
+        return False
+    for index in range(order.count):
+        step = &run.steps[order.steps[index]]
+        if step.operation != DECIDE and step.enabled:
+            if step.selection < 0 or may_choose(&run.selections[step.selection]):
+                return True
+    return False
