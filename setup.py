@@ -6,7 +6,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 HERE = Path("sluiceway/otlp")
-SHARED = [path.as_posix() for path in sorted(HERE.glob("*.pxd"))]
+SHARED = [path.as_posix() for path in sorted(HERE.glob("*.px[di]"))]
 FLAGS = ["-O3", "-fno-strict-aliasing"]
 
 setup(

@@ -12,7 +12,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
-from sluiceway.otlp import _cut, _wire
+from sluiceway.otlp import _resources, _split, _wire
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -165,26 +165,26 @@ def split(batch: Batch, items: int = 0, size: int = 0) -> list[Batch]:
     """
     if (not items or batch.items <= items) and (not size or len(batch.payload) <= size):
         return [batch]
-    pieces = _cut.split(batch.signal.code, batch.payload, items, size)
+    pieces = _split.split(batch.signal.code, batch.payload, items, size)
     return [batch] if len(pieces) == 1 else [batch.with_payload(*piece) for piece in pieces]
 
 
 def resources(batch: Batch, keys: Sequence[str]) -> list[tuple[int, tuple[bytes | None, ...]]]:
     """For each resource entry, in order: its items and, for each key, that attribute's encoded `AnyValue` or None."""
-    return _cut.resources(batch.signal.code, batch.payload, [key.encode() for key in keys])
+    return _resources.resources(batch.signal.code, batch.payload, [key.encode() for key in keys])
 
 
 def partition(batch: Batch, key: str) -> list[tuple[bytes | None, Batch]]:
     """The batch by the encoded `AnyValue` (None: absent) of a resource attribute, in the order of first appearance."""
     return [
         (value, batch if payload is batch.payload else batch.with_payload(payload, items))
-        for value, payload, items in _cut.partition(batch.signal.code, batch.payload, key.encode())
+        for value, payload, items in _resources.partition(batch.signal.code, batch.payload, key.encode())
     ]
 
 
 def keep_resources(batch: Batch, mask: Sequence[bool] | bytes) -> Batch:
     """The batch with only those resource entries whose place in `mask` (one flag an entry) is true."""
-    return batch.with_payload(*_cut.keep_resources(batch.signal.code, batch.payload, mask))
+    return batch.with_payload(*_resources.keep_resources(batch.signal.code, batch.payload, mask))
 
 
 def _message_type(signal: Signal) -> type[Message]:

@@ -7,7 +7,7 @@ strings and read as strings or numbers, null is as good as absent.
 
 from __future__ import annotations
 
-from sluiceway.otlp import _json
+from sluiceway.otlp import _json_decode, _json_encode
 from sluiceway.otlp.batch import Signal
 
 __all__ = ["decode", "encode"]
@@ -19,9 +19,9 @@ def decode(signal: Signal, text: bytes | bytearray | memoryview) -> bytes:
     Raises `DecodeError` for what is no JSON object, for values of the wrong type or out of range, for half a surrogate
     pair, and for nesting of more than 100 messages.
     """
-    return _json.decode(signal.code, text if type(text) is bytes else bytes(memoryview(text)))
+    return _json_decode.decode(signal.code, text if type(text) is bytes else bytes(memoryview(text)))
 
 
 def encode(signal: Signal, payload: bytes) -> bytes:
     """The JSON text of a batch's payload, in UTF-8. Unknown fields have no name in JSON and are left out."""
-    return _json.encode(signal.code, payload)
+    return _json_encode.encode(signal.code, payload)

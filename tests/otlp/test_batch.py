@@ -20,7 +20,8 @@ from sluiceway.otlp import (
     Limits,
     Origin,
     Signal,
-    _cut,
+    _resources,
+    _split,
     accept,
     join,
     keep_resources,
@@ -153,7 +154,7 @@ def test_what_fits_is_not_touched():
     batch = Batch.from_proto(traces(("a", 3)))
     assert split(batch)[0] is batch
     assert split(batch, items=3, size=len(batch.payload))[0] is batch
-    assert _cut.split(0, batch.payload, 3, 0)[0][0] is batch.payload
+    assert _split.split(0, batch.payload, 3, 0)[0][0] is batch.payload
 
 
 def test_a_single_item_that_is_too_large_is_a_piece_of_its_own():
@@ -263,10 +264,10 @@ def test_a_mask_has_one_flag_for_each_entry(mask):
 @pytest.mark.parametrize(
     "operation",
     [
-        lambda raw: _cut.split(1, raw, 1, 1),
-        lambda raw: _cut.resources(1, raw, [b"a"]),
-        lambda raw: _cut.partition(1, raw, b"a"),
-        lambda raw: _cut.keep_resources(1, raw, b""),
+        lambda raw: _split.split(1, raw, 1, 1),
+        lambda raw: _resources.resources(1, raw, [b"a"]),
+        lambda raw: _resources.partition(1, raw, b"a"),
+        lambda raw: _resources.keep_resources(1, raw, b""),
     ],
 )
 def test_bytes_that_were_never_accepted_are_refused_safely(operation):
@@ -280,7 +281,7 @@ def test_bytes_that_were_never_accepted_are_refused_safely(operation):
 def test_keys_are_bytes_for_the_kernel():
     """Anything else is a mistake of the caller, not a crash."""
     with pytest.raises(TypeError):
-        _cut.resources(0, traces(("a", 1)).SerializeToString(), ["a"])
+        _resources.resources(0, traces(("a", 1)).SerializeToString(), ["a"])
 
 
 def test_the_first_of_two_attributes_of_a_name_wins_in_all_its_parts():

@@ -1,22 +1,11 @@
-"""Cut batches that were accepted: by items, by bytes, by resource. No item is looked into; bytes are copied once."""
+"""Cut an accepted batch into pieces, by items or by bytes. No item is looked into, and bytes are copied once."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.string cimport memcmp, memset
 
-from sluiceway.otlp._proto cimport *
+from sluiceway.otlp._containers cimport *
 
 from sluiceway.errors import DecodeError
-
-cdef enum:
-    RELEASE_ABOVE = 65536  # bytes; below, giving up the GIL and waiting for it again costs more than the work
-    FIRST = 0x0A  # the tag of field 1, length-delimited: resource entries, resources, attributes, data points, keys
-    SECOND = 0x12  # and of field 2: scopes, spans, metrics, log records, values
-    METRICS = 1  # the signal whose items are two levels deeper
-
-cdef enum:  # how deep a container lies, and what lies in it
-    TOP = 0
-    ENTRY = 1  # one ResourceSpans, ResourceMetrics, ResourceLogs
-    SCOPE = 2
 
 cdef struct Container:
     # What is repeated in every piece that holds a part of a resource entry, a scope or a metric: its fields but the
@@ -55,13 +44,6 @@ cdef struct Cut:
     Buffer pieces
     State state
 
-cdef struct Entry:
-    # A field of the outermost message. `items` is -1 for one that is not known.
-    bytes_at start
-    bytes_at body
-    bytes_at end
-    int64_t items
-
 
 def split(int signal_code, bytes payload, uint64_t max_items, uint64_t max_bytes):
     """Pieces of at most so many items and bytes (0: no limit) that together are the payload, each with its items.
@@ -92,80 +74,6 @@ def split(int signal_code, bytes payload, uint64_t max_items, uint64_t max_bytes
         finish(&cut)
 
 
-def resources(int signal_code, bytes payload, keys):
-    """For each resource entry its items and, for each key, the encoded `AnyValue` of that attribute, or None."""
-    cdef Buffer entries
-    cdef Entry* entry
-    cdef Py_ssize_t i
-    result = []
-    keys = tuple([<bytes?>key for key in keys])
-    _scan(signal_code, payload, &entries)
-    try:
-        for i in range(<Py_ssize_t>(entries.size // sizeof(Entry))):
-            entry = <Entry*>entries.data + i
-            if entry.items >= 0:
-                result.append((entry.items, _attributes(entry.body, entry.end, keys)))
-        return result
-    finally:
-        buffer_free(&entries)
-
-
-def partition(int signal_code, bytes payload, bytes key not None):
-    """The payload by the encoded value (None: absent) of a resource attribute, in the order of first appearance."""
-    cdef Buffer entries
-    cdef Entry* entry
-    cdef Py_ssize_t i
-    cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
-    cdef dict groups = {}
-    cdef list group = [0, []]  # unknown fields go with the entry before them, or with the first
-    view = memoryview(payload)
-    _scan(signal_code, payload, &entries)
-    try:
-        for i in range(<Py_ssize_t>(entries.size // sizeof(Entry))):
-            entry = <Entry*>entries.data + i
-            if entry.items >= 0:
-                (value,) = _attributes(entry.body, entry.end, (key,))
-                group = groups.setdefault(value, [0, []] if groups else group)
-                group[0] += entry.items
-            group[1].append(view[entry.start - start : entry.end - start])
-    finally:
-        buffer_free(&entries)
-    if len(groups) < 2:
-        return [(value, payload, items) for value, (items, _) in groups.items()] or [(None, payload, 0)]
-    return [(value, b"".join(parts), items) for value, (items, parts) in groups.items()]
-
-
-def keep_resources(int signal_code, bytes payload, mask):
-    """The payload with only those resource entries whose place in `mask` is true, and its items."""
-    cdef Buffer entries
-    cdef Entry* entry
-    cdef Py_ssize_t i
-    cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
-    cdef int64_t items = 0
-    cdef list parts = []
-    cdef list wanted = [bool(keep) for keep in mask]
-    cdef Py_ssize_t place = 0
-    view = memoryview(payload)
-    _scan(signal_code, payload, &entries)
-    try:
-        for i in range(<Py_ssize_t>(entries.size // sizeof(Entry))):
-            entry = <Entry*>entries.data + i
-            if entry.items >= 0:
-                place += 1
-                if place > len(wanted) or not wanted[place - 1]:
-                    continue
-                items += entry.items
-            parts.append(view[entry.start - start : entry.end - start])
-    finally:
-        buffer_free(&entries)
-    if place != len(wanted):
-        raise ValueError("the mask is not as long as there are resource entries")
-    return payload if all(wanted) else b"".join(parts), items
-
-
-# What the operations by resource stand on.
-
-
 cdef int64_t _count(bytes payload, bint is_metrics) except -1:
     cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
     cdef bytes_at end = start + len(payload)
@@ -180,161 +88,7 @@ cdef int64_t _count(bytes payload, bint is_metrics) except -1:
     return items
 
 
-cdef int _scan(int signal_code, bytes payload, Buffer* entries) except -1:
-    """List the fields of the outermost message; the caller frees the list, also after an error."""
-    cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
-    cdef bytes_at end = start + len(payload)
-    cdef bint done
-    entries.data = NULL
-    entries.size = entries.capacity = 0
-    if end - start > RELEASE_ABOVE:
-        with nogil:
-            done = scan(start, end, signal_code == METRICS, entries)
-    else:
-        done = scan(start, end, signal_code == METRICS, entries)
-    if not done:
-        buffer_free(entries)
-        raise DecodeError("not a protobuf message")
-    return 0
-
-
-cdef bint scan(bytes_at p, bytes_at end, bint is_metrics, Buffer* entries) noexcept nogil:
-    cdef Entry entry
-    cdef uint32_t tag = 0
-    while p < end:
-        entry.start = p
-        p = enter_field(p, end, &tag, &entry.body)
-        if p == NULL:
-            return False
-        entry.end = p
-        entry.items = count(ENTRY, entry.body, p, is_metrics) if tag == FIRST else -1
-        if (tag == FIRST and entry.items < 0) or not buffer_put(entries, &entry, sizeof(Entry)):
-            return False
-    return True
-
-
-cdef tuple _attributes(bytes_at p, bytes_at end, tuple keys):
-    """What the resource of an entry says to each key: the first attribute of that name wins, in all its parts."""
-    cdef uint32_t tag = 0
-    cdef bytes_at body
-    cdef bytes_at inner
-    cdef bytes_at resource_end
-    cdef list found = [None] * len(keys)
-    while p != NULL and p < end:
-        p = enter_field(p, end, &tag, &body)
-        if p == NULL or tag != FIRST:
-            continue
-        resource_end = p
-        while body != NULL and body < resource_end:
-            body = enter_field(body, resource_end, &tag, &inner)
-            if body != NULL and tag == FIRST:
-                _note(inner, body, keys, found)
-    return tuple(found)
-
-
-cdef int _note(bytes_at p, bytes_at end, tuple keys, list found) except -1:
-    """Enter the value of one `KeyValue` where it is the first of a wanted key."""
-    cdef uint32_t tag = 0
-    cdef bytes_at body
-    cdef bytes_at start = p
-    cdef bytes_at name = NULL
-    cdef size_t name_size = 0
-    cdef Py_ssize_t i
-    while p != NULL and p < end:
-        p = enter_field(p, end, &tag, &body)
-        if p != NULL and tag == FIRST:
-            name = body
-            name_size = p - body
-    for i in range(len(keys)):
-        if found[i] is None and <size_t>len(<bytes>keys[i]) == name_size:
-            if name_size == 0 or memcmp(name, PyBytes_AS_STRING(<bytes>keys[i]), name_size) == 0:
-                found[i] = _value(start, end)
-    return 0
-
-
-cdef bytes _value(bytes_at p, bytes_at end):
-    cdef uint32_t tag = 0
-    cdef bytes_at body
-    cdef bytes value = b""
-    while p != NULL and p < end:
-        p = enter_field(p, end, &tag, &body)
-        if p != NULL and tag == SECOND:  # parts of a message that comes in several are merged by joining them
-            value += PyBytes_FromStringAndSize(<char*>body, p - body)
-    return value
-
-
-# The walk: how fields lie in one another. NULL and -1 mean that the bytes are no protobuf.
-
-
-cdef inline bytes_at enter_field(bytes_at p, bytes_at end, uint32_t* tag, bytes_at* body) noexcept nogil:
-    """Read a field: `body` is where its content begins if it has a length, the answer where the next field begins."""
-    cdef size_t size = 0
-    p = read_tag(p, end, tag)
-    if p == NULL:
-        return NULL
-    if tag[0] & 7 != WIRE_BYTES:
-        body[0] = p
-        return skip_value(p, end, tag[0], 0)
-    body[0] = read_length(p, end, &size)
-    if body[0] == NULL:
-        return NULL
-    return body[0] + size
-
-
-cdef int64_t count(int level, bytes_at p, bytes_at end, bint is_metrics) noexcept nogil:
-    """The items in a container."""
-    cdef uint32_t child = FIRST if level == TOP else SECOND
-    cdef uint32_t tag = 0
-    cdef bytes_at body = NULL
-    cdef int64_t items = 0
-    cdef int64_t inside
-    while p < end:
-        p = enter_field(p, end, &tag, &body)
-        if p == NULL:
-            return -1
-        if tag != child:
-            continue
-        if level < SCOPE:
-            inside = count(level + 1, body, p, is_metrics)
-        else:
-            inside = count_metric(body, p) if is_metrics else 1
-        if inside < 0:
-            return -1
-        items += inside
-    return items
-
-
-cdef inline bint is_data(uint32_t tag) noexcept nogil:
-    """Whether a field of a metric is a member of its oneof `data`."""
-    return tag == 0x2A or tag == 0x3A or tag == 0x4A or tag == 0x52 or tag == 0x5A
-
-
-cdef int64_t count_metric(bytes_at p, bytes_at end) noexcept nogil:
-    cdef uint32_t tag = 0
-    cdef uint32_t member = 0
-    cdef bytes_at body = NULL
-    cdef bytes_at inner = NULL
-    cdef int64_t points = 0
-    cdef bytes_at data_end
-    while p < end:
-        p = enter_field(p, end, &tag, &body)
-        if p == NULL:
-            return -1
-        if not is_data(tag):
-            continue
-        if tag != member:  # another member takes the place of what was there
-            member = tag
-            points = 0
-        data_end = p
-        while body < data_end:
-            body = enter_field(body, data_end, &tag, &inner)
-            if body == NULL:
-                return -1
-            points += tag == FIRST
-    return points
-
-
-# Splitting, first half: which run of bytes goes into which piece. False means that memory is out.
+# First half: which run of bytes goes into which piece. False means that memory is out.
 
 
 cdef void begin(Cut* cut, bint is_metrics, uint64_t max_items, uint64_t max_bytes, size_t size) noexcept nogil:
@@ -617,7 +371,7 @@ cdef bint put_segment(Cut* cut, const int64_t* within, bytes_at start, bytes_at 
     return buffer_put(&cut.segments, &segment, sizeof(Segment))
 
 
-# Splitting, second half: write the pieces, each into bytes of exactly its size.
+# Second half: write the pieces, each into bytes of exactly its size.
 
 
 cdef size_t piece_count(const Cut* cut) noexcept nogil:

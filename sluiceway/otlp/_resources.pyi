@@ -1,6 +1,5 @@
 from collections.abc import Sequence
 
-def split(signal_code: int, payload: bytes, max_items: int, max_bytes: int) -> list[tuple[bytes, int]]: ...
 def resources(
     signal_code: int, payload: bytes, keys: Sequence[bytes]
 ) -> list[tuple[int, tuple[bytes | None, ...]]]: ...

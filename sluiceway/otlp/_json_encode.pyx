@@ -1,0 +1,379 @@
+"""OTLP bytes to OTLP/JSON, by the schema table; no object is built for anything in between."""
+
+from cpython.mem cimport PyMem_Free
+from libc.math cimport isinf, isnan
+
+include "_json_table.pxi"
+
+cdef extern from "Python.h":
+    int Py_DTSF_ADD_DOT_0
+    char* PyOS_double_to_string(double val, char format_code, int precision, int flags, int* type) except NULL
+
+cdef struct Range:
+    # A part of a message; one that comes in several parts is their merger.
+    bytes_at start
+    bytes_at end
+
+
+def encode(int signal_code, bytes payload not None):
+    """The JSON text of OTLP bytes that `accept` has let in. Unknown fields have no name and are left out."""
+    cdef Range whole
+    cdef Buffer out
+    cdef int root = ROOT[signal_code]
+    cdef bint done
+    memset(&out, 0, sizeof(Buffer))
+    whole.start = <bytes_at>PyBytes_AS_STRING(payload)
+    whole.end = whole.start + len(payload)
+    try:
+        if len(payload) > RELEASE_ABOVE:
+            with nogil:
+                done = write_message(&out, root, &whole, 1)
+        else:
+            done = write_message(&out, root, &whole, 1)
+        if not done:
+            raise MemoryError
+        return out.data[: out.size]
+    finally:
+        buffer_free(&out)
+
+
+# Writing. False means that memory is out.
+
+
+cdef struct Seen:
+    # The occurrences of a field that count: how many, and where the value of the last one (of messages the only one) is.
+    size_t count
+    bytes_at start
+    bytes_at end
+    uint64_t number  # of a scalar, its bits
+
+
+cdef bint write_message(Buffer* out, int message, const Range* parts, size_t count) noexcept nogil:
+    cdef Seen seen[LAST_FIELD + 1]
+    cdef bint first = True
+    cdef int number
+    memset(seen, 0, (LAST[message] + 1) * sizeof(Seen))
+    if not buffer_put(out, b"{", 1):
+        return False
+    note_fields(message, parts, count, seen)
+    for number in range(1, LAST[message] + 1):
+        if is_worth_writing(&FIELDS[message][number], &seen[number]):
+            if not put_name(out, &FIELDS[message][number], first):
+                return False
+            first = False
+            if not write_field(out, message, number, parts, count, &seen[number]):
+                return False
+    return buffer_put(out, b"}", 1)
+
+
+cdef void note_fields(int message, const Range* parts, size_t count, Seen* seen) noexcept nogil:
+    """Find what each field of a message in parts says; of a oneof, only the member that came last."""
+    cdef const Field* fields = FIELDS[message]
+    cdef bytes_at p
+    cdef bytes_at end
+    cdef uint32_t tag = 0
+    cdef uint32_t member = 0
+    cdef uint32_t number
+    cdef size_t i
+    for i in range(count):
+        p = parts[i].start
+        end = parts[i].end
+        while p < end:
+            p = read_tag(p, end, &tag)
+            number = tag >> 3
+            if number > <uint32_t>LAST[message] or fields[number].kind == NOTHING:
+                p = skip_value(p, end, tag, 0)
+                continue
+            if fields[number].oneof and member != number:
+                memset(&seen[member], 0, sizeof(Seen))
+                member = number
+            seen[number].count += 1
+            p = note_value(&fields[number], tag, p, end, &seen[number])
+
+
+cdef bytes_at note_value(const Field* field, uint32_t tag, bytes_at p, bytes_at end, Seen* seen) noexcept nogil:
+    cdef size_t size = 0
+    if tag & 7 == WIRE_BYTES:
+        p = read_length(p, end, &size)
+        if field.repeated:
+            seen.count -= size == 0 and field.kind < STRING  # no numbers packed are no numbers
+        elif field.kind != MESSAGE or seen.count == 1:
+            seen.start = p
+        seen.end = p + size
+        return p + size
+    return read_scalar(field.kind, p, end, &seen.number)
+
+
+cdef bytes_at read_scalar(uint8_t kind, bytes_at p, bytes_at end, uint64_t* bits) noexcept nogil:
+    cdef uint8_t wire = wire_of(kind)
+    bits[0] = 0
+    if wire == WIRE_FIXED64:
+        memcpy(bits, p, 8)
+        return p + 8
+    if wire == WIRE_FIXED32:
+        memcpy(bits, p, 4)
+        return p + 4
+    p = read_varint(p, end, bits)
+    if kind == UINT32 or kind == SINT32 or kind == INT32 or kind == ENUM:
+        bits[0] = <uint32_t>bits[0]
+    elif kind == BOOL:
+        bits[0] = bits[0] != 0
+    return p
+
+
+cdef bint is_worth_writing(const Field* field, const Seen* seen) noexcept nogil:
+    """Zeros are written only where they differ from absence."""
+    if seen.count == 0 or field.kind == NOTHING:
+        return False
+    if field.repeated or field.explicit or field.kind == MESSAGE:
+        return True
+    return seen.end != seen.start if field.kind >= STRING else seen.number != 0
+
+
+cdef bint put_name(Buffer* out, const Field* field, bint first) noexcept nogil:
+    cdef int before = 1 if first else 2
+    return buffer_put(out, field.name - before, before + field.name_size + 2)
+
+
+cdef bint write_field(
+    Buffer* out, int message, uint32_t number, const Range* parts, size_t count, const Seen* seen
+) noexcept nogil:
+    cdef const Field* field = &FIELDS[message][number]
+    cdef Range only
+    if field.repeated:
+        return write_array(out, message, number, parts, count)
+    if field.kind < STRING:
+        return write_scalar(out, field.kind, seen.number)
+    only.start = seen.start
+    only.end = seen.end
+    if field.kind != MESSAGE or seen.count == 1:
+        return write_sized(out, field, &only)
+    return write_merged(out, message, number, parts, count, seen.count)
+
+
+cdef bint write_sized(Buffer* out, const Field* field, const Range* value) noexcept nogil:
+    if field.kind == MESSAGE:
+        return write_message(out, field.message, value, 1)
+    if field.kind == STRING:
+        return write_string(out, value.start, value.end)
+    if field.kind == HEX:
+        return write_hex(out, value.start, value.end)
+    return write_base64(out, value.start, value.end)
+
+
+cdef bint write_merged(
+    Buffer* out, int message, uint32_t number, const Range* parts, size_t count, size_t wanted
+) noexcept nogil:
+    """A message whose parts are the last `wanted` occurrences of a field."""
+    cdef Buffer found
+    cdef size_t total
+    cdef bint done
+    memset(&found, 0, sizeof(Buffer))
+    done = find_occurrences(&found, number, parts, count)
+    if done:
+        total = found.size // sizeof(Range)
+        done = write_message(out, FIELDS[message][number].message, <Range*>found.data + (total - wanted), wanted)
+    buffer_free(&found)
+    return done
+
+
+cdef bint find_occurrences(Buffer* found, uint32_t number, const Range* parts, size_t count) noexcept nogil:
+    cdef Range value
+    cdef bytes_at p
+    cdef uint32_t tag = 0
+    cdef size_t size = 0
+    cdef size_t i
+    for i in range(count):
+        p = parts[i].start
+        while p < parts[i].end:
+            p = read_tag(p, parts[i].end, &tag)
+            if tag != (number << 3 | WIRE_BYTES):
+                p = skip_value(p, parts[i].end, tag, 0)
+                continue
+            value.start = read_length(p, parts[i].end, &size)
+            value.end = p = value.start + size
+            if not buffer_put(found, &value, sizeof(Range)):
+                return False
+    return True
+
+
+cdef bint write_array(Buffer* out, int message, uint32_t number, const Range* parts, size_t count) noexcept nogil:
+    cdef const Field* field = &FIELDS[message][number]
+    cdef Range value
+    cdef bytes_at p
+    cdef uint32_t tag = 0
+    cdef size_t size = 0
+    cdef size_t i
+    cdef bint first = True
+    if not buffer_put(out, b"[", 1):
+        return False
+    for i in range(count):
+        p = parts[i].start
+        while p < parts[i].end:
+            p = read_tag(p, parts[i].end, &tag)
+            if tag >> 3 != number:
+                p = skip_value(p, parts[i].end, tag, 0)
+                continue
+            value.start = p
+            if tag & 7 == WIRE_BYTES:
+                value.start = read_length(p, parts[i].end, &size)
+                p = value.start + size
+            else:
+                p = skip_scalar(p, parts[i].end, tag)
+            value.end = p
+            if not write_elements(out, field, &value, &first):
+                return False
+    return buffer_put(out, b"]", 1)
+
+
+cdef bint write_elements(Buffer* out, const Field* field, const Range* value, bint* first) noexcept nogil:
+    """One element, or all numbers of a packed field."""
+    cdef bytes_at p = value.start
+    cdef uint64_t bits = 0
+    if field.kind >= STRING:
+        return separate(out, first) and write_sized(out, field, value)
+    while p < value.end:
+        p = read_scalar(field.kind, p, value.end, &bits)
+        if not (separate(out, first) and write_scalar(out, field.kind, bits)):
+            return False
+    return True
+
+
+cdef inline bint separate(Buffer* out, bint* first) noexcept nogil:
+    if first[0]:
+        first[0] = False
+        return True
+    return buffer_put(out, b",", 1)
+
+
+cdef bint write_scalar(Buffer* out, uint8_t kind, uint64_t bits) noexcept nogil:
+    if kind == DOUBLE:
+        return write_double(out, (<double*>&bits)[0])
+    if kind == BOOL:
+        return buffer_put(out, b"true", 4) if bits else buffer_put(out, b"false", 5)
+    if kind == SINT32:
+        bits = (bits >> 1) ^ (0 - (bits & 1))
+    elif kind == INT32 or kind == ENUM:
+        bits = <uint64_t><int64_t><int32_t>bits
+    if kind == UINT64 or kind == FIXED64 or kind == UINT32 or kind == FIXED32:
+        return write_integer(out, bits, False, kind == UINT64 or kind == FIXED64)
+    return write_integer(out, bits, <int64_t>bits < 0, kind == INT64 or kind == SFIXED64)
+
+
+cdef bint write_integer(Buffer* out, uint64_t bits, bint minus, bint quoted) noexcept nogil:
+    """Decimal digits; in quotes where a number of JavaScript would lose some."""
+    cdef uint8_t text[24]
+    cdef int at = 24
+    cdef uint64_t magnitude = 0 - bits if minus else bits
+    if quoted:
+        at -= 1
+        text[at] = 0x22
+    while True:
+        at -= 1
+        text[at] = 0x30 + <uint8_t>(magnitude % 10)
+        magnitude //= 10
+        if magnitude == 0:
+            break
+    if minus:
+        at -= 1
+        text[at] = 0x2D
+    if quoted:
+        at -= 1
+        text[at] = 0x22
+    return buffer_put(out, &text[at], 24 - at)
+
+
+cdef bint write_double(Buffer* out, double value) noexcept nogil:
+    if isnan(value):
+        return buffer_put(out, b'"NaN"', 5)
+    if isinf(value):
+        return buffer_put(out, b'"Infinity"', 10) if value > 0 else buffer_put(out, b'"-Infinity"', 11)
+    if -1e15 < value < 1e15 and value == <double><int64_t>value and (value != 0 or (<uint64_t*>&value)[0] == 0):
+        return write_integer(out, <uint64_t><int64_t>value, value < 0, False)
+    return write_hard_double(out, value)
+
+
+cdef bint write_hard_double(Buffer* out, double value) noexcept with gil:
+    cdef char* text = PyOS_double_to_string(value, b"r", 0, Py_DTSF_ADD_DOT_0, NULL)
+    cdef bint done = buffer_put(out, text, len(text))
+    PyMem_Free(text)
+    return done
+
+
+cdef bint write_string(Buffer* out, bytes_at p, bytes_at end) noexcept nogil:
+    cdef bytes_at start = p
+    cdef uint8_t escape[6]
+    if not buffer_reserve(out, end - p + 2):
+        return False
+    buffer_put(out, b'"', 1)
+    while True:
+        p = skip_plain(p, end)
+        if p >= end:
+            break
+        if not buffer_put(out, start, p - start) or not buffer_put(out, escape, escape_of(p[0], escape)):
+            return False
+        p += 1
+        start = p
+    return buffer_put(out, start, p - start) and buffer_put(out, b'"', 1)
+
+
+cdef size_t escape_of(uint8_t c, uint8_t* escape) noexcept nogil:
+    escape[0] = 0x5C
+    if c == 0x22 or c == 0x5C:
+        escape[1] = c
+    elif c == 0x0A:
+        escape[1] = 0x6E
+    elif c == 0x0D:
+        escape[1] = 0x72
+    elif c == 0x09:
+        escape[1] = 0x74
+    else:
+        memcpy(escape + 1, b"u00", 3)
+        escape[4] = HEX_DIGITS[c >> 4]
+        escape[5] = HEX_DIGITS[c & 15]
+        return 6
+    return 2
+
+
+cdef const uint8_t* HEX_DIGITS = b"0123456789abcdef"
+cdef const uint8_t* BASE64_DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+
+cdef bint write_hex(Buffer* out, bytes_at p, bytes_at end) noexcept nogil:
+    cdef uint8_t* to
+    if not buffer_reserve(out, 2 * (end - p) + 2):
+        return False
+    to = out.data + out.size
+    to[0] = 0x22
+    to += 1
+    while p < end:
+        to[0] = HEX_DIGITS[p[0] >> 4]
+        to[1] = HEX_DIGITS[p[0] & 15]
+        to += 2
+        p += 1
+    to[0] = 0x22
+    out.size = to + 1 - out.data
+    return True
+
+
+cdef bint write_base64(Buffer* out, bytes_at p, bytes_at end) noexcept nogil:
+    cdef uint8_t* to
+    cdef uint32_t bits
+    cdef Py_ssize_t left, i
+    if not buffer_reserve(out, (end - p + 2) // 3 * 4 + 2):
+        return False
+    to = out.data + out.size
+    to[0] = 0x22
+    to += 1
+    while p < end:
+        left = min(end - p, 3)
+        bits = 0
+        for i in range(3):
+            bits = bits << 8 | (p[i] if i < left else 0)
+        for i in range(4):
+            to[i] = BASE64_DIGITS[bits >> (18 - 6 * i) & 63] if i <= left else 0x3D
+        to += 4
+        p += left
+    to[0] = 0x22
+    out.size = to + 1 - out.data
+    return True
