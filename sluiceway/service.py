@@ -25,7 +25,7 @@ from sluiceway.config.model import Config
 from sluiceway.errors import ConfigError, SluicewayError
 from sluiceway.pipelines.deadline import Deadline
 from sluiceway.pipelines.graph import Graph, Surroundings, build
-from sluiceway.pipelines.ledger import Drop, Ledger
+from sluiceway.pipelines.ledger import Ledger
 from sluiceway.pipelines.node import Node
 from sluiceway.pipelines.status import StatusBoard
 from sluiceway.pipelines.wrap import Wrapped
@@ -54,9 +54,8 @@ class Collector:
         self.clock = clock or SystemClock()
         self.config = config
         self.drain_timeout = drain_timeout
-        self.telemetry = Telemetry(config.telemetry)
-        self._own = self.telemetry.scope()
-        self.ledger = Ledger(self._show_drop)
+        self.telemetry = Telemetry(config.telemetry, clock=self.clock)
+        self.ledger = Ledger(self.telemetry.scope())
         self.statuses = StatusBoard(self.clock, self._fail)
         self._ready = False
         self._around = Surroundings(self.clock, self.telemetry, self.ledger, self.statuses, lambda: self._ready)
@@ -157,7 +156,19 @@ class Collector:
                 self._graph = Graph(started, before[1].inlets, before[1].shared)
                 await self._switch(build(before[0], self._around, self._graph))
                 raise
+            await self._change_telemetry(config)
             self.config = config
+
+    async def _change_telemetry(self, config: Config) -> None:
+        """Show own metrics as the new configuration says; counters go on."""
+        before, after = self.config.telemetry, config.telemetry
+        if after.logs != before.logs:
+            _log.warning("A change of service::telemetry::logs takes effect with the next start.")
+        if after == before:
+            return
+        await self.telemetry.stop()
+        self.telemetry = Telemetry(after, clock=self.clock, metrics=self.telemetry.metrics)
+        await self.telemetry.start()
 
     async def _switch(self, graph: Graph) -> None:
         """Replace the running graph: what listens on a port stops before its successor starts, all else after."""
@@ -193,18 +204,6 @@ class Collector:
     async def _leave(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
             await self._deadline.bound(node.stop(), node.key.component)
-
-    def _show_drop(self, pipeline: str, drop: Drop, read: Callable[[], int]) -> None:
-        self._own.counter(
-            "sluiceway_dropped_items",
-            read,
-            "{item}",
-            "Items lost, by pipeline, component and reason.",
-            pipeline=pipeline,
-            component=drop.component,
-            reason=drop.reason.value,
-            intended=str(drop.intended).lower(),
-        )
 
     def _fail(self, message: str) -> None:
         self._failure = message

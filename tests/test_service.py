@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,12 @@ def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the collector run until the condition holds; the test's own timeout bounds it."""
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0)
 
 
 def config(text: str) -> object:
@@ -171,8 +178,7 @@ async def test_a_signal_drains_and_exits_with_zero(number: signal.Signals) -> No
     collector = Collector.from_yaml(YAML)
     running = asyncio.create_task(collector.run())
     async with asyncio.timeout(10):
-        while not collector.ready:
-            await asyncio.sleep(0)
+        await until(lambda: collector.ready)
         memory = collector.component("exporter", "memory")
         await collector.component("receiver", "feed").feed(spans(5))
         os.kill(os.getpid(), number)
@@ -185,13 +191,11 @@ async def test_a_second_signal_does_not_wait() -> None:
     collector = Collector.from_yaml(YAML)
     running = asyncio.create_task(collector.run())
     async with asyncio.timeout(10):
-        while not collector.ready:
-            await asyncio.sleep(0)
+        await until(lambda: collector.ready)
         collector.component("exporter", "memory").gate = asyncio.Event()
         await collector.component("receiver", "feed").feed(spans(5))
         os.kill(os.getpid(), signal.SIGTERM)
-        while collector.ready:
-            await asyncio.sleep(0)
+        await until(lambda: not collector.ready)
         await settle()
         os.kill(os.getpid(), signal.SIGTERM)
         assert await running == 1
@@ -207,13 +211,11 @@ async def test_sighup_reloads_and_a_bad_file_does_not() -> None:
     running = asyncio.create_task(collector.run(lambda: config(next(texts))))
     seen = []
     async with asyncio.timeout(10):
-        while not collector.ready:
-            await asyncio.sleep(0)
+        await until(lambda: collector.ready)
         for expected in (20, 20, 30):
             await settle()
             os.kill(os.getpid(), signal.SIGHUP)
-            while collector.config.processors["batch"].settings.timeout != expected:
-                await asyncio.sleep(0)
+            await until(lambda: collector.config.processors["batch"].settings.timeout == expected)
             await settle()
             seen.append(collector.config.processors["batch"].settings.timeout)
         collector.stop()
@@ -231,15 +233,13 @@ async def test_a_changed_file_reloads(tmp_path: Path) -> None:
     collector = Collector.from_yaml(link, clock=clock)
     running = asyncio.create_task(collector.run(lambda: load([str(link)]), [link]))
     async with asyncio.timeout(10):
-        while not collector.ready:
-            await asyncio.sleep(0)
+        await until(lambda: collector.ready)
         await clock.advance(2)
         swap = tmp_path / "swap"
         swap.symlink_to(new)
         swap.rename(link)
         await clock.advance(2)
-        while collector.config.processors["batch"].settings.timeout != 20:
-            await asyncio.sleep(0)
+        await until(lambda: collector.config.processors["batch"].settings.timeout == 20)
         collector.stop()
         await running
 
@@ -255,3 +255,22 @@ async def test_a_refusal_reaches_the_receiver() -> None:
             await collector.component("receiver", "feed").feed(spans(1))
     (balance,) = collector.ledger.balances()
     assert (balance.accepted, balance.refused) == (0, 2)
+
+
+async def test_a_changed_metrics_endpoint_is_taken_over_and_counters_go_on() -> None:
+    """A reload that moves the endpoint of our own metrics serves the same counters on the new port."""
+    reader = (
+        "telemetry: {{metrics: {{readers: [{{pull: {{exporter: {{prometheus: {{host: localhost, port: {}}}}}}}}}]}}}}"
+    )
+    ports = free_port(), free_port()
+    texts = [YAML.replace(QUIET, reader.format(port)).replace("[resource, batch]", "[resource]") for port in ports]
+    async with Collector.from_yaml(texts[0]) as collector:
+        await collector.component("receiver", "feed").feed(spans(5))
+        await collector.reload(config(texts[1]))
+        connection, writer = await asyncio.open_connection("localhost", ports[1])
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        page = (await connection.read()).decode()
+        writer.close()
+        await writer.wait_closed()
+    assert 'sluiceway_pipeline_accepted_items{otel_signal="traces",pipeline="traces"} 5' in page
+    assert 'otelcol_exporter_sent_spans{exporter="memory"} 5' in page

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 from sluiceway.component import Reason
 from sluiceway.otlp import Signal
+from sluiceway.telemetry import Scope
 
-__all__ = ["Account", "Balance", "Drop", "Drops", "Ledger", "OnNewDrop", "PipelineLedger"]
+__all__ = ["Account", "Balance", "Drop", "Drops", "Ledger", "PipelineLedger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +30,33 @@ class Drop:
     intended: bool
 
 
-OnNewDrop = Callable[[str, Drop, Callable[[], int]], None]
-"""Told once of every new kind of loss: the pipeline, the kind, and how to read its count."""
-
-
 class Drops(Counter[Drop]):
-    """Lost items by kind of loss."""
+    """Lost items by kind of loss; each kind is a series of `sluiceway_dropped_items` from its first item on."""
 
-    def __init__(self, pipeline: str, on_new: OnNewDrop) -> None:
+    def __init__(self, pipeline: str, scope: Scope) -> None:
         super().__init__()
         self._pipeline = pipeline
-        self._on_new = on_new
+        self._scope = scope
 
     def add(self, drop: Drop, items: int) -> None:
         """Count items as lost."""
         if not items:
             return
         if drop not in self:
-            self._on_new(self._pipeline, drop, lambda: self[drop])
+            self._show(drop)
         self[drop] += items
 
-
-def _untold(pipeline: str, drop: Drop, read: Callable[[], int]) -> None: ...
+    def _show(self, drop: Drop) -> None:
+        self._scope.counter(
+            "sluiceway_dropped_items",
+            lambda: self[drop],
+            "{item}",
+            "Items lost, by pipeline, component and reason.",
+            pipeline=self._pipeline,
+            component=drop.component,
+            reason=drop.reason.value,
+            intended=str(drop.intended).lower(),
+        )
 
 
 class Account:
@@ -60,13 +66,19 @@ class Account:
     items in the exporter's queue or under way from it: whoever takes or settles them moves this number.
     """
 
-    def __init__(self, pipeline: str, exporter: str, on_new_drop: OnNewDrop = _untold) -> None:
+    def __init__(self, pipeline: str, exporter: str, scope: Scope | None = None) -> None:
+        scope = scope or Scope()
         self.pipeline = pipeline
         self.exporter = exporter
         self.offered = 0
         self.delivered = 0
         self.held = 0
-        self.dropped = Drops(pipeline, on_new_drop)
+        self.dropped = Drops(pipeline, scope)
+        names = {"pipeline": pipeline, "exporter": exporter}
+        text = "Items that an exporter delivered for a pipeline."
+        scope.counter("sluiceway_pipeline_delivered_items", lambda: self.delivered, "{item}", text, **names)
+        text = "Items of a pipeline in an exporter's queue or under way from it."
+        scope.gauge("sluiceway_pipeline_queued_items", lambda: self.held, "{item}", text, **names)
 
     def drop(self, items: int, reason: Reason, *, intended: bool = False) -> None:
         """Count items as lost at this exporter."""
@@ -95,22 +107,23 @@ class Balance:
 class PipelineLedger:
     """The counts of one pipeline."""
 
-    def __init__(self, pipeline: str, signal: Signal, on_new_drop: OnNewDrop = _untold) -> None:
+    def __init__(self, pipeline: str, signal: Signal, scope: Scope | None = None) -> None:
+        self._scope = scope or Scope()
         self.pipeline = pipeline
         self.signal = signal
         self.accepted = 0
         self.refused = 0
         self.passed = 0
-        self.dropped = Drops(pipeline, on_new_drop)
-        self._on_new_drop = on_new_drop
+        self.dropped = Drops(pipeline, self._scope)
         self.accounts: dict[str, Account] = {}
         self.holders: dict[str, Callable[[], int]] = {}
         """By processor id: how many items it holds back at the moment."""
+        self._show()
 
     def account(self, exporter: str) -> Account:
         """The account of one exporter, opened on first use; it survives reloads."""
         if exporter not in self.accounts:
-            self.accounts[exporter] = Account(self.pipeline, exporter, self._on_new_drop)
+            self.accounts[exporter] = Account(self.pipeline, exporter, self._scope)
         return self.accounts[exporter]
 
     def drop(self, component: str, items: int, reason: Reason, *, intended: bool = False) -> None:
@@ -119,7 +132,7 @@ class PipelineLedger:
 
     def balances(self) -> Iterator[Balance]:
         """One balance for every exporter of the pipeline."""
-        held = sum(read() for read in self.holders.values())
+        held = self._held()
         for account in self.accounts.values():
             yield Balance(
                 pipeline=self.pipeline,
@@ -132,18 +145,31 @@ class PipelineLedger:
                 held=held + account.held,
             )
 
+    def _held(self) -> int:
+        return sum(read() for read in self.holders.values())
+
+    def _show(self) -> None:
+        scope, unit = self._scope, "{item}"
+        names = {"pipeline": self.pipeline, "otel.signal": self.signal.value}
+        text = "Items that a pipeline took from its receivers."
+        scope.counter("sluiceway_pipeline_accepted_items", lambda: self.accepted, unit, text, **names)
+        text = "Items that a pipeline refused: their senders still have them."
+        scope.counter("sluiceway_pipeline_refused_items", lambda: self.refused, unit, text, **names)
+        text = "Items that a pipeline's processors hold."
+        scope.gauge("sluiceway_pipeline_held_items", self._held, unit, text, **names)
+
 
 class Ledger:
-    """The counts of all pipelines of one collector."""
+    """The counts of all pipelines of one collector, shown as metrics in `scope`."""
 
-    def __init__(self, on_new_drop: OnNewDrop = _untold) -> None:
+    def __init__(self, scope: Scope | None = None) -> None:
         self.pipelines: dict[str, PipelineLedger] = {}
-        self._on_new_drop = on_new_drop
+        self._scope = scope or Scope()
 
     def pipeline(self, name: str, signal: Signal) -> PipelineLedger:
         """The counts of the pipeline called `name`, opened on first use; they survive reloads."""
         if name not in self.pipelines:
-            self.pipelines[name] = PipelineLedger(name, signal, self._on_new_drop)
+            self.pipelines[name] = PipelineLedger(name, signal, self._scope)
         return self.pipelines[name]
 
     def balances(self) -> list[Balance]:

@@ -60,7 +60,7 @@ async def test_neighbouring_editors_run_as_one_walk() -> None:
 
 
 async def test_a_receiver_is_shared_and_a_processor_is_not() -> None:
-    """One receiver serves all signals and pipelines; every pipeline has processors of its own; exporters go by signal."""
+    """One receiver serves all, every pipeline has processors of its own, every signal has its own exporters."""
     graph = build(
         configure(
             """
@@ -140,12 +140,13 @@ async def test_data_takes_the_new_way_after_connecting_and_not_before() -> None:
 
 async def test_processors_of_one_entry_share_a_dict() -> None:
     """Instances made from the same entry of the configuration have one dict in common, also after a reload."""
-    text = ONE.replace("    traces:", "    traces/b: {receivers: [feed], processors: [pass], exporters: [memory]}\n    traces:")
+    line = "    traces/{}: {{receivers: [feed], processors: [pass], exporters: [memory]}}\n    traces:"
+    text = ONE.replace("    traces:", line.format("b"))
     around = surroundings()
     running = build(configure(text), around)
     shared = [node.instance.context.shared for node in running.nodes if node.key.id == "pass"]
     assert shared[0] is shared[1]
-    more = text.replace("    traces:", "    traces/c: {receivers: [feed], processors: [pass], exporters: [memory]}\n    traces:")
+    more = text.replace("    traces:", line.format("c"))
     graph = build(configure(more), around, running)
     assert all(node.instance.context.shared is shared[0] for node in graph.nodes if node.key.id == "pass")
 

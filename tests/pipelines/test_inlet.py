@@ -98,7 +98,7 @@ async def test_a_hanging_branch_does_not_hold_up_its_siblings() -> None:
 
 async def test_a_sender_that_goes_away_does_not_take_its_batch_with_it() -> None:
     """A shielded batch is seen through although whoever sent it was cancelled, and the ledger counts it."""
-    inlet, ledger, (good, slow) = pipeline("good", "slow", shielded=True)
+    inlet, ledger, (_, slow) = pipeline("good", "slow", shielded=True)
     slow.gate = asyncio.Event()
     task = asyncio.create_task(inlet.consume(BATCH))
     await settle()

@@ -30,27 +30,36 @@ service:
 def test_a_signal_that_a_component_does_not_take_is_an_error() -> None:
     """Processors and exporters are only for the signals that they take; every mistake is told."""
     assert problems(BASE + "    logs: {receivers: [feed], processors: [spans], exporters: [traces]}") == [
-        'service::pipelines::logs: failed to create "spans" processor, in pipeline "logs": '
-        "telemetry type is not supported",
-        'service::pipelines::logs: failed to create "traces" exporter for data type "logs": '
-        "telemetry type is not supported",
+        (
+            'service::pipelines::logs: failed to create "spans" processor, in pipeline "logs": '
+            "telemetry type is not supported"
+        ),
+        (
+            'service::pipelines::logs: failed to create "traces" exporter for data type "logs": '
+            "telemetry type is not supported"
+        ),
     ]
 
 
 def test_a_connector_needs_both_ends() -> None:
     """A connector that only ends or only begins a pipeline is an error, in the Collector's words."""
     assert problems(BASE + "    traces: {receivers: [link/2], exporters: [link]}") == [
-        'service::pipelines::traces: connector "link" used as exporter in [traces] pipeline but not used in any '
-        "supported receiver pipeline",
-        'service::pipelines::traces: connector "link/2" used as receiver in [traces] pipeline but not used in any '
-        "supported exporter pipeline",
+        (
+            'service::pipelines::traces: connector "link" used as exporter in [traces] pipeline but not used in any '
+            "supported receiver pipeline"
+        ),
+        (
+            'service::pipelines::traces: connector "link/2" used as receiver in [traces] pipeline but not used in any '
+            "supported exporter pipeline"
+        ),
     ]
 
 
 def test_a_connector_needs_ends_of_signals_that_it_connects() -> None:
     """A connector from traces to metrics does not connect traces to logs."""
     found = problems(
-        BASE + "    traces: {receivers: [feed], exporters: [count]}\n    logs: {receivers: [count], exporters: [memory]}"
+        BASE
+        + "    traces: {receivers: [feed], exporters: [count]}\n    logs: {receivers: [count], exporters: [memory]}"
     )
     assert len(found) == 2
 
@@ -65,7 +74,9 @@ def test_a_cycle_is_named_step_by_step() -> None:
 """
     )
     assert found.startswith("service::pipelines::traces/a: cycle detected: ")
-    assert 'connector "link" (traces to traces) -> processor "spans" in pipeline "traces/b" -> connector "link/2"' in found
+    assert (
+        'connector "link" (traces to traces) -> processor "spans" in pipeline "traces/b" -> connector "link/2"' in found
+    )
 
 
 def test_pipelines_are_put_in_the_order_of_flow() -> None:
