@@ -25,10 +25,11 @@ import numpy as np
 MARK = b"\xf5sluice\xf6"
 PAYLOADS = 64
 _METHODS = {"traces": "/trace.v1.TraceService", "logs": "/logs.v1.LogsService", "metrics": "/metrics.v1.MetricsService"}
-_WORDS = (
-    "checkout payment inventory shipping catalogue search cart user session token order refund invoice stock price "
-    "currency region zone cluster node pod replica queue topic partition offset lag retry timeout cache hit miss"
-).split()
+_WORDS = [
+    *("checkout", "payment", "inventory", "shipping", "catalogue", "search", "cart", "user", "session", "token"),
+    *("order", "refund", "invoice", "stock", "price", "currency", "region", "zone", "cluster", "node", "pod"),
+    *("replica", "queue", "topic", "partition", "offset", "lag", "retry", "timeout", "cache", "hit", "miss"),
+]
 
 Send = Callable[[bytes], Awaitable[bool]]
 

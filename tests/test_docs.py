@@ -12,7 +12,7 @@ from sluiceway.config.load import load
 from sluiceway.service import Collector
 
 ROOT = Path(__file__).parent.parent
-WRITTEN = [path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md"))]
+WRITTEN = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
 
 
 def test_rendered_pages_are_fresh() -> None:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "sluiceway"
 COMPONENTS = ("receivers", "processors", "exporters", "connectors", "extensions")
 MAY_IMPORT = {
-    **dict.fromkeys(COMPONENTS, {"component", "config", "otlp", "errors", "telemetry"}),
+    **{kind: {"component", "config", "otlp", "errors", "telemetry"} for kind in COMPONENTS},
     "pipelines": {"component", "config", "otlp", "errors", "telemetry"},
     "config": {"component", "otlp", "errors", "telemetry", "registry", "plain"},
     "otlp": {"errors"},

@@ -215,7 +215,7 @@ async def test_sighup_reloads_and_a_bad_file_does_not() -> None:
         for expected in (20, 20, 30):
             await settle()
             os.kill(os.getpid(), signal.SIGHUP)
-            await until(lambda: collector.config.processors["batch"].settings.timeout == expected)
+            await until(lambda wanted=expected: collector.config.processors["batch"].settings.timeout == wanted)
             await settle()
             seen.append(collector.config.processors["batch"].settings.timeout)
         collector.stop()
