@@ -22,7 +22,6 @@ gRPC costs. Bodies may be compressed by gzip, zstd, zlib or deflate over HTTP, b
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -153,13 +152,13 @@ class OtlpReceiver:
 
         limits = self._config.limits
         room = Room(limits.max_requests_in_flight, limits.max_in_flight_mib * MIB)
-        stack = self._running = AsyncExitStack()
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks = self._tasks = asyncio.TaskGroup()
+        await tasks.__aenter__()
         try:
-            await self._start_grpc(room, stack)
-            await self._start_http(room, stack, tasks)
+            await self._start_grpc(room)
+            await self._start_http(room, tasks)
         except BaseException as error:
-            await stack.aclose()
+            await self.__aexit__(None, None, None)
             if isinstance(error, ConfigError):
                 raise ConfigError(f"receivers::{self._context.id}: {error}") from error
             raise
@@ -169,22 +168,26 @@ class OtlpReceiver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         """Answer what is being served, refuse what is new, and close."""
-        await self._running.aclose()
+        # Both at once: each has a grace for the requests that it is serving.
+        try:
+            await asyncio.gather(*(part.stop() for part in (self._grpc, self._http) if part))
+        finally:
+            await self._tasks.__aexit__(None, None, None)
         return None
 
-    async def _start_grpc(self, room: Room, stack: AsyncExitStack) -> None:
+    async def _start_grpc(self, room: Room) -> None:
         settings = self._config.protocols.grpc
         if settings is None:
             return
         from sluiceway.receivers.otlp.grpc import GrpcReceiver
 
         intake, authenticator = self._intake("grpc", room), self._authenticator(settings.auth)
-        self._grpc = GrpcReceiver(settings, intake, authenticator, self._context)
         self._warn(settings)
-        await self._grpc.start()
-        stack.push_async_callback(self._grpc.stop)
+        grpc = GrpcReceiver(settings, intake, authenticator, self._context)
+        await grpc.start()
+        self._grpc = grpc
 
-    async def _start_http(self, room: Room, stack: AsyncExitStack, tasks: asyncio.TaskGroup) -> None:
+    async def _start_http(self, room: Room, tasks: asyncio.TaskGroup) -> None:
         settings = self._config.protocols.http
         if settings is None:
             return
@@ -192,10 +195,11 @@ class OtlpReceiver:
 
         intake, authenticator = self._intake("http", room), self._authenticator(settings.auth)
         most = self._config.limits.max_connections
-        self._http = HttpReceiver(settings, intake, authenticator, most, self._context)
         self._warn(settings)
-        await self._http.start(tasks)
-        stack.push_async_callback(self._http.stop)
+        self._warn_of_http(settings)
+        http = HttpReceiver(settings, intake, authenticator, most, self._context)
+        await http.start(tasks)
+        self._http = http
 
     def _intake(self, transport: str, room: Room) -> Intake:
         from sluiceway.receivers.otlp.intake import Intake
@@ -225,6 +229,16 @@ class OtlpReceiver:
             self._context.logger.warning(
                 "%s is reachable from other machines without %s", settings.endpoint, " and without ".join(missing)
             )
+
+    def _warn_of_http(self, settings: HttpServer) -> None:
+        from sluiceway.receivers.otlp.compression import CODINGS
+
+        cors, logger = settings.cors, self._context.logger
+        if cors and not cors.allowed_origins and (cors.allowed_headers or cors.exposed_headers):
+            logger.warning("The CORS configuration specifies allowed headers but no allowed origins, and is ignored")
+        unknown = sorted(set(settings.compression_algorithms) - CODINGS.keys() - {""})
+        if unknown:
+            logger.warning("compression_algorithms that are not decoded here: %s", ", ".join(unknown))
 
 
 COMPONENT = Component(

@@ -55,7 +55,7 @@ class Service(Protocol):
     stopping: bool
 
     def check(self, head: Head) -> Response | None:
-        """Refuse a request by its head alone; None lets its body come."""
+        """Refuse a request by its head alone, as when its body is too large; None lets its body come."""
 
     def refuse(self, status: int, head: Head | None) -> Response:
         """Word a refusal that HTTP itself asks for."""
@@ -200,10 +200,7 @@ class Connection(asyncio.BufferedProtocol):
     async def body(self) -> bytes:
         """Return the whole body of the request that is being served; raise `Gone` when it will never be whole."""
         if self.state is State.HELD:
-            try:
-                self._begin_body()
-            except BadRequest as error:
-                self._refuse(error.status)
+            self._begin_body()
             self._advance()
         while self.state is State.BODY:
             await self._sleep()
@@ -225,6 +222,8 @@ class Connection(asyncio.BufferedProtocol):
     # From bytes to requests.
 
     def _advance(self) -> None:
+        if self.state is State.CLOSED:
+            return
         try:
             while self._writable is None and (
                 (self.state is State.HEAD and self._read_head()) or (self.state is State.BODY and self._read_body())
@@ -264,8 +263,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def _begin_body(self) -> None:
         head = self._expected()
-        if head.length > self.service.max_body:
-            raise BadRequest(413)
         self.state = State.BODY
         self._chunks = ChunkedBody(self.service.max_body) if head.length < 0 else None
         if head.expects and not self._buffer and head.length:
@@ -346,7 +343,10 @@ class Connection(asyncio.BufferedProtocol):
         if self._ended or not self._transport.can_write_eof():
             self._transport.close()
             return
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the client has reset the connection, which the loop is about to notice
+            self._transport.abort()
         if self._paused:
             self._paused = False
             self._transport.resume_reading()

@@ -56,9 +56,9 @@ class Listener:
         """Stop listening, let running requests end within the grace, and cut what is left."""
         for server in self._servers:
             server.close()
-        for connection in tuple(self.connections):
-            connection.close()
         try:
+            for connection in tuple(self.connections):
+                connection.close()
             with contextlib.suppress(TimeoutError):
                 async with self._context.clock.timeout(GRACE):
                     await self._all_gone()

@@ -248,11 +248,20 @@ async def test_a_proved_sender_is_known_to_the_pipeline():
             await wire.send(post(spans(50), authorization="please")[:500])
             await wire.send(post(spans(50), authorization="please")[500:] + post(path="/x", authorization="please"))
             assert [(await wire.answer()).status for _ in range(2)] == [200, 404]
+        assert (await http(receiver, post(spans(1, 300_000), path="/v1/traces?key=please"))).status == 413
         assert (await http(receiver, post(spans(1), path="/v1/traces?key=please"))).status == 200
         assert (await http(receiver, post(content_length="10000", authorization="please"))).status == 413
         chunked = post(transfer_encoding="chunked", content_length="", authorization="please") + b"ffff\r\n"
         assert (await http(receiver, chunked)).status == 413
     assert (sink.batches[0].origin.subject, sink.batches[0].origin.auth) == ("alice", {"role": "sender"})
+
+
+async def test_a_large_body_waits_until_its_sender_is_proved():
+    """What comes before the proof fills the buffer and then waits at the client; all of it arrives."""
+    sink, text = MemorySink(), HTTP % "auth: {authenticator: door}"
+    async with receiving(sink, text, extension=lambda name: Doorkeeper()) as receiver:
+        assert (await http(receiver, post(spans(2, 500_000), authorization="please"))).status == 200
+    assert sink.batches[0].payload == spans(2, 500_000)
 
 
 async def test_a_client_that_leaves_while_it_is_proved_does_no_harm():

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 
 import pytest
 import trustme
@@ -145,6 +146,12 @@ async def test_expect_is_answered_before_the_body():
         assert (await http(receiver, post(expect="200-ok"))).status == 417
 
 
+async def test_a_head_that_will_never_end_is_refused_at_once():
+    """Bare line ends are not waited upon."""
+    async with receiving(MemorySink()) as receiver:
+        assert (await http(receiver, b"POST /v1/traces HTTP/1.1\nHost: localhost\n\n")).status == 400
+
+
 async def test_keep_alive_follows_the_client():
     """HTTP/1.0 and `Connection: close` end the connection after the answer, and so does a setting."""
     async with receiving(MemorySink()) as receiver:
@@ -180,7 +187,9 @@ async def test_a_client_that_leaves_does_not_stop_its_request():
             await wire.send(post(spans(2)))
             await until(lambda: sink.calls)
             connection = await only(receiver)
-        await until(lambda: connection._ended)
+            raw = wire.writer.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+        await until(lambda: connection.state.name == "CLOSED")
         sink.gate.set()
         await until(lambda: sink.items == 2)
 

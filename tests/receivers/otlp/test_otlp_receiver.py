@@ -40,6 +40,15 @@ async def test_an_open_endpoint_is_warned_about(caplog):
     assert caplog.text.count("0.0.0.0:0 is reachable from other machines without tls and without auth") == 4
 
 
+async def test_settings_without_effect_are_warned_about(caplog):
+    """CORS headers without origins, and codings that are not decoded, are named at start."""
+    text = "cors: {allowed_headers: [X]}, compression_algorithms: ['', snappy, lz4]"
+    async with receiving(MemorySink(), f"protocols: {{http: {{endpoint: 'localhost:0', {text}}}}}"):
+        pass
+    assert "no allowed origins" in caplog.text
+    assert "not decoded here: lz4, snappy" in caplog.text
+
+
 async def test_what_others_raise_at_start_stops_what_had_started(monkeypatch):
     """An unforeseen error is passed on as it is."""
     monkeypatch.setattr("sluiceway.receivers.otlp.http.HttpReceiver.start", lambda *_: 1 / 0)
