@@ -137,7 +137,7 @@ async def channel(receiver: OtlpReceiver, **options) -> AsyncIterator[grpc.aio.C
 async def rpc(receiver: OtlpReceiver, body: bytes, method: str = TRACES, metadata=(), **call) -> bytes:
     """Call once; raises `AioRpcError`."""
     async with channel(receiver) as opened:
-        return await opened.unary_unary(method)(body, timeout=10, metadata=metadata, **call)
+        return await opened.unary_unary(method)(body, metadata=metadata, **{"timeout": 10} | call)
 
 
 def retry_delay(error: grpc.aio.AioRpcError) -> float | None:
