@@ -1,8 +1,8 @@
 """The backend of the benchmarks: an OTLP sink over gRPC and HTTP that knows which items came, how often and when.
 
-Every item carries an id whose first eight bytes are `MARK` and whose last eight are its number (see `load.py`). On
-SIGTERM the sink writes two arrays to the file it was given: how often each item came, and when each request was complete
-(CLOCK_MONOTONIC nanoseconds).
+Every item carries an id whose first eight bytes are `MARK` and whose last eight are its number (see `load.py`).
+On SIGTERM the sink writes two arrays to the file it was given: how often each item came, and when each request was
+complete (CLOCK_MONOTONIC nanoseconds).
 
     python -m benchmarks.sink --grpc 14317 --http 14318 --items 1000000 --per-request 512 --out sink.npz
 """

@@ -23,6 +23,7 @@ from sluiceway.component import Clock, Kind, StatusEntry, SystemClock
 from sluiceway.config.load import load
 from sluiceway.config.model import Config
 from sluiceway.errors import ConfigError, SluicewayError
+from sluiceway.otlp import repaired_texts
 from sluiceway.pipelines.deadline import Deadline
 from sluiceway.pipelines.graph import Graph, Surroundings, build
 from sluiceway.pipelines.ledger import Ledger
@@ -55,7 +56,10 @@ class Collector:
         self.config = config
         self.drain_timeout = drain_timeout
         self.telemetry = Telemetry(config.telemetry, clock=self.clock)
-        self.ledger = Ledger(self.telemetry.scope())
+        own = self.telemetry.scope()
+        text = "Strings that were not valid UTF-8 and were repaired on arrival, by the whole process."
+        own.counter("sluiceway_repaired_strings", repaired_texts, "{string}", text)
+        self.ledger = Ledger(own)
         self.statuses = StatusBoard(self.clock, self._fail)
         self._ready = False
         self._around = Surroundings(self.clock, self.telemetry, self.ledger, self.statuses, lambda: self._ready)

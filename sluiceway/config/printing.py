@@ -69,7 +69,10 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if isinstance(resolve(text), str) else "'")
+    style = None if isinstance(resolve(text), str) else "'"
+    if any(break_ in text for break_ in "\x85\u2028\u2029"):
+        style = '"'  # elsewhere these are line breaks, which a reader folds
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _represent_text)

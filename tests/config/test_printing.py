@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sluiceway.config.load import load
@@ -69,6 +69,7 @@ def test_own_component_keeps_its_file(tmp_path) -> None:
 
 
 @given(st.recursive(st.text() | st.integers(-(2**63), 2**63) | st.booleans() | st.none(), st.lists, max_leaves=5))
+@example("\x85")
 def test_text_is_quoted_for_our_own_rules(value: object) -> None:
     """What YAML is written from plain data reads back as the same data."""
     import yaml
