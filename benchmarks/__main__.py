@@ -25,6 +25,9 @@ import numpy as np
 
 from benchmarks.systems import Ports, Running, rotel, sluiceway
 
+WARM_UP = 1.0
+"""Seconds at the beginning of a run whose requests do not count towards latency."""
+
 System = Callable[[Ports, str], Running]
 
 
@@ -40,6 +43,8 @@ class Scenario:
     rate: float = 0
     connections: int = 4
     streams: int = 2
+    away: float = 0
+    """Seconds for which the backend is not there, from the start."""
     systems: dict[str, System] = field(default_factory=lambda: {"sluiceway": sluiceway, "rotel": rotel})
 
 
@@ -57,6 +62,8 @@ SCENARIOS = [
     Scenario("small-100", per_request=100, items=600_000),
     Scenario("small-10", per_request=10, items=60_000),
     Scenario("connections-64", connections=64, streams=1),
+    Scenario("away-30s", away=30, items=3_000_000, systems=OURS),
+    Scenario("away-30s-http", protocol="http", away=30, items=3_000_000, systems=OURS),
     Scenario("open-100k", rate=100_000, items=1_000_000),
     Scenario("open-100k-http", protocol="http", rate=100_000, items=1_000_000, connections=8),
 ]
@@ -89,25 +96,41 @@ def measure(scenario: Scenario, name: str, system: System) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         sunk, sent = Path(folder, "sink.npz"), Path(folder, "load.npz")
         sizes = ["--items", str(scenario.items), "--per-request", str(scenario.per_request)]
-        sink = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.sink", "--grpc", str(ports.sink_grpc), "--http", str(ports.sink_http),
-             *sizes, "--out", str(sunk)], stdout=subprocess.PIPE,
-        )  # fmt: skip
-        assert sink.stdout is not None
-        sink.stdout.readline()
+        sink = None if scenario.away else _sink(ports, [*sizes, "--out", str(sunk)])
         collector = system(ports, scenario.protocol)
         try:
             time.sleep(1)
             before = collector.cpu()
-            load = _load(scenario, ports, [*sizes, "--out", str(sent)])
-            rss = collector.rss()
+            loading = _load(scenario, ports, [*sizes, "--out", str(sent)])
+            rss = _peak(collector, loading, scenario.away)
+            sink = sink or _sink(ports, [*sizes, "--out", str(sunk)])
+            rss = max(rss, _peak(collector, loading))
+            load = _told(loading)
             _settle(collector)
             cpu = collector.cpu() - before
         finally:
             collector.stop()
-            sink.terminate()
-            sink.wait(120)
+            if sink is not None:
+                sink.terminate()
+                sink.wait(120)
         return _result(scenario, name, load, cpu, rss, np.load(sunk), np.load(sent))
+
+
+def _sink(ports: Ports, arguments: list[str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "benchmarks.sink", "--grpc", str(ports.sink_grpc), "--http", str(ports.sink_http)]
+    sink = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE)
+    assert sink.stdout is not None
+    sink.stdout.readline()
+    return sink
+
+
+def _peak(collector: Running, loading: subprocess.Popen[str], seconds: float = 3600) -> float:
+    """The collector's largest RSS while the load runs, for `seconds` at most."""
+    peak, end = collector.rss(), time.monotonic() + seconds
+    while loading.poll() is None and time.monotonic() < end:
+        time.sleep(min(0.2, seconds))
+        peak = max(peak, collector.rss())
+    return peak
 
 
 def _settle(collector: Running) -> None:
@@ -119,15 +142,21 @@ def _settle(collector: Running) -> None:
             break
 
 
-def _load(scenario: Scenario, ports: Ports, sizes: list[str]) -> dict[str, float]:
+def _load(scenario: Scenario, ports: Ports, sizes: list[str]) -> subprocess.Popen[str]:
     port = ports.grpc if scenario.protocol == "grpc" else ports.http
-    done = subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", "benchmarks.load", "--protocol", scenario.protocol, "--target", f"127.0.0.1:{port}",
          "--signal", scenario.signal, "--rate", str(scenario.rate), "--connections", str(scenario.connections),
          "--streams", str(scenario.streams), *sizes],
-        check=True, capture_output=True, text=True,
+        stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    parsed: dict[str, float] = json.loads(done.stdout)
+
+
+def _told(loading: subprocess.Popen[str]) -> dict[str, float]:
+    said, _ = loading.communicate()
+    if loading.returncode:
+        raise RuntimeError("the load generator failed")
+    parsed: dict[str, float] = json.loads(said)
     return parsed
 
 
@@ -138,7 +167,8 @@ def _result(
     seen = sink["seen"][:items]
     requests = items // scenario.per_request
     latency = (sink["arrived"][:requests] - sent["due"]) / 1e6
-    latency = latency[sink["arrived"][:requests] > 0]
+    warm = sent["due"] >= sent["due"][0] + WARM_UP * 1e9
+    latency = latency[warm & (sink["arrived"][:requests] > 0)]
     p50, p95, p99 = np.percentile(latency, [50, 95, 99]) if len(latency) else (0, 0, 0)
     return Result(
         scenario.name, name, items, round(items / load["seconds"]), round(cpu / items * 1e6, 3),

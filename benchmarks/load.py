@@ -203,14 +203,14 @@ class Http:
 
 
 async def run(a: argparse.Namespace) -> dict[str, object]:
-    """Send all items and say how it went."""
+    """Send all items, a refused request again until it is taken, and say how it went."""
     made = payloads(a.signal, a.per_request, a.attributes)
     client = (Grpc if a.protocol == "grpc" else Http)(a.target, a.signal, a.connections)
     requests = a.items // a.per_request
     due = np.zeros(requests, np.int64)
     done = np.zeros(requests, np.int64)
     failed = 0
-    await client.send(0, b"")
+    await asyncio.gather(*(client.send(connection, b"") for connection in range(a.connections)))
     began = time.monotonic_ns()
 
     async def one(n: int) -> None:
@@ -218,8 +218,6 @@ async def run(a: argparse.Namespace) -> dict[str, object]:
         body = made[n % PAYLOADS].numbered(n * a.per_request)
         while not await client.send(n % a.connections, body):
             failed += 1
-            if not a.retry:
-                break
             await asyncio.sleep(0.05)
         done[n] = time.monotonic_ns()
 
@@ -266,7 +264,6 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--streams", type=int, default=2, help="requests under way on each connection, closed loop")
     parser.add_argument("--rate", type=float, default=0, help="items per second; 0 is the closed loop")
-    parser.add_argument("--retry", action="store_true", help="send a refused request again")
     parser.add_argument("--out", required=True)
     import uvloop
 
