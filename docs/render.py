@@ -7,13 +7,15 @@ python -m docs.render --check  # exit 1 when a page is stale
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from sluiceway.component import Component, Kind
@@ -55,7 +57,7 @@ def _settings(model: type[BaseModel], prefix: str = "", seen: tuple[type, ...] =
         key = f"{prefix}{field.alias or name}"
         nested = None if model in seen else next(_models(field.annotation), None)
         text = " ".join((field.description or "").split()).replace("|", "\\|")
-        yield f"| `{key}` | {_default(field.get_default(call_default_factory=True), nested)} | {text} |"
+        yield f"| `{key}` | {_default(field, nested)} | {text} |"
         if nested is not None and nested not in seen:
             yield from _settings(nested, f"{key}::", (*seen, model))
 
@@ -68,22 +70,22 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
             yield from _models(argument)
 
 
-def _default(value: Any, nested: type[BaseModel] | None) -> str:
+def _default(field: FieldInfo, nested: type[BaseModel] | None) -> str:
+    """A field's default as one would write it in YAML."""
+    value = field.get_default(call_default_factory=True)
     match value:
         case _ if value is PydanticUndefined:
             return "required"
         case BaseModel():
-            return "on" if nested else ""
+            return "on"
         case None:
             return "off" if nested else "none"
+        case "" | () | [] | {}:
+            return "none"
         case Opaque():
-            return "`[REDACTED]`"
-        case bool():
-            return f"`{str(value).lower()}`"
-        case tuple() | list() | dict():
-            return f"`{list(value) if not isinstance(value, dict) else value}`" if value else "none"
-        case _:
-            return f"`{value}`" if value != "" else "none"
+            return "`[REDACTED]`" if value.reveal() else "none"
+    written = TypeAdapter(Annotated[field.annotation, None, *field.metadata]).dump_python(value, mode="json")
+    return f"`{written}`" if isinstance(written, str) else f"`{json.dumps(written)}`"
 
 
 def main() -> int:

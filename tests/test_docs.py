@@ -33,7 +33,10 @@ async def test_examples_build(example: Path) -> None:
     Collector(load([str(example)]))
 
 
-async def test_the_readmes_configuration_builds() -> None:
-    """The YAML on the first screen of the README works as it stands."""
-    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    Collector.from_yaml(text)
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "configuration.md"], ids=lambda path: path.name)
+async def test_whole_configurations_in_pages_build(page: Path) -> None:
+    """The YAML in the README and in the configuration page works as it stands."""
+    blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    assert blocks
+    for text in blocks:
+        Collector.from_yaml(text)
