@@ -28,13 +28,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
-async def test_examples_build(example: Path) -> None:
+def test_examples_build(example: Path) -> None:
     """Every example is a whole configuration that builds."""
     Collector(load([str(example)]))
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "configuration.md"], ids=lambda path: path.name)
-async def test_whole_configurations_in_pages_build(page: Path) -> None:
+def test_whole_configurations_in_pages_build(page: Path) -> None:
     """The YAML in the README and in the configuration page works as it stands."""
     blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
     assert blocks
