@@ -37,8 +37,19 @@ class PlainExporter:
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Hand the batch to the object; what it raises goes to retry and queue as from any exporter."""
-        outcome = await _result(self.plain.consume(batch))
+        try:
+            outcome = await _result(self.plain.consume(batch))
+        except (SluicewayError, OSError):
+            raise
+        except Exception as error:
+            raise self._failed(error) from error
         return outcome if isinstance(outcome, PartialSuccess) else None
+
+    def _failed(self, error: Exception) -> PermanentError | RetryableError:
+        # The user's own code, whose text must not reach senders. But for a network that is away it would fail again.
+        self._context.logger.error("%s failed", type(self.plain).__name__, exc_info=error)
+        text = f'{self._context.kind} "{self._context.id}" failed'
+        return RetryableError(text) if isinstance(error, OSError) else PermanentError(text)
 
 
 class PlainProcessor(PlainExporter):
@@ -54,9 +65,8 @@ class PlainProcessor(PlainExporter):
             parts = _parts(await _result(self.plain.consume(batch)), batch)
         except SluicewayError:
             raise
-        except Exception as error:  # the user's own code, whose text must not reach senders
-            self._context.logger.exception("%s failed", type(self.plain).__name__)
-            raise PermanentError(f'processor "{self._context.id}" failed') from error
+        except Exception as error:
+            raise self._failed(error) from error
         await self._forward(parts)
         self._context.drop(batch.items - sum(part.items for part in parts), Reason.FILTERED, intended=True)
 

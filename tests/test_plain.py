@@ -9,7 +9,7 @@ import pytest
 
 from sluiceway.component import Context, Kind, PartialSuccess, Reason, Status
 from sluiceway.config.load import load
-from sluiceway.errors import ConfigError, PermanentError, RefusedError
+from sluiceway.errors import ConfigError, PermanentError, RefusedError, RetryableError
 from sluiceway.otlp import Batch, Signal
 from sluiceway.plain import adapt, from_file
 from sluiceway.testing import ManualClock, MemorySink, settle
@@ -177,6 +177,42 @@ async def test_exporter_gives_partial_success_and_has_a_life() -> None:
     async with make(Exporter, Kind.EXPORTER) as exporter:
         assert await exporter.consume(batch()) == PartialSuccess(1)
     assert life == ["in", "out"]
+
+
+async def test_mistake_in_an_exporter_is_permanent(caplog: pytest.LogCaptureFixture) -> None:
+    """What an exporter raises by mistake refuses the batch for good; the log says why and the sender is not told."""
+
+    class Broken:
+        def consume(self, batch: Batch) -> None:
+            raise ValueError("secret")
+
+    with pytest.raises(PermanentError, match='^exporter "mine" failed$'):
+        await make(Broken, Kind.EXPORTER).consume(batch())
+    assert "Broken failed" in caplog.text
+    assert "secret" in caplog.text
+
+
+async def test_network_error_of_an_exporter_passes() -> None:
+    """An `OSError` goes on as it is, to be retried."""
+
+    class Away:
+        async def consume(self, batch: Batch) -> None:
+            raise ConnectionRefusedError("no")
+
+    with pytest.raises(ConnectionRefusedError):
+        await make(Away, Kind.EXPORTER).consume(batch())
+
+
+async def test_network_error_of_a_processor_is_retryable(caplog: pytest.LogCaptureFixture) -> None:
+    """An `OSError` in a processor lets the sender come again, as the page says."""
+
+    class Away:
+        def consume(self, batch: Batch) -> None:
+            raise ConnectionRefusedError("no")
+
+    with pytest.raises(RetryableError, match='^processor "mine" failed$'):
+        await make(Away, Kind.PROCESSOR, MemorySink()).consume(batch())
+    assert "Away failed" in caplog.text
 
 
 async def test_generator_waits_out_refusals() -> None:
