@@ -34,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from pydantic import model_validator
 
@@ -45,19 +45,13 @@ from sluiceway.config.grpc_client import GrpcClient, grpc_header
 from sluiceway.config.types import Section
 from sluiceway.errors import DecodeError, DeliveryError, PermanentError
 from sluiceway.otlp import Batch, Signal
-from sluiceway.otlp.answers import grpc_error, rejection
+from sluiceway.otlp.responses import grpc_error, rejection
 
 if TYPE_CHECKING:
     import grpc
     import grpc.aio
 
 __all__ = ["COMPONENT", "OtlpGrpcConfig", "OtlpGrpcExporter"]
-
-_METHODS: Final = {
-    Signal.TRACES: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-    Signal.METRICS: "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-    Signal.LOGS: "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-}
 
 
 class OtlpGrpcConfig(GrpcClient):
@@ -135,7 +129,7 @@ class OtlpGrpcExporter:
 
     def _connect(self, newest: grpc.ChannelCredentials | None) -> _Connection:
         channel = self._config.open_channel(newest)
-        export = {signal: channel.unary_unary(method, None, None) for signal, method in _METHODS.items()}
+        export = {signal: channel.unary_unary(f"/{signal.service}/Export", None, None) for signal in Signal}
         return _Connection(newest, channel, export)
 
     async def _export(self, connection: _Connection, batch: Batch) -> bytes:

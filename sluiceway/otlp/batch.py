@@ -49,9 +49,19 @@ class Signal(Enum):
         """The number by which the kernel knows the signal."""
         return _CODES[self._value_]
 
+    @property
+    def service(self) -> str:
+        """The full name of the gRPC service that takes the signal by its method `Export`."""
+        return _SERVICES[self._value_]
+
 
 _NOUNS = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
 _CODES = {"traces": 0, "metrics": 1, "logs": 2}
+_SERVICES = {
+    "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
+    "metrics": "opentelemetry.proto.collector.metrics.v1.MetricsService",
+    "logs": "opentelemetry.proto.collector.logs.v1.LogsService",
+}
 _SIGNALS = {
     "TracesData": Signal.TRACES,
     "MetricsData": Signal.METRICS,

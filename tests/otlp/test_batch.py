@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from itertools import accumulate
 
 import pytest
@@ -300,3 +301,12 @@ def test_sizes_stay_within_the_limit_at_every_boundary_of_a_length():
         pieces = split(batch, size=size)
         assert max(len(piece.payload) for piece in pieces) <= size
         assert list(accumulate(piece.items for piece in pieces))[-1] == 6_000
+
+
+@pytest.mark.parametrize(
+    ("signal", "module"), [(Signal.TRACES, "trace"), (Signal.METRICS, "metrics"), (Signal.LOGS, "logs")]
+)
+def test_a_signal_knows_its_service(signal, module):
+    """The name of the gRPC service is that of OTLP's own definition."""
+    definition = import_module(f"opentelemetry.proto.collector.{module}.v1.{module}_service_pb2")
+    assert [service.full_name for service in definition.DESCRIPTOR.services_by_name.values()] == [signal.service]

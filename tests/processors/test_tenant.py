@@ -12,8 +12,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from sluiceway.component import Editor, Reason
 from sluiceway.errors import SenderError
 from sluiceway.otlp import Batch, Origin, Signal
+from sluiceway.otlp.status import Code
 from sluiceway.processors.tenant import COMPONENT
-from sluiceway.receivers.otlp.answers import Code, answer_to
+from sluiceway.receivers.otlp.answers import answer_to
 from tests.processors.samples import (
     Bench,
     any_value,

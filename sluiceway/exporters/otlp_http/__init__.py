@@ -47,7 +47,7 @@ from sluiceway.config.types import Section
 from sluiceway.errors import ConfigError, DecodeError, DeliveryError, PermanentError, RetryableError
 from sluiceway.exporters.otlp_http.encoding import encoder
 from sluiceway.otlp import Batch, Signal
-from sluiceway.otlp.answers import http_error, one_line, read_retry_after, read_status, rejection
+from sluiceway.otlp.responses import http_error, one_line, read_retry_after, read_status, rejection
 
 if TYPE_CHECKING:
     import aiohttp

@@ -11,7 +11,6 @@ import asyncio
 import json
 import math
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import cache
 from typing import Final
 
@@ -26,8 +25,9 @@ from sluiceway.errors import (
     UnauthenticatedError,
 )
 from sluiceway.otlp import Signal
+from sluiceway.otlp.status import HTTP_OF_CODE, RETRYABLE, Code
 
-__all__ = ["Answer", "Code", "answer_to", "partial_json", "partial_proto"]
+__all__ = ["Answer", "answer_to", "answer_to_bug", "partial_json", "partial_proto"]
 
 LONGEST_DELAY: Final = 3600.0
 _TYPE: Final = "type.googleapis.com/google.rpc.RetryInfo"
@@ -36,41 +36,6 @@ _NOUNS: Final = {
     Signal.TRACES: "rejectedSpans",
     Signal.METRICS: "rejectedDataPoints",
     Signal.LOGS: "rejectedLogRecords",
-}
-
-
-class Code(IntEnum):
-    """The status codes of gRPC."""
-
-    OK = 0
-    CANCELLED = 1
-    UNKNOWN = 2
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    NOT_FOUND = 5
-    ALREADY_EXISTS = 6
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
-    FAILED_PRECONDITION = 9
-    ABORTED = 10
-    OUT_OF_RANGE = 11
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
-    DATA_LOSS = 15
-    UNAUTHENTICATED = 16
-
-
-_RETRYABLE: Final = frozenset(
-    {Code.CANCELLED, Code.DEADLINE_EXCEEDED, Code.ABORTED, Code.OUT_OF_RANGE, Code.UNAVAILABLE, Code.DATA_LOSS}
-)
-_HTTP: Final = {
-    Code.INVALID_ARGUMENT: 400,
-    Code.UNAUTHENTICATED: 401,
-    Code.PERMISSION_DENIED: 403,
-    Code.UNIMPLEMENTED: 404,
-    Code.RESOURCE_EXHAUSTED: 413,
-    Code.UNAVAILABLE: 503,
 }
 
 
@@ -85,7 +50,7 @@ class Answer:
     @property
     def http_status(self) -> int:
         """The HTTP status that says the same. RESOURCE_EXHAUSTED is 413, because 429 would ask for a repetition."""
-        return _HTTP.get(self.code, 500)
+        return HTTP_OF_CODE.get(self.code, 500)
 
     @property
     def retry_after(self) -> int | None:
@@ -145,7 +110,7 @@ def _delay(error: RefusedError | RetryableError) -> float:
 def _code(name: str) -> Code:
     code = Code.__members__.get(name.upper(), Code.INTERNAL)
     # The error says "never"; a code that says "again" would contradict it.
-    return Code.INTERNAL if code in _RETRYABLE or code is Code.OK else code
+    return Code.INTERNAL if code in RETRYABLE or code is Code.OK else code
 
 
 @cache

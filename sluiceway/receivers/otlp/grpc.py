@@ -25,11 +25,6 @@ __all__ = ["GrpcReceiver"]
 
 GRACE: Final = 10.0
 """Seconds that running calls have when the server stops."""
-_SERVICES: Final = {
-    Signal.TRACES: "opentelemetry.proto.collector.trace.v1.TraceService",
-    Signal.METRICS: "opentelemetry.proto.collector.metrics.v1.MetricsService",
-    Signal.LOGS: "opentelemetry.proto.collector.logs.v1.LogsService",
-}
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _DETAILS: Final = "grpc-status-details-bin"
 
@@ -53,7 +48,7 @@ class GrpcReceiver:
         for signal in sorted(self._context.signals, key=lambda signal: signal.code):
             method = grpc.unary_unary_rpc_method_handler(self._method(signal))
             self._server.add_generic_rpc_handlers(
-                (grpc.method_handlers_generic_handler(_SERVICES[signal], {"Export": method}),)
+                (grpc.method_handlers_generic_handler(signal.service, {"Export": method}),)
             )
         self.address = self._bind()
         await self._server.start()

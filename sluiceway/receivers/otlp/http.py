@@ -10,7 +10,8 @@ from urllib.parse import parse_qs
 from sluiceway.component import Authenticator, Context, Identity
 from sluiceway.errors import TooLargeError
 from sluiceway.otlp import Origin, Signal
-from sluiceway.receivers.otlp.answers import Answer, Code, partial_json, partial_proto
+from sluiceway.otlp.status import Code
+from sluiceway.receivers.otlp.answers import Answer, partial_json, partial_proto
 from sluiceway.receivers.otlp.compression import CODINGS, decompress
 from sluiceway.receivers.otlp.cors import CrossOrigin
 from sluiceway.receivers.otlp.head import Head

@@ -18,7 +18,8 @@ from sluiceway.errors import (
     UnauthenticatedError,
 )
 from sluiceway.otlp import Signal
-from sluiceway.receivers.otlp.answers import Answer, Code, answer_to, answer_to_bug, partial_json, partial_proto
+from sluiceway.otlp.status import Code
+from sluiceway.receivers.otlp.answers import Answer, answer_to, answer_to_bug, partial_json, partial_proto
 from tests.receivers.otlp.senders import delay_of
 
 

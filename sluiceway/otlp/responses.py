@@ -1,6 +1,6 @@
 """What a backend answers to an export, over gRPC or HTTP: which errors may pass, how long to wait, what was rejected.
 
-The tables are those of the OTLP specification. Nothing in an answer is trusted: texts are cut and their control
+The tables are those of `sluiceway.otlp.status`. Nothing in an answer is trusted: texts are cut and their control
 characters escaped, delays are clamped, and what cannot be read counts as not said.
 """
 
@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from sluiceway.errors import DecodeError, DeliveryError, PermanentError, RetryableError
+from sluiceway.otlp.status import CODE_OF_HTTP, RETRYABLE, RETRYABLE_HTTP, Code
 
 __all__ = ["LONGEST_WAIT", "grpc_error", "http_error", "one_line", "read_retry_after", "read_status", "rejection"]
 
@@ -20,21 +21,7 @@ LONGEST_WAIT: Final = 3600.0
 LONGEST_TEXT: Final = 500
 """Characters of a backend's message that reach our errors and logs."""
 
-RETRYABLE_CODES: Final = frozenset(
-    {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
-)
-RETRYABLE_STATUSES: Final = frozenset({429, 502, 503, 504})
-_THROTTLING_STATUSES: Final = frozenset({429, 503})
-_CODE_BY_STATUS: Final = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "UNIMPLEMENTED",
-    429: "RESOURCE_EXHAUSTED",
-    502: "UNAVAILABLE",
-    503: "UNAVAILABLE",
-    504: "UNAVAILABLE",
-}
+_THROTTLING_HTTP: Final = frozenset({429, 503})
 _REJECTED_KEYS: Final = ("rejectedSpans", "rejectedDataPoints", "rejectedLogRecords")
 _NOTHING_REJECTED: Final = frozenset({b"", b"\n\x00"})
 _ESCAPES: Final = {code: f"\\u{code:04x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
@@ -53,16 +40,16 @@ def grpc_error(code: str, message: str, details: bytes | None = None) -> Deliver
     """
     text = f"rpc error: code = {code} desc = {one_line(message)}"
     delay = _retry_info(details) if details else None
-    if code in RETRYABLE_CODES or (code == "RESOURCE_EXHAUSTED" and delay is not None):
+    if Code.__members__.get(code) in RETRYABLE or (code == "RESOURCE_EXHAUSTED" and delay is not None):
         return RetryableError(text, retry_after=delay or None, code=code)
     return PermanentError(text, code=code)
 
 
 def http_error(status: int, text: str, retry_after: float | None = None) -> DeliveryError:
     """Sort a response that is no success by its status; `retry_after` counts only for 429 and 503."""
-    code = _CODE_BY_STATUS.get(status, "UNKNOWN")
-    if status in RETRYABLE_STATUSES:
-        return RetryableError(text, retry_after=retry_after if status in _THROTTLING_STATUSES else None, code=code)
+    code = CODE_OF_HTTP.get(status, Code.UNKNOWN).name
+    if status in RETRYABLE_HTTP:
+        return RetryableError(text, retry_after=retry_after if status in _THROTTLING_HTTP else None, code=code)
     return PermanentError(text, code=code)
 
 

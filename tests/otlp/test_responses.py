@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from sluiceway.errors import DecodeError, RetryableError
-from sluiceway.otlp.answers import LONGEST_WAIT, grpc_error, one_line, read_retry_after, read_status, rejection
+from sluiceway.otlp.responses import LONGEST_WAIT, grpc_error, one_line, read_retry_after, read_status, rejection
 
 NOW = 1_700_000_000.0
 
