@@ -186,7 +186,7 @@ async def test_mistake_in_an_exporter_is_permanent(caplog: pytest.LogCaptureFixt
         def consume(self, batch: Batch) -> None:
             raise ValueError("secret")
 
-    with pytest.raises(PermanentError, match='^exporter "mine" failed$'):
+    with pytest.raises(PermanentError, match=r'^exporter "mine" failed$'):
         await make(Broken, Kind.EXPORTER).consume(batch())
     assert "Broken failed" in caplog.text
     assert "secret" in caplog.text
@@ -210,7 +210,7 @@ async def test_network_error_of_a_processor_is_retryable(caplog: pytest.LogCaptu
         def consume(self, batch: Batch) -> None:
             raise ConnectionRefusedError("no")
 
-    with pytest.raises(RetryableError, match='^processor "mine" failed$'):
+    with pytest.raises(RetryableError, match=r'^processor "mine" failed$'):
         await make(Away, Kind.PROCESSOR, MemorySink()).consume(batch())
     assert "Away failed" in caplog.text
 

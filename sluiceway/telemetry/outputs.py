@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LogOutputs", "OtlpLines"]
 
+_log = logging.getLogger(__name__)
+
 
 class LogOutputs:
     """Takes over Python's logging while it is entered, as `service::telemetry::logs` says, and gives it back.
@@ -47,12 +49,19 @@ class LogOutputs:
             ours.setLevel(level_number(self._config.level))
             root.setLevel(max(ours.level, logging.WARNING))
             self._undo = undo.pop_all()
+        self._warn_of_ignored()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._undo.close()
+
+    def _warn_of_ignored(self) -> None:
+        if self._config.development:
+            _log.warning("service::telemetry::logs::development is accepted and changes nothing")
+        if self._config.error_output_paths != ("stderr",):
+            _log.warning("service::telemetry::logs::error_output_paths is accepted, but such errors go to stderr")
 
     def _lines(self, undo: ExitStack, path: str) -> logging.Handler:
         stream = _open(undo, path)

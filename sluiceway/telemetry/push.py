@@ -6,6 +6,7 @@ The OpenTelemetry SDK sends; each exporter is imported only when a configuration
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from sluiceway.config.telemetry_export import Exporter, OtlpExporter, PeriodicReader
 
 __all__ = ["check_exporter", "log_exporter", "metric_exporter", "push"]
+
+_log = logging.getLogger(__name__)
 
 LAST_PUSH = 5.0
 """Seconds that the last push, at the end, may take."""
@@ -40,6 +43,7 @@ def metric_exporter(exporter: Exporter) -> MetricExporter:
         from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
 
         return ConsoleMetricExporter()
+    _warn_of_ignored(otlp)
     if otlp.protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcExporter
 
@@ -76,7 +80,8 @@ async def push(collection: Collection, exporter: MetricExporter, reader: Periodi
                 raise
             await _export(collection, exporter, reader.timeout / 1e3)
     finally:
-        exporter.shutdown()
+        # The SDK waits here for an export that is under way.
+        await asyncio.to_thread(exporter.shutdown, timeout_millis=LAST_PUSH * 1e3)
 
 
 async def _export(collection: Collection, exporter: MetricExporter, timeout: float) -> None:
@@ -87,7 +92,14 @@ async def _export(collection: Collection, exporter: MetricExporter, timeout: flo
         try:
             await asyncio.wait_for(sending, timeout or None)
         except TimeoutError:
-            return
+            _log.warning("Pushing our own metrics took more than %g s and was given up", timeout)
+
+
+def _warn_of_ignored(otlp: OtlpExporter) -> None:
+    if otlp.temporality_preference not in (None, "cumulative"):
+        _log.warning("temporality_preference is accepted, but our own metrics are always pushed as cumulative")
+    if otlp.default_histogram_aggregation not in (None, "explicit_bucket_histogram"):
+        _log.warning("default_histogram_aggregation is accepted, but our own histograms always have explicit buckets")
 
 
 def _headers(otlp: OtlpExporter) -> dict[str, str]:

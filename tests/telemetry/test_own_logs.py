@@ -140,3 +140,13 @@ def test_a_log_file_that_cannot_be_opened_is_named(tmp_path):
     config = telemetry_config(f"logs: {{output_paths: [{tmp_path}/none/own.log]}}")
     with pytest.raises(ConfigError, match=r"output_paths: cannot open log file .*own.log"), LogOutputs(config.logs):
         pass
+
+
+def test_settings_that_change_nothing_are_named(tmp_path):
+    """What is accepted for the Collector's sake and has no effect is a warning in the log that it is about."""
+    file = tmp_path / "own.log"
+    config = telemetry_config(f"logs: {{output_paths: [{file}], development: true, error_output_paths: [stdout]}}")
+    with LogOutputs(config.logs):
+        pass
+    assert "logs::development is accepted and changes nothing" in file.read_text()
+    assert "logs::error_output_paths is accepted, but" in file.read_text()
