@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 from pydantic import BaseModel
 
+from sluiceway.errors import PermanentError, RefusedError, RetryableError, SenderError, TooLargeError
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.plan import Plan, Slot, Value
 from sluiceway.telemetry import Scope
@@ -52,6 +53,7 @@ __all__ = [
     "Status",
     "StatusEntry",
     "SystemClock",
+    "reason_of",
 ]
 
 ALL_SIGNALS = frozenset(Signal)
@@ -123,6 +125,23 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     SHUTDOWN = "shutdown"
     INTERNAL_ERROR = "internal_error"
+
+
+def reason_of(error: BaseException) -> Reason:
+    """Why items are lost when this error is swallowed: the one place that sorts errors into reasons."""
+    match error:
+        case RefusedError():
+            return Reason.QUEUE_FULL
+        case RetryableError():
+            return Reason.RETRIES_EXHAUSTED
+        case TooLargeError():
+            return Reason.TOO_LARGE
+        case PermanentError() | SenderError():
+            return Reason.PERMANENT_ERROR
+        case asyncio.CancelledError():
+            return Reason.SHUTDOWN
+        case _:
+            return Reason.INTERNAL_ERROR
 
 
 class Consumer(Protocol):

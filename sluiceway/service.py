@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from typing import Any, Self
 from sluiceway.component import Clock, Kind, StatusEntry, SystemClock
 from sluiceway.config.load import load
 from sluiceway.config.model import Config
-from sluiceway.errors import ConfigError, SluicewayError
+from sluiceway.errors import ConfigError, SluicewayError, StartError
 from sluiceway.otlp import repaired_texts
 from sluiceway.pipelines.deadline import Deadline
 from sluiceway.pipelines.graph import Graph, Surroundings, build
@@ -67,6 +67,7 @@ class Collector:
         self._stopping = asyncio.Event()
         self._failure = ""
         self._changing = asyncio.Lock()
+        self._change: asyncio.Task[None] | None = None
         self._deadline = Deadline(self.clock)
 
     @classmethod
@@ -93,7 +94,7 @@ class Collector:
     def stop(self) -> None:
         """Make `run` return: drain and stop. A second call gives up draining; what is still held is then dropped."""
         if self._stopping.is_set():
-            self._deadline.now()
+            self._deadline.expire()
         self._stopping.set()
 
     async def __aenter__(self) -> Self:
@@ -102,6 +103,7 @@ class Collector:
         try:
             await self._start(self._graph.nodes)
         except BaseException:
+            self._deadline.start(self.drain_timeout)
             await self._leave(reversed(self._graph.nodes))
             await self.telemetry.stop()
             raise
@@ -114,7 +116,7 @@ class Collector:
     ) -> None:
         self._ready = False
         _log.info("Starting shutdown...")
-        self._deadline.set(self.drain_timeout)
+        self._deadline.start(self.drain_timeout)
         async with self._changing:
             receivers, others = _receivers_apart(self._graph.nodes)
             await self._leave(reversed(receivers))
@@ -130,16 +132,19 @@ class Collector:
         SIGHUP, and a change of a `watched` file, reload the configuration that `reread` gives. A second SIGTERM or
         SIGINT gives up draining.
         """
-        with _signals({signal.SIGTERM: self.stop, signal.SIGINT: self.stop}):
+        wake = asyncio.Event()
+        actions: dict[signal.Signals, Callable[[], None]] = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop}
+        if reread is not None:
+            actions[signal.SIGHUP] = wake.set
+        with _signals(actions):
             async with self, asyncio.TaskGroup() as tasks:
-                following = [
-                    tasks.create_task(self._follow(wake, reread))
-                    for wake in (_hang_ups(), _changes(tuple(watched), self.clock))
-                    if reread is not None
-                ]
+                following = [tasks.create_task(_watch(tuple(watched), self.clock, wake))]
+                if reread is not None:
+                    following.append(tasks.create_task(self._follow(wake, reread)))
                 await self._stopping.wait()
-                for task in following:
-                    task.cancel()
+                async with self._changing:  # a reload that is under way comes to its end first
+                    for task in following:
+                        task.cancel()
         if self._failure:
             _log.error("Stopped because a component failed: %s", self._failure)
         return 1 if self._failure or self._deadline.given_up else 0
@@ -149,35 +154,52 @@ class Collector:
 
         The new graph is built before anything is touched, so a `ConfigError` leaves all as it was. When a changed
         component does not start (its port is taken, say) the old configuration is put back and the error raised.
+        Cancelling this does not interrupt a change that has begun.
         """
+        self._change = asyncio.get_running_loop().create_task(self._reload(config))
+        await asyncio.shield(self._change)
+
+    async def _reload(self, config: Config) -> None:
         async with self._changing:
             graph = build(config, self._around, self._graph)
-            before = self.config, self._graph
+            running = self._graph
             try:
+                await self._show_telemetry(config)
                 await self._switch(graph)
             except SluicewayError:
-                started = [node for node in {*before[1].nodes, *graph.nodes} if node.started]
-                self._graph = Graph(started, before[1].inlets, before[1].shared)
-                await self._switch(build(before[0], self._around, self._graph))
+                await self._put_back(running, graph)
                 raise
-            await self._change_telemetry(config)
             self.config = config
 
-    async def _change_telemetry(self, config: Config) -> None:
-        """Show own metrics as the new configuration says; counters go on."""
-        before, after = self.config.telemetry, config.telemetry
-        if after.logs != before.logs:
+    async def _put_back(self, running: Graph, given_up: Graph) -> None:
+        """Return from a reload that failed half-way to the configuration before."""
+        for node in given_up.nodes:
+            if not node.started:
+                node.scope.close()
+        started = [node for node in {*running.nodes, *given_up.nodes} if node.started]
+        self._graph = Graph(started, running.inlets, running.shared)
+        await self._switch(build(self.config, self._around, self._graph))
+        await self._show_telemetry(self.config)
+
+    async def _show_telemetry(self, config: Config) -> None:
+        """Show own metrics as the configuration says; counters go on. Raises `StartError`, and then shows none."""
+        shown, wanted = self.telemetry.config, config.telemetry
+        if wanted.logs != shown.logs:
             _log.warning("A change of service::telemetry::logs takes effect with the next start.")
-        if after == before:
+        if wanted == shown:
             return
+        telemetry = Telemetry(wanted, clock=self.clock, metrics=self.telemetry.metrics)
         await self.telemetry.stop()
-        self.telemetry = Telemetry(after, clock=self.clock, metrics=self.telemetry.metrics)
-        await self.telemetry.start()
+        self.telemetry = telemetry
+        try:
+            await telemetry.start()
+        except ConfigError as error:
+            raise StartError(str(error)) from error
 
     async def _switch(self, graph: Graph) -> None:
         """Replace the running graph: what listens on a port stops before its successor starts, all else after."""
         running = self._graph
-        self._deadline.set(self.drain_timeout)
+        self._deadline.start(self.drain_timeout)
         gone = [node for node in reversed(running.nodes) if node not in graph.nodes and node.started]
         fresh = [node for node in graph.nodes if not node.started]
         await self._leave(node for node in gone if node.listens)
@@ -188,12 +210,16 @@ class Collector:
         await self._start(receivers)
         await self._leave(node for node in gone if not node.listens)
         for node in gone:
+            for pipeline in self.ledger.pipelines.values():
+                pipeline.holders.pop(node, None)
             if all(node.key != kept.key for kept in graph.nodes):
                 self.statuses.forget(node.key.component, node.key.place)
         _log.info("Configuration reloaded: %d components started, %d stopped.", len(fresh), len(gone))
 
-    async def _follow(self, wake: AsyncIterator[None], reread: Callable[[], Config]) -> None:
-        async for _ in wake:
+    async def _follow(self, wake: asyncio.Event, reread: Callable[[], Config]) -> None:
+        while True:
+            await wake.wait()
+            wake.clear()
             try:
                 await self.reload(reread())
             except ConfigError as error:
@@ -234,25 +260,15 @@ def _signals(actions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[N
             loop.remove_signal_handler(number)
 
 
-async def _hang_ups() -> AsyncIterator[None]:
-    """Yield once for every SIGHUP."""
-    hung_up = asyncio.Event()
-    with _signals({signal.SIGHUP: hung_up.set}):
-        while True:
-            await hung_up.wait()
-            hung_up.clear()
-            yield
-
-
-async def _changes(files: Sequence[Path], clock: Clock) -> AsyncIterator[None]:
-    """Yield whenever one of the files has become another."""
+async def _watch(files: Sequence[Path], clock: Clock, changed: asyncio.Event) -> None:
+    """Set the event whenever one of the files has become another."""
     seen = [_version(file) for file in files]
     while files:
         await clock.sleep(WATCH_INTERVAL)
         now = [_version(file) for file in files]
         if now != seen and None not in now:
             seen = now
-            yield
+            changed.set()
 
 
 def _version(file: Path) -> tuple[int, int, int] | None:

@@ -40,6 +40,12 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
+def metrics_on(port: int) -> str:
+    """The telemetry section that serves own metrics on a port."""
+    prometheus = f"{{prometheus: {{host: localhost, port: {port}}}}}"
+    return f"telemetry: {{metrics: {{readers: [{{pull: {{exporter: {prometheus}}}}}]}}}}"
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Let the collector run until the condition holds; the test's own timeout bounds it."""
     while not condition():  # noqa: ASYNC110 - what is waited for has no event
@@ -259,11 +265,8 @@ async def test_a_refusal_reaches_the_receiver() -> None:
 
 async def test_a_changed_metrics_endpoint_is_taken_over_and_counters_go_on() -> None:
     """A reload that moves the endpoint of our own metrics serves the same counters on the new port."""
-    reader = (
-        "telemetry: {{metrics: {{readers: [{{pull: {{exporter: {{prometheus: {{host: localhost, port: {}}}}}}}}}]}}}}"
-    )
     ports = free_port(), free_port()
-    texts = [YAML.replace(QUIET, reader.format(port)).replace("[resource, batch]", "[resource]") for port in ports]
+    texts = [YAML.replace(QUIET, metrics_on(port)).replace("[resource, batch]", "[resource]") for port in ports]
     async with Collector.from_yaml(texts[0]) as collector:
         await collector.component("receiver", "feed").feed(spans(5))
         await collector.reload(config(texts[1]))
@@ -274,3 +277,103 @@ async def test_a_changed_metrics_endpoint_is_taken_over_and_counters_go_on() -> 
         await writer.wait_closed()
     assert 'sluiceway_pipeline_accepted_items{otel_signal="traces",pipeline="traces"} 5' in page
     assert 'otelcol_exporter_sent_spans{exporter="memory"} 5' in page
+
+
+async def test_a_failed_start_leaves_gracefully_what_had_started(caplog: pytest.LogCaptureFixture) -> None:
+    """Components that had started when another one could not are given the time to stop."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = f"'127.0.0.1:{taken.getsockname()[1]}'"
+        receiver = f"receivers:\n  otlp: {{protocols: {{http: {{endpoint: {endpoint}}}}}}}\n"
+        text = YAML.replace("receivers:\n", receiver).replace("receivers: [feed]", "receivers: [feed, otlp]")
+        with pytest.raises(StartError):
+            await Collector.from_yaml(text).__aenter__()
+    assert "did not stop in time" not in caplog.text
+
+
+async def test_a_stop_during_a_reload_loses_nothing() -> None:
+    """SIGTERM in the middle of a reload waits until the reload has come to its end, and then drains."""
+    more = YAML.replace(
+        "    traces:", "    traces/b: {receivers: [feed], processors: [batch], exporters: [memory]}\n    traces:"
+    )
+    collector = Collector.from_yaml(more)
+    running = asyncio.create_task(collector.run(lambda: config(YAML)))
+    async with asyncio.timeout(10):
+        await until(lambda: collector.ready)
+        memory = collector.component("exporter", "memory")
+        await collector.component("receiver", "feed").feed(spans(5))
+        memory.gate = asyncio.Event()
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: memory.calls > 0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await settle()
+        memory.gate.set()
+        assert await running == 0
+    assert {b.pipeline: (b.delivered, b.held, b.missing) for b in collector.ledger.balances()} == {
+        "traces": (5, 0, 0),
+        "traces/b": (5, 0, 0),
+    }
+
+
+async def test_sighup_while_draining_does_nothing() -> None:
+    """A SIGHUP that comes while the process drains neither kills it nor reloads."""
+    collector = Collector.from_yaml(YAML)
+    running = asyncio.create_task(collector.run(lambda: config(YAML.replace("10s", "20s"))))
+    async with asyncio.timeout(10):
+        await until(lambda: collector.ready)
+        memory = collector.component("exporter", "memory")
+        memory.gate = asyncio.Event()
+        await collector.component("receiver", "feed").feed(spans(5))
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: memory.calls > 0)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await settle()
+        memory.gate.set()
+        assert await running == 0
+    assert memory.items == 5
+
+
+async def test_a_cancelled_reload_comes_to_its_end() -> None:
+    """Cancelling whoever asked for a reload does not leave it half done."""
+    async with Collector.from_yaml(YAML) as collector:
+        memory = collector.component("exporter", "memory")
+        await collector.component("receiver", "feed").feed(spans(5))
+        memory.gate = asyncio.Event()
+        asking = asyncio.create_task(collector.reload(config(YAML.replace("10s", "20s"))))
+        await until(lambda: memory.calls > 0)
+        asking.cancel()
+        memory.gate.set()
+        await until(lambda: collector.config.processors["batch"].settings.timeout == 20)
+    assert memory.items == 5
+
+
+async def test_a_failed_reload_leaves_no_metrics_behind() -> None:
+    """The gauges of components that were made for a configuration that did not come to run are gone."""
+    name = "otelcol_exporter_queue_capacity"
+    queued = YAML.replace(
+        "exporters:\n", "exporters:\n  otlp_grpc: {endpoint: 'localhost:1', tls: {insecure: true}}\n"
+    ).replace("exporters: [memory]", "exporters: [memory, otlp_grpc]")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = f"'127.0.0.1:{taken.getsockname()[1]}'"
+        bad = queued.replace("localhost:1'", "localhost:2'").replace(
+            "feed: {component: sluiceway.testing:Feeder}",
+            f"feed: {{component: sluiceway.testing:Feeder}}\n  otlp: {{protocols: {{http: {{endpoint: {endpoint}}}}}}}",
+        )
+        bad = bad.replace("receivers: [feed]", "receivers: [feed, otlp]")
+        async with Collector.from_yaml(queued) as collector:
+            for _ in range(3):
+                with pytest.raises(StartError):
+                    await collector.reload(config(bad))
+            assert collector.telemetry.metrics.read(name) == 1000
+
+
+async def test_a_reload_whose_metrics_port_is_taken_is_put_back_whole() -> None:
+    """When own metrics cannot be shown as the new configuration says, the old one goes on, metrics included."""
+    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bad = YAML.replace(QUIET, metrics_on(taken.getsockname()[1])).replace("10s", "20s")
+        async with Collector.from_yaml(YAML.replace(QUIET, metrics_on(port))) as collector:
+            with pytest.raises(StartError):
+                await collector.reload(config(bad))
+            assert collector.telemetry.ports == (port,)
+            assert collector.config.processors["batch"].settings.timeout == 10
+            assert collector.component("processor", "batch") is not None

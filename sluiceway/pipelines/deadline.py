@@ -24,11 +24,11 @@ class Deadline:
         self._end = 0.0
         self._scope: asyncio.Timeout | None = None
 
-    def set(self, seconds: float) -> None:
+    def start(self, seconds: float) -> None:
         """Begin anew: the steps from here on have `seconds` together."""
         self._end = self._clock.now() + seconds
 
-    def now(self) -> None:
+    def expire(self) -> None:
         """Stop waiting, also for the step that is under way."""
         self.given_up = True
         if self._scope is not None:

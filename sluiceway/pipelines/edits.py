@@ -10,7 +10,7 @@ from sluiceway.component import Consumer, Editor, SlotValue
 from sluiceway.otlp import Batch
 from sluiceway.otlp.plan import Slot
 
-__all__ = ["Edits", "runs"]
+__all__ = ["Edits", "group_editors"]
 
 
 class Edits:
@@ -38,7 +38,7 @@ class Edits:
             settle()
 
 
-def runs(processors: Sequence[object]) -> list[object | list[Editor]]:
+def group_editors(processors: Sequence[object]) -> list[object | list[Editor]]:
     """Group neighbouring editors, in order.
 
     One that reads the payload must see what those before it have done, so it opens a group of its own.

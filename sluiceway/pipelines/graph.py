@@ -16,15 +16,15 @@ from pydantic import BaseModel
 from sluiceway.component import ALL_SIGNALS, Clock, Consumer, Context, Kind, Reason, Status
 from sluiceway.config.model import ComponentConfig, Config, PipelineConfig
 from sluiceway.otlp import Batch, Signal
-from sluiceway.pipelines.edits import Edits, runs
-from sluiceway.pipelines.inlet import FanOut, Inlet, Link, Outfall, Passed
+from sluiceway.pipelines.branches import ConnectorBranch, ExporterBranch, FanOut, PassedCounter
+from sluiceway.pipelines.edits import Edits, group_editors
+from sluiceway.pipelines.inlet import Inlet, Link
 from sluiceway.pipelines.layout import Connection, arrange
 from sluiceway.pipelines.ledger import Account, Ledger
 from sluiceway.pipelines.node import Key, Node
-from sluiceway.pipelines.outlet import Outlet
 from sluiceway.pipelines.status import StatusBoard
 from sluiceway.pipelines.wrap import wrap
-from sluiceway.telemetry import Telemetry, component_logger
+from sluiceway.telemetry import Scope, Telemetry, component_logger
 
 __all__ = ["Graph", "Surroundings", "build"]
 
@@ -65,11 +65,16 @@ class Graph:
 
 def build(config: Config, around: Surroundings, running: Graph | None = None) -> Graph:
     """Make the graph of a configuration, taking over what stays the same. Raises `ConfigError` with every mistake."""
-    return _Site(config, around, running or Graph()).build()
+    builder = _Builder(config, around, running or Graph())
+    try:
+        return builder.build()
+    except BaseException:
+        builder.discard()
+        raise
 
 
-class _Site:
-    """Where one graph is built: what is there already, what has been made so far."""
+class _Builder:
+    """Builds one graph: knows what is there already and what has been made so far."""
 
     def __init__(self, config: Config, around: Surroundings, running: Graph) -> None:
         self.config = config
@@ -78,9 +83,10 @@ class _Site:
         self.graph = Graph(shared=dict(running.shared))
         self.layout = arrange(config)
         self.extensions: dict[str, Any] = {}
+        self.scopes: list[Scope] = []
         for pipeline in self.layout.pipelines:
-            book = around.ledger.pipeline(pipeline.id, pipeline.signal)
-            self.graph.inlets[pipeline.id] = running.inlets.get(pipeline.id) or Inlet(book)
+            ledger = around.ledger.pipeline(pipeline.id, pipeline.signal)
+            self.graph.inlets[pipeline.id] = running.inlets.get(pipeline.id) or Inlet(ledger)
 
     def build(self) -> Graph:
         for id in self.config.service_extensions:
@@ -91,6 +97,11 @@ class _Site:
             self.pipeline(pipeline, exporters)
         self.receivers()
         return self.graph
+
+    def discard(self) -> None:
+        """Take back what half a graph has published."""
+        for scope in self.scopes:
+            scope.close()
 
     def exporters(self, pipelines: tuple[PipelineConfig, ...]) -> dict[tuple[Signal, str], Node]:
         wanted = {
@@ -105,23 +116,24 @@ class _Site:
         }
 
     def pipeline(self, pipeline: PipelineConfig, exporters: Mapping[tuple[Signal, str], Node]) -> None:
-        book = self.around.ledger.pipeline(pipeline.id, pipeline.signal)
-        ends = []
-        for id in pipeline.exporters:
-            account = book.account(id)
-            if id in self.config.exporters:
-                ends.append(Outfall(Outlet(exporters[pipeline.signal, id].instance, account), account))
-            else:
-                ends.append(Outfall(_Handover(self.connectors(id, pipeline.signal), account), account))
+        ledger = self.around.ledger.pipeline(pipeline.id, pipeline.signal)
+        branches = [self.branch(id, pipeline.signal, ledger.account(id), exporters) for id in pipeline.exporters]
         # Only a queue that answers at once cannot be interrupted after it has taken a batch.
-        shielded = len(ends) > 1 or not getattr(ends[0].consumer, "takes_at_once", False)
-        target = self.processors(pipeline, Passed(FanOut(ends) if len(ends) > 1 else ends[0], book))
+        shielded = len(branches) > 1 or not branches[0].takes_at_once
+        target = self.processors(pipeline, PassedCounter(FanOut(branches), ledger))
         inlet = self.graph.inlets[pipeline.id]
 
         def connect() -> None:
             inlet.target, inlet.shielded = target, shielded
 
         self.graph.connections.append(connect)
+
+    def branch(
+        self, id: str, signal: Signal, account: Account, exporters: Mapping[tuple[Signal, str], Node]
+    ) -> ExporterBranch | ConnectorBranch:
+        if id in self.config.exporters:
+            return ExporterBranch(exporters[signal, id].instance, account)
+        return ConnectorBranch(self.connectors(id, signal), account)
 
     def processors(self, pipeline: PipelineConfig, target: Consumer) -> Consumer:
         """Make a pipeline's processors and return the first of them, or `target` when there are none."""
@@ -130,16 +142,18 @@ class _Site:
             for id in reversed(pipeline.processors)
         ]
         by_instance = {id(node.instance): node for node in nodes}
-        for group in reversed(runs([node.instance for node in reversed(nodes)])):
+        for group in reversed(group_editors([node.instance for node in reversed(nodes)])):
             if isinstance(group, list):
                 target = Edits(group, target)
             else:
                 node = by_instance[id(group)]
                 self.point(node, target)
                 target = node.instance
-        book = self.around.ledger.pipeline(pipeline.id, pipeline.signal)
-        holders = {n.key.id: _held(n.instance) for n in nodes if hasattr(n.instance, "held")}
-        self.graph.connections.append(lambda: book.holders.update(holders))
+        ledger = self.around.ledger.pipeline(pipeline.id, pipeline.signal)
+        holders: dict[Hashable, Callable[[], int]] = {
+            node: _held(node.instance) for node in nodes if hasattr(node.instance, "held")
+        }
+        self.graph.connections.append(lambda: ledger.holders.update(holders))
         return target
 
     def connectors(self, id: str, takes: Signal) -> tuple[Consumer, ...]:
@@ -226,6 +240,8 @@ class _Site:
         self, key: Key, settings: ComponentConfig, signals: frozenset[Signal], pipeline: PipelineConfig | None
     ) -> Context:
         around = self.around
+        scope = around.telemetry.scope()
+        self.scopes.append(scope)
         pipeline_id = pipeline.id if pipeline is not None else ""
         signal = next(iter(signals)).value if len(signals) == 1 else ""
 
@@ -234,8 +250,8 @@ class _Site:
 
         def drop(items: int, reason: Reason, *, intended: bool = False) -> None:
             if pipeline is not None:
-                book = around.ledger.pipeline(pipeline.id, pipeline.signal)
-                book.drop(key.id, items, reason, intended=intended)
+                ledger = around.ledger.pipeline(pipeline.id, pipeline.signal)
+                ledger.drop(key.id, items, reason, intended=intended)
 
         return Context(
             id=key.id,
@@ -244,7 +260,7 @@ class _Site:
             pipeline=pipeline_id,
             clock=around.clock,
             logger=component_logger(key.kind, key.id, signal=signal, pipeline=pipeline_id),
-            telemetry=around.telemetry.scope(),
+            telemetry=scope,
             drop=drop,
             report=report,
             extension=self.extensions.__getitem__,
@@ -273,19 +289,6 @@ class _BySignal:
         await self.targets[batch.signal].consume(batch)
 
 
-class _Handover:
-    """A connector as the end of a pipeline: what the next pipeline accepts has been delivered."""
-
-    def __init__(self, connectors: tuple[Consumer, ...], account: Account) -> None:
-        self.connectors = connectors
-        self.account = account
-
-    async def consume(self, batch: Batch) -> None:
-        for connector in self.connectors:
-            await connector.consume(batch)
-        self.account.delivered += batch.items
-
-
 def _held(holder: Any) -> Callable[[], int]:
     return lambda: int(holder.held)
 
@@ -294,8 +297,6 @@ def _strings(value: object) -> Iterator[str]:
     match value:
         case str():
             yield value
-        case BaseModel():
-            yield from _strings(value.model_dump())
         case Mapping():
             for item in value.values():
                 yield from _strings(item)

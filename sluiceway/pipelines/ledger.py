@@ -11,7 +11,7 @@ A reload may attach an exporter to a running pipeline or take one away. `passed`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
 from sluiceway.component import Reason
@@ -116,8 +116,8 @@ class PipelineLedger:
         self.passed = 0
         self.dropped = Drops(pipeline, self._scope)
         self.accounts: dict[str, Account] = {}
-        self.holders: dict[str, Callable[[], int]] = {}
-        """By processor id: how many items it holds back at the moment."""
+        self.holders: dict[Hashable, Callable[[], int]] = {}
+        """By processor instance: how many items it holds back at the moment."""
         self._show()
 
     def account(self, exporter: str) -> Account:

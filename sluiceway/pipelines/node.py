@@ -80,6 +80,11 @@ class Node:
         self._life = asyncio.create_task(self._live(), name=str(self.key))
         try:
             await self._entered
+        except asyncio.CancelledError:
+            self._life.cancel()
+            await asyncio.wait([self._life])
+            self._end()
+            raise
         except Exception as error:
             self._report(Status.PERMANENT_ERROR, str(error))
             self._end()

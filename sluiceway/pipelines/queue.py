@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from sluiceway.component import Context, Reason, Signal
+from sluiceway.component import Context, Reason, Signal, reason_of
 from sluiceway.config.exporter import SendingQueue as Settings
-from sluiceway.errors import PermanentError, RefusedError, RetryableError, TooLargeError
+from sluiceway.errors import RefusedError, RetryableError, TooLargeError
 from sluiceway.otlp import Batch
 from sluiceway.pipelines.batching import Natural, Timed
 from sluiceway.pipelines.consumers import Consumers
@@ -173,15 +173,9 @@ class SendingQueue:
             self._release(element)
 
     def _reason(self, error: Exception) -> Reason:
-        match error:
-            case PermanentError():
-                return Reason.PERMANENT_ERROR
-            case TooLargeError():
-                return Reason.TOO_LARGE
-            case RetryableError() | RefusedError():
-                return Reason.SHUTDOWN if self._is_closed else Reason.RETRIES_EXHAUSTED
-            case _:
-                return Reason.INTERNAL_ERROR
+        if isinstance(error, RetryableError | RefusedError):
+            return Reason.SHUTDOWN if self._is_closed else Reason.RETRIES_EXHAUSTED
+        return reason_of(error)
 
     def _interrupt(self, element: Element) -> None:
         self._fail(element, RetryableError("interrupted due to shutdown"), Reason.SHUTDOWN)

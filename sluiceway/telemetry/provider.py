@@ -39,7 +39,7 @@ class Telemetry:
         from sluiceway.component import SystemClock  # not above: `component` imports this package
         from sluiceway.telemetry.push import check_exporter
 
-        self._config = config
+        self.config = config
         self._clock = clock or SystemClock()
         self.metrics = metrics or Metrics()
         self.metrics.level = Level[config.metrics.level.upper()]
@@ -65,7 +65,7 @@ class Telemetry:
 
         The default endpoint may be busy (notebooks use the same port): that is only a warning.
         """
-        if self._config.traces.processors:
+        if self.config.traces.processors:
             _log.warning("service::telemetry::traces is accepted, but the collector records no traces of its own")
         if self.metrics.level is Level.NONE:
             return
@@ -79,7 +79,7 @@ class Telemetry:
             collection = Collection(self.metrics, self.resource)
             stack.callback(collection.close)
             pushes = []
-            for reader in self._config.metrics.readers:
+            for reader in self.config.metrics.readers:
                 if reader.pull is not None:
                     await self._serve(stack, collection, reader.pull.exporter.prometheus)
                 elif reader.periodic is not None:
@@ -103,7 +103,7 @@ class Telemetry:
         try:
             self._servers.append(await stack.enter_async_context(server))
         except ConfigError as error:
-            if "readers" in self._config.metrics.model_fields_set:
+            if "readers" in self.config.metrics.model_fields_set:
                 raise ConfigError(Problem(f"own metrics: {error}", _PATH)) from error
             _log.warning("Own metrics are not served: %s. Another port can be set in %s", error, _PATH)
 

@@ -15,8 +15,8 @@ from sluiceway.component import Context, Kind, PartialSuccess, Reason, Signal, S
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
 from sluiceway.config.types import Section, Settings
 from sluiceway.otlp import Batch, Origin
+from sluiceway.pipelines.branches import ExporterBranch
 from sluiceway.pipelines.ledger import Account
-from sluiceway.pipelines.outlet import Outlet
 from sluiceway.pipelines.request import Request
 from sluiceway.pipelines.wrap import Wrapped, wrap
 from sluiceway.telemetry import Metrics, Scope
@@ -99,9 +99,9 @@ class Setup:
     account: Account = field(default_factory=lambda: Account("traces", "out"))
 
     @property
-    def outlet(self) -> Outlet:
+    def outlet(self) -> ExporterBranch:
         """The end of the pipeline."""
-        return Outlet(self.wrapped, self.account)
+        return ExporterBranch(self.wrapped, self.account)
 
     @property
     def lost(self) -> Counter[Reason]:

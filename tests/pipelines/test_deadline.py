@@ -20,7 +20,7 @@ async def test_a_step_that_ends_in_time_is_not_disturbed() -> None:
     async def step() -> None:
         done.append(True)
 
-    deadline.set(1)
+    deadline.start(1)
     await deadline.bound(step(), "a step")
     assert done
 
@@ -29,7 +29,7 @@ async def test_steps_share_one_deadline() -> None:
     """What one step has used up is gone for the next."""
     clock = ManualClock()
     deadline = Deadline(clock)
-    deadline.set(10)
+    deadline.start(10)
     first = asyncio.create_task(deadline.bound(clock.sleep(9), "the first"))
     await clock.advance(9)
     await first
@@ -39,12 +39,12 @@ async def test_steps_share_one_deadline() -> None:
 
 
 async def test_giving_up_ends_the_step_under_way_and_all_after() -> None:
-    """`now` does not wait for the step under way, nor for any later one."""
+    """`expire` does not wait for the step under way, nor for any later one."""
     deadline = Deadline(ManualClock())
-    deadline.set(3600)
+    deadline.start(3600)
     task = asyncio.create_task(deadline.bound(forever(), "a step"))
     await settle()
-    deadline.now()
+    deadline.expire()
     async with asyncio.timeout(5):
         await task
         await deadline.bound(forever(), "another")

@@ -1,4 +1,4 @@
-"""The ends of a pipeline: what is accepted, what is refused, and what a fan-out owes to each branch."""
+"""The way through a pipeline: what is accepted, what is refused, and what a fan-out owes to each branch."""
 
 from __future__ import annotations
 
@@ -7,34 +7,39 @@ import asyncio
 import pytest
 
 from sluiceway.component import Reason
-from sluiceway.errors import PermanentError, RefusedError, RetryableError
+from sluiceway.errors import PermanentError, RefusedError, RetryableError, TooLargeError
 from sluiceway.otlp import Batch, Signal
-from sluiceway.pipelines.inlet import FanOut, Inlet, Link, Outfall, Passed
+from sluiceway.pipelines.branches import ConnectorBranch, ExporterBranch, FanOut, PassedCounter
+from sluiceway.pipelines.inlet import Inlet, Link
 from sluiceway.pipelines.ledger import Drop, PipelineLedger
+from sluiceway.pipelines.request import Request
 from sluiceway.testing import MemorySink, settle
 
 BATCH = Batch(Signal.TRACES, b"", 7)
 
 
 class Exporter(MemorySink):
-    """A sink that settles with an account, as an outlet does."""
+    """A sink that settles requests, as what stands around an exporter does."""
+
+    takes_at_once = False
 
     def __init__(self, ledger: PipelineLedger, name: str) -> None:
         super().__init__()
         self.account = ledger.account(name)
 
-    async def consume(self, batch: Batch) -> None:
-        await super().consume(batch)
-        self.account.delivered += batch.items
+    async def send(self, request: Request) -> None:
+        """Keep the batch and settle it."""
+        await self.consume(request.batch)
+        request.deliver()
 
 
 def pipeline(*names: str, shielded: bool = False) -> tuple[Inlet, PipelineLedger, list[Exporter]]:
     """A pipeline without processors that ends in one exporter for each name."""
     ledger = PipelineLedger("traces", Signal.TRACES)
     exporters = [Exporter(ledger, name) for name in names]
-    ends = [Outfall(exporter, exporter.account) for exporter in exporters]
+    ends = [ExporterBranch(exporter, exporter.account) for exporter in exporters]
     inlet = Inlet(ledger)
-    inlet.target, inlet.shielded = Passed(FanOut(ends), ledger), shielded
+    inlet.target, inlet.shielded = PassedCounter(FanOut(ends), ledger), shielded
     return inlet, ledger, exporters
 
 
@@ -62,6 +67,7 @@ async def test_what_raises_was_refused() -> None:
         (RefusedError("full"), Reason.QUEUE_FULL),
         (RetryableError("away"), Reason.RETRIES_EXHAUSTED),
         (PermanentError("never"), Reason.PERMANENT_ERROR),
+        (TooLargeError("element size too large"), Reason.TOO_LARGE),
         (RuntimeError("bug"), Reason.INTERNAL_ERROR),
     ],
 )
@@ -115,10 +121,22 @@ async def test_a_late_exporter_answers_only_for_its_own_time() -> None:
     inlet, ledger, (first,) = pipeline("first")
     await inlet.consume(BATCH)
     second = Exporter(ledger, "second")
-    ends = [Outfall(exporter, exporter.account) for exporter in (first, second)]
-    inlet.target, inlet.shielded = Passed(FanOut(ends), ledger), True
+    ends = [ExporterBranch(exporter, exporter.account) for exporter in (first, second)]
+    inlet.target, inlet.shielded = PassedCounter(FanOut(ends), ledger), True
     await inlet.consume(BATCH)
     assert [(b.exporter, b.accepted, b.missing) for b in ledger.balances()] == [("first", 14, 0), ("second", 7, 0)]
+
+
+async def test_a_connector_has_delivered_what_the_next_pipeline_accepted() -> None:
+    """Every instance of the connector is given the batch, and a refusal of one is a refusal."""
+    account = PipelineLedger("traces", Signal.TRACES).account("link")
+    one, two = MemorySink(), MemorySink()
+    branch = ConnectorBranch([one, two], account)
+    await branch.consume(BATCH)
+    two.error = RefusedError("full")
+    with pytest.raises(RefusedError):
+        await branch.consume(BATCH)
+    assert (one.items, account.offered, account.delivered) == (14, 7, 7)
 
 
 async def test_a_link_leads_where_it_points_now() -> None:

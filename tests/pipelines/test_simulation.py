@@ -16,8 +16,8 @@ import pytest
 from sluiceway.component import Context, Kind, PartialSuccess, Signal
 from sluiceway.errors import PermanentError, RefusedError, RetryableError, SluicewayError
 from sluiceway.otlp import Batch
+from sluiceway.pipelines.branches import ExporterBranch
 from sluiceway.pipelines.ledger import Account
-from sluiceway.pipelines.outlet import Outlet
 from sluiceway.pipelines.wrap import wrap
 from sluiceway.testing import ManualClock, settle
 from tests.pipelines.around import Surroundings, names, traces
@@ -103,7 +103,7 @@ class Run:
     async def send(self) -> None:
         account, batch = self.random.choice(self.accounts), traces(self.random.randint(1, 15))
         try:
-            await Outlet(self.wrapped, account).consume(batch)
+            await ExporterBranch(self.wrapped, account).consume(batch)
         except (SluicewayError, ValueError):
             return  # refused: still the sender's, and never accepted
         self.accepted[id(account)] += batch.items

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from sluiceway.component import Context, Kind, Reason, Signal
 from sluiceway.errors import RetryableError
+from sluiceway.pipelines.branches import ExporterBranch
 from sluiceway.pipelines.ledger import Account
-from sluiceway.pipelines.outlet import Outlet
 from sluiceway.pipelines.wrap import wrap
 from sluiceway.testing import settle
 from tests.pipelines.around import Backend, set_up, settings, traces
@@ -46,7 +46,7 @@ async def test_the_exporter_lives_longer_than_its_queue() -> None:
     backend, account = Living(), Account("traces", "out")
     wrapped = wrap(backend, settings(ALL), context())
     async with wrapped:
-        await Outlet(wrapped, account).consume(traces(3))
+        await ExporterBranch(wrapped, account).consume(traces(3))
     assert account.delivered == 3
     assert not backend.is_alive
 
@@ -59,7 +59,7 @@ async def test_settings_without_any_section_leave_the_exporter_bare() -> None:
 
     backend, account = Backend(), Account("traces", "out")
     async with wrap(backend, Nothing(), context()) as wrapped:
-        await Outlet(wrapped, account).consume(traces(3))
+        await ExporterBranch(wrapped, account).consume(traces(3))
     assert account.delivered == 3
 
 

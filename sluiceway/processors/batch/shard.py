@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sluiceway.component import Consumer, Context, Reason, Status
+from sluiceway.component import Consumer, Context, Reason, Status, reason_of
 from sluiceway.errors import PermanentError, RefusedError, RetryableError, SenderError
 from sluiceway.otlp import Batch, Origin, join, split
 from sluiceway.processors.batch.room import Room
@@ -194,7 +194,7 @@ class Shard:
                 continue
             except (PermanentError, SenderError) as error:
                 self._context.logger.warning("Sender failed; %d items are dropped: %s", batch.items, error)
-                self._context.drop(batch.items, Reason.PERMANENT_ERROR)
+                self._context.drop(batch.items, reason_of(error))
             except Exception:
                 self._context.logger.exception("Sender failed; %d items are dropped", batch.items)
                 self._context.drop(batch.items, Reason.INTERNAL_ERROR)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sluiceway.pipelines.branches import ExporterBranch
 from sluiceway.pipelines.ledger import Account
-from sluiceway.pipelines.outlet import Outlet
 from sluiceway.testing import settle
 from tests.pipelines.around import set_up, traces
 
@@ -17,7 +17,7 @@ async def test_pipelines_that_share_an_exporter_have_accounts_of_their_own() -> 
     async with setup.wrapped:
         setup.backend.gate.clear()
         for account in (ours, theirs, ours):
-            await Outlet(setup.wrapped, account).consume(traces(2))
+            await ExporterBranch(setup.wrapped, account).consume(traces(2))
             await settle()
         assert (ours.held, theirs.held) == (4, 2)
         setup.backend.gate.set()
