@@ -250,6 +250,26 @@ async def test_http_refusals():
     assert report.errors == {"503": 1, "400": 1}
 
 
+@pytest.mark.parametrize("protocol", ["http", "http-json"])
+async def test_an_answer_that_cannot_be_read(protocol):
+    """Success from something that is no OTLP server is no success, and the load goes on."""
+    async with http_backend((200, "", b"<html>Welcome</html>"), (200, "", b"")) as (endpoint, _):
+        load = Load(Signal.LOGS, Target(endpoint, protocol), count=20, batch_size=10, in_flight=1, distinct=1)
+        report = await generate(load)
+    assert (report.accepted, report.rejected, report.errors) == (10, 10, {"unreadable answer": 1})
+
+
+async def test_a_grpc_answer_that_cannot_be_read():
+    """The same over gRPC."""
+
+    async def babble(number, context):
+        return b"<html>"
+
+    async with backend(babble) as (endpoint, _):
+        report = await generate(Load(Signal.LOGS, Target(endpoint), count=10, batch_size=10, distinct=1))
+    assert (report.rejected, report.errors) == (10, {"unreadable answer": 1})
+
+
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 async def test_nobody_there(protocol):
     """Retries end after `retry_for`, and then the items have failed."""

@@ -76,9 +76,11 @@ def _load(arguments: argparse.Namespace) -> Load:
     if not duration and not arguments.count:
         raise ConfigError("--duration: must be above zero, unless --count is given")
     return Load(
-        Signal(arguments.signal), target, arguments.rate, arguments.count, duration, arguments.batch_size,
-        arguments.attributes, arguments.size, arguments.connections, arguments.in_flight, arguments.distinct,
-        arguments.sequence, _seconds("--retry-for", arguments.retry_for), arguments.seed,
+        signal=Signal(arguments.signal), target=target, duration=duration,
+        rate=arguments.rate, count=arguments.count, batch_size=arguments.batch_size,
+        attributes=arguments.attributes, size=arguments.size, distinct=arguments.distinct,
+        connections=arguments.connections, in_flight=arguments.in_flight, sequence=arguments.sequence,
+        retry_for=_seconds("--retry-for", arguments.retry_for), seed=arguments.seed,
     )  # fmt: skip
 
 
@@ -90,7 +92,7 @@ def _headers(pairs: list[str]) -> dict[str, str]:
 
 
 def _seconds(flag: str, text: str) -> float:
-    from sluiceway.config.durations import parse_duration
+    from sluiceway.config.types import parse_duration
 
     try:
         return parse_duration(text)

@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT, and print the summary of the ledger."""
-    from sluiceway.config.durations import parse_duration
     from sluiceway.config.telemetry import LogsConfig
+    from sluiceway.config.types import parse_duration
     from sluiceway.telemetry.outputs import LogOutputs
 
     try:

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from sluiceway.component import Component, Kind
-from sluiceway.config.durations import format_duration
 from sluiceway.config.service import Service
+from sluiceway.config.types import format_duration
 from sluiceway.otlp import Signal
 from sluiceway.registry import components
 

@@ -103,7 +103,8 @@ class Tally:
     def report(self, signal: str, seconds: float) -> Report:
         """The report after `seconds`."""
         return Report(
-            signal, self.sent, self.accepted, self.rejected, self.failed, self.requests, self.retried,
-            round(seconds, 3), round(self.accepted / seconds if seconds else 0.0, 1),
-            self.latencies.milliseconds(), dict(self.errors.most_common()),
+            signal=signal, sent=self.sent, accepted=self.accepted, rejected=self.rejected, failed=self.failed,
+            requests=self.requests, retried=self.retried, seconds=round(seconds, 3),
+            rate=round(self.accepted / seconds if seconds else 0.0, 1),
+            latency_ms=self.latencies.milliseconds(), errors=dict(self.errors.most_common()),
         )  # fmt: skip

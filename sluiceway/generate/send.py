@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
+from sluiceway.errors import DecodeError, DeliveryError, RetryableError
 from sluiceway.otlp import Signal
+from sluiceway.otlp.responses import grpc_error, http_error, read_retry_after, rejection
 
 if TYPE_CHECKING:
     import aiohttp
@@ -19,9 +22,6 @@ __all__ = ["Answer", "Client", "GrpcClient", "HttpClient", "Target", "Wire", "co
 
 Wire = Literal["grpc", "http", "http-json"]
 
-_SERVICES = {Signal.TRACES: "trace.v1.Trace", Signal.METRICS: "metrics.v1.Metrics", Signal.LOGS: "logs.v1.Logs"}
-_RETRIED_CODES = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
-_RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 _LARGEST = 64 << 20
 
 
@@ -56,7 +56,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: `code` is `OK`, a gRPC code or an HTTP status; `delay` in seconds where a refusal named one."""
+    """What came back: `code` is `OK`, a gRPC code, an HTTP status or the kind of failure.
+
+    `delay` is seconds, where a refusal named some.
+    """
 
     code: str = "OK"
     retryable: bool = False
@@ -75,11 +78,8 @@ class GrpcClient:
     """OTLP/gRPC on a connection of its own, with bytes in and bytes out."""
 
     def __init__(self, signal: Signal, channel: grpc.aio.Channel, target: Target) -> None:
-        self._signal = signal
         self._export = channel.unary_unary(
-            f"/opentelemetry.proto.collector.{_SERVICES[signal]}Service/Export",
-            request_serializer=None,
-            response_deserializer=None,
+            f"/{signal.service}/Export", request_serializer=None, response_deserializer=None
         )
         self._metadata = [(key.lower(), value) for key, value in target.headers.items()]
         self._timeout = target.timeout
@@ -91,11 +91,10 @@ class GrpcClient:
         try:
             body = await self._export(payload, timeout=self._timeout, metadata=self._metadata or None)
         except grpc.aio.AioRpcError as error:
-            delay = _retry_info(error.trailing_metadata())
             code = error.code().name
-            retryable = code in _RETRIED_CODES or (code == "RESOURCE_EXHAUSTED" and delay is not None)
-            return Answer(code, retryable, delay)
-        return Answer(rejected=_rejected(self._signal, body)) if body else Answer()
+            trailers = cast("Mapping[str, bytes]", error.trailing_metadata())
+            return _refused(code, grpc_error(code, "", trailers.get("grpc-status-details-bin")))
+        return _taken(body)
 
 
 class HttpClient:
@@ -104,7 +103,6 @@ class HttpClient:
     def __init__(self, signal: Signal, session: aiohttp.ClientSession, target: Target) -> None:
         address = target.address.rstrip("/")
         path = "" if "/" in address else f"/v1/{signal.value}"
-        self._signal = signal
         self._session = session
         self._url = f"{'http' if target.plain else 'https'}://{address}{path}"
         self._json = target.protocol == "http-json"
@@ -122,11 +120,9 @@ class HttpClient:
         except aiohttp.ClientError as error:
             return Answer(type(error).__name__, retryable=True)
         if response.status == 200:
-            return Answer(rejected=_rejected(self._signal, body, is_json=self._json)) if body else Answer()
-        delay = response.headers.get("Retry-After", "")
-        return Answer(
-            str(response.status), response.status in _RETRIED_STATUSES, float(delay) if delay.isdecimal() else None
-        )
+            return _taken(body, json=self._json)
+        delay = read_retry_after(response.headers.get("Retry-After"), time.time())
+        return _refused(str(response.status), http_error(response.status, "", delay))
 
 
 @asynccontextmanager
@@ -179,33 +175,15 @@ def _session(target: Target) -> aiohttp.ClientSession:
     )
 
 
-def _rejected(signal: Signal, body: bytes, *, is_json: bool = False) -> int:
-    if is_json:
-        import orjson
-
-        partial = orjson.loads(body).get("partialSuccess") or {}
-        return sum(int(value) for key, value in partial.items() if key.startswith("rejected"))
-    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-
-    match signal:
-        case Signal.TRACES:
-            return ExportTraceServiceResponse.FromString(body).partial_success.rejected_spans
-        case Signal.METRICS:
-            return ExportMetricsServiceResponse.FromString(body).partial_success.rejected_data_points
-        case Signal.LOGS:
-            return ExportLogsServiceResponse.FromString(body).partial_success.rejected_log_records
+def _taken(body: bytes, *, json: bool = False) -> Answer:
+    try:
+        found = rejection(body, json=json)
+    except DecodeError:  # whoever answered was no OTLP server
+        return Answer("unreadable answer")
+    return Answer(rejected=found[0]) if found else Answer()
 
 
-def _retry_info(trailers: object) -> float | None:
-    from google.rpc.error_details_pb2 import RetryInfo
-    from google.rpc.status_pb2 import Status
-
-    for key, value in trailers or ():  # type: ignore[attr-defined]  # grpc's metadata is a sequence of pairs
-        if key == "grpc-status-details-bin":
-            for detail in Status.FromString(value).details:
-                info = RetryInfo()
-                if detail.Unpack(info):
-                    return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
-    return None
+def _refused(code: str, error: DeliveryError) -> Answer:
+    if isinstance(error, RetryableError):
+        return Answer(code, retryable=True, delay=error.retry_after)
+    return Answer(code)

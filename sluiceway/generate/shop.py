@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData, ResourceLogs, ScopeLogs, SeverityNumber
@@ -31,8 +31,6 @@ __all__ = ["SEQUENCE", "Order", "logs", "metrics", "traces"]
 
 SEQUENCE = "loadgen.sequence"
 """The attribute of the first item that carries the number of its request."""
-
-Data: TypeAlias = TracesData | MetricsData | LogsData
 
 _SERVICES = ("frontend", "cart", "checkout", "payment", "shipping", "catalogue", "recommendation", "email")
 _ROUTES = ("/", "/cart", "/cart/{id}", "/checkout", "/products", "/products/{id}", "/orders/{id}", "/healthz")
