@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 import zlib
 from collections.abc import Callable
+from types import ModuleType
 from typing import Final
 
 from sluiceway.config.types import Settings
 
-__all__ = ["CompressionParams", "Compressor", "check_compression", "compressor"]
+__all__ = ["CompressionParams", "Compressor", "check_compression", "compressor", "zstd_module"]
 
 Compressor = Callable[[bytes], bytes]
 
@@ -58,13 +59,17 @@ def compressor(name: str, level: int = -1) -> Compressor | None:
     return _zlib(level, _WINDOW[name])
 
 
-def _zstd(level: int) -> Compressor:
+def zstd_module() -> ModuleType:
+    """The library for zstd: Python's own from 3.14 on, and before that the one from which it was made."""
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:
         from backports import zstd
+    return zstd
 
-    chosen = level if level not in (-1, 0) else 3
+
+def _zstd(level: int) -> Compressor:
+    zstd, chosen = zstd_module(), level if level not in (-1, 0) else 3
     return lambda body: zstd.compress(body, chosen)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from sluiceway.config.compression import zstd_module
 from sluiceway.errors import DecodeError, TooLargeError
 
 __all__ = ["CODINGS", "decompress"]
@@ -42,8 +43,7 @@ def _zlib() -> _Decompressor:
 
 
 def _zstd() -> _Decompressor:
-    from backports import zstd
-
+    zstd = zstd_module()
     options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
     decompressor: _Decompressor = zstd.ZstdDecompressor(options=options)
     return decompressor
@@ -64,22 +64,21 @@ def decompress(coding: str, data: bytes | memoryview, limit: int) -> bytes:
     Raises `TooLargeError` as soon as the result is longer than `limit`, and `DecodeError` when the data is damaged,
     cut off, or followed by something else. Memory stays within `limit` and one window.
     """
-    fresh = CODINGS[coding]
     pieces: list[bytes] = []
-    try:
-        _run(fresh, memoryview(data), limit, pieces)
-    except (TooLargeError, DecodeError):
-        raise
-    except Exception as error:  # each library has errors of its own, and each means bad data
-        raise DecodeError(f"the body is not valid {coding}") from error
+    _run(coding, memoryview(data), limit, pieces)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _run(fresh: Callable[[], _Decompressor], rest: memoryview, limit: int, pieces: list[bytes]) -> None:
-    frames, decompressor = 1, fresh()
+def _run(coding: str, rest: memoryview, limit: int, pieces: list[bytes]) -> None:
+    frames, decompressor = 1, CODINGS[coding]()
     while True:
         window = rest[:_WINDOW]
-        piece = decompressor.decompress(window, limit + 1)
+        try:
+            piece = decompressor.decompress(window, limit + 1)
+        except MemoryError:
+            raise
+        except Exception as error:  # each library has errors of its own, and each means bad data
+            raise DecodeError(f"the body is not valid {coding}") from error
         limit -= len(piece)
         if limit < 0:
             raise TooLargeError("the decompressed body is too large")
@@ -96,4 +95,4 @@ def _run(fresh: Callable[[], _Decompressor], rest: memoryview, limit: int, piece
         frames += 1
         if frames > _MAX_FRAMES:
             raise DecodeError("the compressed body has too many parts")
-        decompressor = fresh()
+        decompressor = CODINGS[coding]()

@@ -1,13 +1,15 @@
 """Decompression: whole, bounded, and nothing behind the end."""
 
 import gzip
+import sys
 import zlib
+from types import SimpleNamespace
 
 import pytest
 from backports import zstd
 
 from sluiceway.errors import DecodeError, TooLargeError
-from sluiceway.receivers.otlp.compression import decompress
+from sluiceway.receivers.otlp.compression import CODINGS, decompress
 
 TEXT = b"telemetry " * 50_000
 PACK = {"gzip": gzip.compress, "zlib": zlib.compress, "deflate": zlib.compress, "zstd": zstd.compress}
@@ -71,3 +73,30 @@ def test_a_large_window_is_refused():
     body = compressor.compress(TEXT) + compressor.flush()
     with pytest.raises(DecodeError):
         decompress("zstd", body, 1 << 20)
+
+
+def test_python_that_has_zstd_needs_no_other(monkeypatch):
+    """From 3.14 on the standard library's module is used, as `backports.zstd` is not installed there."""
+    monkeypatch.setattr(sys, "version_info", (3, 14))
+    monkeypatch.setitem(sys.modules, "compression", SimpleNamespace(zstd=zstd))
+    monkeypatch.setitem(sys.modules, "backports.zstd", None)
+    monkeypatch.delattr("backports.zstd")
+    assert decompress("zstd", zstd.compress(TEXT), len(TEXT)) == TEXT
+
+
+def test_a_library_that_is_missing_is_not_the_senders_fault(monkeypatch):
+    """What fails before the body is looked at, or for want of memory, does not make the sender drop its data."""
+
+    class Exhausted:
+        def decompress(self, *_):
+            raise MemoryError
+
+    def missing():
+        raise ImportError
+
+    monkeypatch.setitem(CODINGS, "gzip", missing)
+    with pytest.raises(ImportError):
+        decompress("gzip", gzip.compress(TEXT), len(TEXT))
+    monkeypatch.setitem(CODINGS, "gzip", Exhausted)
+    with pytest.raises(MemoryError):
+        decompress("gzip", gzip.compress(TEXT), len(TEXT))
