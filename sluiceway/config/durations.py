@@ -11,7 +11,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-__all__ = ["Duration", "format_duration", "parse_duration"]
+__all__ = ["Duration", "format_duration", "milliseconds", "parse_duration"]
 
 _log = logging.getLogger("sluiceway.config")
 
@@ -26,6 +26,7 @@ _NANOSECONDS: Final = {
     "h": 3_600_000_000_000,
 }
 _LONGEST: Final = 2**63 - 1  # nanoseconds, as Go holds them
+_FOREVER: Final = 2**31 - 1  # milliseconds, as gRPC holds them
 _PART = re.compile(r"(\d*)(?:\.(\d*))?([^\d.]*)", re.ASCII)
 _DURATION_PATTERN: Final = r"^[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$"
 
@@ -73,6 +74,11 @@ def format_duration(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     large = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
     return f"{sign}{large}{_decimal(rest, 1_000_000_000)}s"
+
+
+def milliseconds(seconds: float) -> int:
+    """Write seconds for gRPC: at least 1, at most the largest number of 32 bits, which means never."""
+    return round(min(max(seconds * 1000, 1), _FOREVER))
 
 
 def _decimal(value: int, scale: int) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pydantic import Field, field_validator, model_validator
 
 from sluiceway.config.client import ClientAuth, RequestHeaders, user_agent
+from sluiceway.config.durations import milliseconds
 from sluiceway.config.tls import TlsClient
 from sluiceway.config.types import Duration, Section, Settings, split_endpoint
 
@@ -20,6 +21,9 @@ __all__ = ["GrpcClient", "KeepaliveClient"]
 LARGEST_RESPONSE: Final = 4 * 1024 * 1024
 """Bytes: a larger response is refused, as the OTLP specification asks."""
 
+DEFAULT_PING_TIME: Final = 10.0
+DEFAULT_PING_TIMEOUT: Final = 20.0
+"""Seconds for which zero stands, as in Go."""
 _NAMED: Final = ("dns:///", "passthrough:///", "https://", "http://")
 _BALANCERS: Final = ("round_robin", "pick_first")
 _NOT_IN_GRPCIO: Final = frozenset({"zstd", "snappy", "deflate", "zlib", "lz4", "x-snappy-framed"})
@@ -29,9 +33,9 @@ class KeepaliveClient(Settings):
     """The `keepalive` section: pings on a connection that is silent."""
 
     time: Duration = Field(default=10.0, ge=0)
-    """After how much silence a ping is sent."""
+    """After how much silence a ping is sent; 0s is 10 s."""
     timeout: Duration = Field(default=10.0, ge=0)
-    """How long to wait for its answer before the connection is given up."""
+    """How long to wait for its answer before the connection is given up; 0s is 20 s."""
     permit_without_stream: bool = False
     """Whether to ping while no request is under way."""
 
@@ -162,8 +166,8 @@ def _address(endpoint: str) -> str:
 
 def _pings(keepalive: KeepaliveClient) -> dict[str, int]:
     return {
-        "grpc.keepalive_time_ms": int(keepalive.time * 1000),
-        "grpc.keepalive_timeout_ms": int(keepalive.timeout * 1000),
+        "grpc.keepalive_time_ms": milliseconds(keepalive.time or DEFAULT_PING_TIME),
+        "grpc.keepalive_timeout_ms": milliseconds(keepalive.timeout or DEFAULT_PING_TIMEOUT),
         "grpc.keepalive_permit_without_calls": int(keepalive.permit_without_stream),
         "grpc.http2.max_pings_without_data": 0,
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from sluiceway.config.durations import milliseconds
 from sluiceway.config.listen import Transport
 from sluiceway.config.tls import TlsServer
 from sluiceway.config.types import Duration, Headers, Section, Settings, Size, StringList, split_endpoint
@@ -14,6 +16,9 @@ __all__ = ["Auth", "Compression", "Cors", "EnforcementPolicy", "GrpcServer", "Ht
 
 Compression = Literal["", "gzip", "zstd", "zlib", "deflate", "snappy", "x-snappy-framed", "lz4"]
 
+DEFAULT_PING_TIME: Final = 7200.0
+DEFAULT_PING_TIMEOUT: Final = 20.0
+DEFAULT_MIN_TIME: Final = 300.0
 DEFAULT_MESSAGE_MIB: Final = 4
 DEFAULT_BODY_SIZE: Final = 20 * 1024 * 1024
 MAX_FRAME_SIZE: Final = 16_777_215
@@ -44,18 +49,18 @@ class ServerParameters(Settings):
     max_connection_age: Duration = Field(default=300.0, ge=0)
     """How old a connection may become; 0s has no bound. Clients reconnect at no cost, and half-sent requests end."""
     max_connection_age_grace: Duration = Field(default=60.0, ge=0)
-    """How long calls may go on after `max_connection_age`."""
-    time: Duration = Field(default=7200.0, ge=0)
-    """After how long a silence the server asks whether the client is still there."""
-    timeout: Duration = Field(default=20.0, ge=0)
-    """How long it waits for the answer before it ends the connection."""
+    """How long calls may go on after `max_connection_age`; 0s for ever."""
+    time: Duration = Field(default=DEFAULT_PING_TIME, ge=0)
+    """After how long a silence the server asks whether the client is still there; 0s is 2 h."""
+    timeout: Duration = Field(default=DEFAULT_PING_TIMEOUT, ge=0)
+    """How long it waits for the answer before it ends the connection; 0s is 20 s."""
 
 
 class EnforcementPolicy(Settings):
     """How often clients may ask whether the server is still there. Who asks more often is disconnected."""
 
-    min_time: Duration = Field(default=300.0, ge=0)
-    """The shortest time between two questions."""
+    min_time: Duration = Field(default=DEFAULT_MIN_TIME, ge=0)
+    """The shortest time between two questions; 0s is 5 m."""
     permit_without_stream: bool = False
     """Whether they may ask while no call is under way."""
 
@@ -133,12 +138,12 @@ class GrpcServer(_Server):
             ("grpc.http2.max_frame_size", MAX_FRAME_SIZE),
             ("grpc.http2.lookahead_bytes", LOOKAHEAD),
             ("grpc.server_handshake_timeout_ms", 10_000),
-            ("grpc.max_connection_idle_ms", _milliseconds(parameters.max_connection_idle)),
-            ("grpc.max_connection_age_ms", _milliseconds(parameters.max_connection_age)),
-            ("grpc.max_connection_age_grace_ms", _milliseconds(parameters.max_connection_age_grace)),
-            ("grpc.keepalive_time_ms", _milliseconds(parameters.time)),
-            ("grpc.keepalive_timeout_ms", _milliseconds(parameters.timeout)),
-            ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(policy.min_time)),
+            ("grpc.max_connection_idle_ms", milliseconds(parameters.max_connection_idle or math.inf)),
+            ("grpc.max_connection_age_ms", milliseconds(parameters.max_connection_age or math.inf)),
+            ("grpc.max_connection_age_grace_ms", milliseconds(parameters.max_connection_age_grace or math.inf)),
+            ("grpc.keepalive_time_ms", milliseconds(parameters.time or DEFAULT_PING_TIME)),
+            ("grpc.keepalive_timeout_ms", milliseconds(parameters.timeout or DEFAULT_PING_TIMEOUT)),
+            ("grpc.http2.min_ping_interval_without_data_ms", milliseconds(policy.min_time or DEFAULT_MIN_TIME)),
             ("grpc.keepalive_permit_without_calls", int(policy.permit_without_stream)),
         ]
 
@@ -192,8 +197,3 @@ class HttpServer(_Server):
     def max_body_size(self) -> int:
         """The largest body in bytes."""
         return self.max_request_body_size if self.max_request_body_size > 0 else DEFAULT_BODY_SIZE
-
-
-def _milliseconds(seconds: float) -> int:
-    # Zero means never, which gRPC writes as the largest integer.
-    return min(max(1, round(seconds * 1000)), 2**31 - 1) if seconds else 2**31 - 1

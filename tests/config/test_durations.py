@@ -1,6 +1,7 @@
 """Durations are read and written as Go does."""
 
 import logging
+import math
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from sluiceway.config.durations import milliseconds
 from sluiceway.config.types import Duration, format_duration, parse_duration
 
 ADAPTER = TypeAdapter(Duration)
@@ -84,3 +86,12 @@ def test_other_types_are_refused(value: object) -> None:
     """Nothing else is taken for a duration."""
     with pytest.raises(ValidationError):
         ADAPTER.validate_python(value)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(0.0, 1), (1e-9, 1), (0.0026, 3), (20.0, 20_000), (720 * 3600.0, 2**31 - 1), (math.inf, 2**31 - 1)],
+)
+def test_milliseconds_fit_into_grpc(seconds: float, written: int) -> None:
+    """GRPC takes 32 bits: what is longer means never, and nothing is shorter than a millisecond."""
+    assert milliseconds(seconds) == written

@@ -100,3 +100,14 @@ def test_metadata_names_are_lower_case_and_binary_values_bytes():
     """GRPC refuses anything else."""
     assert grpc_header("X-Tenant", "acme") == ("x-tenant", "acme")
     assert grpc_header("Trace-Bin", "ü") == ("trace-bin", b"\xc3\xbc")
+
+
+@pytest.mark.parametrize(
+    ("time", "timeout", "expected"), [("720h", "720h", (2**31 - 1, 2**31 - 1)), ("0s", "0s", (10_000, 20_000))]
+)
+async def test_every_keepalive_that_is_valid_opens_a_channel(time, timeout, expected):
+    """Long times are those that gRPC can hold, and zero is Go's default, not a ping a millisecond."""
+    client = GrpcClient(endpoint="h:1", keepalive={"time": time, "timeout": timeout})
+    await client.open_channel(None).close()
+    options = dict(client._options())
+    assert (options["grpc.keepalive_time_ms"], options["grpc.keepalive_timeout_ms"]) == expected

@@ -67,3 +67,17 @@ def test_http_sizes():
     """The body is bounded by 20 MiB, also when 0 is written."""
     assert HttpServer().max_body_size == HttpServer(max_request_body_size=0).max_body_size == 20 * 1024 * 1024
     assert HttpServer.model_validate({"max_request_body_size": "1MiB"}).max_body_size == 1024 * 1024
+
+
+def test_zero_is_gos_default_where_never_would_harm():
+    """Zero switches off what ends connections; pings, and how often clients may ping, keep Go's defaults."""
+    given = options("""
+        keepalive:
+          server_parameters:
+            {max_connection_idle: 0s, max_connection_age: 0s, max_connection_age_grace: 0s, time: 0s, timeout: 0s}
+          enforcement_policy: {min_time: 0s}
+    """)
+    ended = ("idle", "age", "age_grace")
+    assert [given[f"grpc.max_connection_{name}_ms"] for name in ended] == [2**31 - 1] * 3
+    assert (given["grpc.keepalive_time_ms"], given["grpc.keepalive_timeout_ms"]) == (7_200_000, 20_000)
+    assert given["grpc.http2.min_ping_interval_without_data_ms"] == 300_000
