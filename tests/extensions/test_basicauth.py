@@ -85,6 +85,7 @@ def test_apr1_agrees_with_others():
         shown("bob", "secret"),
         shown("", "secret"),
         shown("alice", ""),
+        shown("alice", "x" * 257),
     ],
 )
 async def test_nothing_else_lets_in(headers):
@@ -94,9 +95,10 @@ async def test_nothing_else_lets_in(headers):
             await extension.authenticate(headers)
 
 
-async def test_slow_hashes_do_not_pile_up():
-    """When too many passwords wait for bcrypt, senders are told to come again."""
-    async with users(f"alice:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}") as extension:
+@pytest.mark.parametrize("kind", ["bcrypt", "apr1"])
+async def test_slow_hashes_do_not_pile_up(kind):
+    """When too many passwords wait for a slow hash, senders are told to come again."""
+    async with users(f"alice:{HASHES[kind]}") as extension:
         attempts = [extension.authenticate(shown("alice", f"wrong{number}")) for number in range(WAITING + 5)]
         outcomes = await asyncio.gather(*attempts, return_exceptions=True)
         assert sum(isinstance(outcome, RefusedError) for outcome in outcomes) == 5
@@ -152,3 +154,10 @@ async def test_unusable_files_are_errors_at_start(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "bcrypt", None)
     with pytest.raises(ConfigError, match="extra `auth`"):
         parse("alice:$2y$05$abc")
+
+
+async def test_a_long_password_is_not_even_hashed():
+    """More than 256 bytes are refused before any work is done, as a hash takes time for each of them."""
+    async with users(f"alice:{'x' * 257}") as extension:
+        with pytest.raises(UnauthenticatedError, match="too long"):
+            await extension.authenticate(shown("alice", "x" * 257))

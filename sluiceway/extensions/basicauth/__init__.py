@@ -2,8 +2,8 @@
 
 With `htpasswd` a receiver that names this extension takes only requests of the users listed; the user's name becomes
 the authenticated subject. With `client_auth` an exporter that names it sends the credentials with every request.
-Passwords are compared in constant time and are never printed or passed on. Files are read again within a second after
-they have changed.
+Passwords are compared in constant time and are never printed or passed on; a sender's may have 256 bytes. Files are
+read again within a second after they have changed.
 
 ```yaml
 extensions:
@@ -38,7 +38,9 @@ from sluiceway.extensions.basicauth.htpasswd import is_slow, parse, verify
 __all__ = ["COMPONENT", "BasicAuthConfig", "BasicCredentials", "BasicUsers"]
 
 REMEMBERED: Final = 1024
-"""How many proved credentials are remembered, as keyed digests, so that bcrypt is not run for every request."""
+"""How many proved credentials are remembered, as keyed digests, so that a slow hash is not run for every request."""
+LONGEST_PASSWORD: Final = 256
+"""Bytes: a longer password is refused unseen, since the time for a hash grows with it."""
 WAITING: Final = 32
 """How many slow verifications may wait; more senders are told to come again."""
 
@@ -183,6 +185,8 @@ def _credentials(values: tuple[str, ...]) -> tuple[str, bytes]:
         user, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
         if not colon:
             raise UnauthenticatedError("malformed credentials")
+        if len(password) > LONGEST_PASSWORD:
+            raise UnauthenticatedError("the password is too long")
         return user.decode(), password
     except (binascii.Error, ValueError) as error:
         raise UnauthenticatedError("malformed credentials") from error

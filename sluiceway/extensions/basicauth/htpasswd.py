@@ -28,19 +28,19 @@ def parse(text: str) -> dict[str, str]:
         if not (user and colon and stored):
             raise ConfigError(f"htpasswd: line {number} is not user:hash")
         users[user] = stored
-    if any(map(is_slow, users.values())):
+    if any(stored.startswith(_BCRYPT) for stored in users.values()):
         _require_bcrypt()
     return users
 
 
 def is_slow(stored: str) -> bool:
-    """Say whether a hash takes tens of milliseconds to verify, as bcrypt is meant to."""
-    return stored.startswith(_BCRYPT)
+    """Say whether a hash takes a millisecond or more to verify, as bcrypt and `$apr1$` are meant to."""
+    return stored.startswith((*_BCRYPT, _APR1))
 
 
 def verify(stored: str, password: bytes) -> bool:
     """Compare a password with its stored hash, in a time that says nothing of where they differ."""
-    if is_slow(stored):
+    if stored.startswith(_BCRYPT):
         return _verify_bcrypt(stored, password)
     if stored.startswith(_APR1):
         salt = stored[len(_APR1) :].partition("$")[0][:8]
