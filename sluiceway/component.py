@@ -47,7 +47,6 @@ __all__ = [
     "PartialSuccess",
     "Prepared",
     "Reason",
-    "Signal",
     "SlotValue",
     "Stability",
     "Status",

@@ -19,8 +19,9 @@ import sluiceway
 from sluiceway.cli.main import COMMANDS, main
 from sluiceway.cli.report import bold, print_error
 from sluiceway.cli.summary import summary
-from sluiceway.component import Reason, Signal
+from sluiceway.component import Reason
 from sluiceway.errors import ConfigError, Problem, RefusedError
+from sluiceway.otlp import Signal
 from sluiceway.pipelines.ledger import Balance, Drop
 
 GOOD = """

@@ -6,9 +6,10 @@ from typing import ClassVar
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from sluiceway.component import Component, Kind, Reason, Signal
+from sluiceway.component import Component, Kind, Reason
 from sluiceway.config.types import Settings
 from sluiceway.errors import ConfigError, RefusedError
+from sluiceway.otlp import Signal
 from sluiceway.testing import (
     ManualClock,
     MemorySink,

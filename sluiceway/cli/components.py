@@ -49,7 +49,8 @@ def _entry(component: Component) -> dict[str, Any]:
 
 
 def _stability(component: Component) -> dict[str, str]:
-    from sluiceway.component import Kind, Signal
+    from sluiceway.component import Kind
+    from sluiceway.otlp import Signal
 
     level = component.stability.value.capitalize()
     match component.kind:

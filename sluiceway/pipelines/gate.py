@@ -6,8 +6,9 @@ import asyncio
 from math import isinf
 from typing import Final
 
-from sluiceway.component import Context, Signal
+from sluiceway.component import Context
 from sluiceway.errors import PermanentError, RefusedError, RetryableError
+from sluiceway.otlp import Signal
 from sluiceway.pipelines.circuit_breaker import Breaker, Call, Outcome, State
 from sluiceway.pipelines.observation import Health
 from sluiceway.pipelines.pause import pause

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sluiceway.component import Context, ReportStatus, Signal, Status
+from sluiceway.component import Context, ReportStatus, Status
 from sluiceway.errors import DeliveryError, PermanentError
+from sluiceway.otlp import Signal
 from sluiceway.pipelines.request import Request, Sender
 
 __all__ = ["Counts", "Health", "Observation", "describe"]

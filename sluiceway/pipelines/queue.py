@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from sluiceway.component import Context, Reason, Signal, reason_of
+from sluiceway.component import Context, Reason, reason_of
 from sluiceway.config.exporter import SendingQueue as Settings
 from sluiceway.errors import RefusedError, RetryableError, TooLargeError
-from sluiceway.otlp import Batch
+from sluiceway.otlp import Batch, Signal
 from sluiceway.pipelines.batching import Natural, Timed
 from sluiceway.pipelines.consumers import Consumers
 from sluiceway.pipelines.ledger import Account

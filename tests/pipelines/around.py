@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import yaml
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from sluiceway.component import Context, Kind, PartialSuccess, Reason, Signal, Status
+from sluiceway.component import Context, Kind, PartialSuccess, Reason, Status
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
 from sluiceway.config.types import Section, Settings
-from sluiceway.otlp import Batch, Origin
+from sluiceway.otlp import Batch, Origin, Signal
 from sluiceway.pipelines.branches import ExporterBranch
 from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.request import Request

@@ -6,12 +6,12 @@ from typing import Any, Self
 
 import yaml
 
-from sluiceway.component import Component, Consumer, Context, Kind, Prepared, Signal
+from sluiceway.component import Component, Consumer, Context, Kind, Prepared
 from sluiceway.config.exporter import SendingQueue
 from sluiceway.config.model import ComponentConfig, Config, PipelineConfig
 from sluiceway.config.telemetry import TelemetryConfig
 from sluiceway.config.types import Section, Settings
-from sluiceway.otlp import Batch
+from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.plan import Level, Plan, Put
 from sluiceway.pipelines.graph import Graph, Surroundings
 from sluiceway.pipelines.ledger import Ledger

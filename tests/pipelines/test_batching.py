@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.component import Signal
-from sluiceway.otlp import Batch
+from sluiceway.otlp import Batch, Signal
 from sluiceway.testing import settle
 from tests.pipelines.around import Setup, names, set_up, traces
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.component import Kind, Signal
-from sluiceway.otlp import Batch, resources
+from sluiceway.component import Kind
+from sluiceway.otlp import Batch, Signal, resources
 from sluiceway.otlp.plan import decode_value
 from sluiceway.pipelines.edits import Edits
 from sluiceway.pipelines.graph import build

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.component import Signal
 from sluiceway.errors import ConfigError
+from sluiceway.otlp import Signal
 from sluiceway.pipelines.layout import arrange
 from tests.pipelines.graphs import configure
 

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from sluiceway.component import Context, Kind, Signal, Status
+from sluiceway.component import Context, Kind, Status
 from sluiceway.errors import PermanentError, RetryableError
+from sluiceway.otlp import Signal
 from sluiceway.pipelines.observation import Counts, describe
 from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import settle

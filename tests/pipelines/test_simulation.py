@@ -13,9 +13,9 @@ from random import Random
 
 import pytest
 
-from sluiceway.component import Context, Kind, PartialSuccess, Signal
+from sluiceway.component import Context, Kind, PartialSuccess
 from sluiceway.errors import PermanentError, RefusedError, RetryableError, SluicewayError
-from sluiceway.otlp import Batch
+from sluiceway.otlp import Batch, Signal
 from sluiceway.pipelines.branches import ExporterBranch
 from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.wrap import wrap

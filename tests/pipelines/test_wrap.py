@@ -8,8 +8,9 @@ from typing import Self
 import pytest
 from pydantic import BaseModel
 
-from sluiceway.component import Context, Kind, Reason, Signal
+from sluiceway.component import Context, Kind, Reason
 from sluiceway.errors import RetryableError
+from sluiceway.otlp import Signal
 from sluiceway.pipelines.branches import ExporterBranch
 from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.wrap import wrap

@@ -13,8 +13,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from pydantic import ValidationError
 
-from sluiceway.component import Component, Context, Editor, Kind, Reason, Signal, Status
-from sluiceway.otlp import Batch, Origin
+from sluiceway.component import Component, Context, Editor, Kind, Reason, Status
+from sluiceway.otlp import Batch, Origin, Signal
 from sluiceway.testing import ManualClock, MemorySink
 
 

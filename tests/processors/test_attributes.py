@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sluiceway.component import Editor, Signal
+from sluiceway.component import Editor
 from sluiceway.errors import ConfigError
-from sluiceway.otlp import Batch, Origin
+from sluiceway.otlp import Batch, Origin, Signal
 from sluiceway.processors.attributes import COMPONENT, from_context
 from tests.processors.samples import Bench, attributes_of, edit, gauge, logs, plain, problems, span_attributes, spans
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from sluiceway.component import Signal, Status
+from sluiceway.component import Status
 from sluiceway.errors import RefusedError
+from sluiceway.otlp import Signal
 from sluiceway.processors.memory_limiter import COMPONENT
 from sluiceway.processors.memory_limiter.usage import ProcessMemory
 from tests.processors.samples import Bench, configure, logs, problems, spans

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.component import Signal
-from sluiceway.otlp import Batch, Origin
+from sluiceway.otlp import Batch, Origin, Signal
 from sluiceway.processors.resource import COMPONENT
 from tests.processors.samples import Bench, edit, of_tenants, problems, resource_attributes, span_attributes, spans
 

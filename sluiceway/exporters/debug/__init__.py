@@ -27,14 +27,14 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from sluiceway.component import Clock, Component, Context, Kind, Signal, Stability
+from sluiceway.component import Clock, Component, Context, Kind, Stability
 from sluiceway.config.exporter import SendingQueue
 from sluiceway.config.types import Section, Settings, StringList
 from sluiceway.errors import ConfigError, PermanentError
 from sluiceway.exporters.debug.counts import counts
 from sluiceway.exporters.debug.output import Output
 from sluiceway.exporters.debug.values import block
-from sluiceway.otlp import Batch
+from sluiceway.otlp import Batch, Signal
 
 __all__ = ["COMPONENT", "DebugConfig", "DebugExporter"]
 

@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
-from sluiceway.component import Authenticator, Component, Consumer, Context, Kind, Signal, Stability
+from sluiceway.component import Authenticator, Component, Consumer, Context, Kind, Stability
 from sluiceway.config.listen import is_loopback
 from sluiceway.config.server import Auth, GrpcServer, HttpServer
 from sluiceway.config.types import Duration, Section, Settings
 from sluiceway.errors import ConfigError
-from sluiceway.otlp import Limits
+from sluiceway.otlp import Limits, Signal
 
 if TYPE_CHECKING:
     from sluiceway.receivers.otlp.grpc import GrpcReceiver

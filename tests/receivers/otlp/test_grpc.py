@@ -9,7 +9,7 @@ import pytest
 import trustme
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from sluiceway.component import Identity, PartialSuccess, Signal
+from sluiceway.component import Identity, PartialSuccess
 from sluiceway.errors import (
     ConfigError,
     DecodeError,
@@ -19,6 +19,7 @@ from sluiceway.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
+from sluiceway.otlp import Signal
 from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import MemorySink
 from tests.receivers.otlp.senders import BOTH, METRICS, TRACES, channel, receiving, retry_delay, rpc, spans

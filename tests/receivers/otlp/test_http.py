@@ -9,8 +9,9 @@ import pytest
 from backports import zstd
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from sluiceway.component import Identity, PartialSuccess, Signal
+from sluiceway.component import Identity, PartialSuccess
 from sluiceway.errors import PermanentError, RefusedError, UnauthenticatedError
+from sluiceway.otlp import Signal
 from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import MemorySink, settle
 from tests.receivers.otlp.senders import BOTH, PROTO, delay_of, http, post, receiving, settings, spans, wired
