@@ -17,9 +17,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import logging
-import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType, TracebackType
@@ -27,6 +25,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 from pydantic import BaseModel
 
+from sluiceway.clock import Clock, SystemClock
 from sluiceway.errors import PermanentError, RefusedError, RetryableError, SenderError, TooLargeError
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.plan import Plan, Slot, Value
@@ -220,38 +219,6 @@ class Credentials(Protocol):
 
     def request_headers(self) -> Mapping[str, str]:
         """The headers that prove who we are, by lower-case name; asked anew for every request."""
-
-
-class Clock(Protocol):
-    """Where time comes from. Tests give a clock that they move by hand."""
-
-    def now(self) -> float:
-        """Seconds on a monotonic clock."""
-
-    def time_ns(self) -> int:
-        """Nanoseconds since the Unix epoch."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait; zero lets other tasks run."""
-
-    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[Any]:
-        """As `asyncio.timeout`: cancel the body after `seconds` and raise `TimeoutError`; None never does."""
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def time_ns(self) -> int:
-        return time.time_ns()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[Any]:
-        return asyncio.timeout(seconds)
 
 
 def _ignore_drop(items: int, reason: Reason, *, intended: bool = False) -> None: ...

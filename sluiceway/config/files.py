@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from sluiceway.component import Clock, SystemClock
+from sluiceway.clock import Clock, SystemClock
 from sluiceway.errors import ConfigError
 
 __all__ = ["FileBacked", "Stamp", "stamp_of"]

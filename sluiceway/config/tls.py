@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sluiceway.component import Clock
+from sluiceway.clock import Clock
 from sluiceway.config.ciphers import openssl_ciphers
 from sluiceway.config.files import FileBacked
 from sluiceway.config.types import Duration, Opaque, Section, Settings, StringList

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
-from sluiceway.component import Clock, SystemClock
+from sluiceway.clock import Clock, SystemClock
 from sluiceway.generate.payloads import Template, templates
 from sluiceway.generate.report import Report, Tally
 from sluiceway.generate.send import Answer, Client, Target, connect
@@ -128,7 +128,7 @@ class _Senders:
             delay = min(delay * 2, LONGEST_DELAY)
 
     def _delivered(self, answer: Answer, items: int, due: float) -> None:
-        rejected = min(answer.rejected, items)
+        rejected = min(max(answer.rejected, 0), items)
         self.tally.accepted += items - rejected
         self.tally.rejected += rejected
         self.tally.latencies.record(self._clock.now() - due)

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-if TYPE_CHECKING:
-    from sluiceway.config.listen import Transport
+from sluiceway.config.listen import Transport, listen
 
 __all__ = ["NOT_FOUND", "Page", "PageServer"]
 
@@ -67,8 +66,6 @@ class PageServer:
         return int(self._servers[0].sockets[0].getsockname()[1])
 
     async def __aenter__(self) -> Self:
-        from sluiceway.config.listen import listen  # not above: the configuration's model imports this package
-
         for socket in await listen(self._endpoint, self._transport):
             server = await asyncio.start_server(self._serve, sock=socket, limit=MAX_HEAD, ssl=self._tls)
             self._servers.append(server)

@@ -10,13 +10,13 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sluiceway.clock import Clock, SystemClock
 from sluiceway.errors import ConfigError, Problem
 from sluiceway.telemetry.metrics import Level, Metrics, Scope
 from sluiceway.telemetry.process import observe_process
 from sluiceway.telemetry.resource import resource_attributes
 
 if TYPE_CHECKING:
-    from sluiceway.component import Clock
     from sluiceway.config.telemetry import TelemetryConfig
     from sluiceway.config.telemetry_export import PrometheusReader
     from sluiceway.telemetry.collection import Collection
@@ -36,7 +36,6 @@ class Telemetry:
     """
 
     def __init__(self, config: TelemetryConfig, *, clock: Clock | None = None, metrics: Metrics | None = None) -> None:
-        from sluiceway.component import SystemClock  # not above: `component` imports this package
         from sluiceway.telemetry.push import check_exporter
 
         self.config = config

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs.export import LogRecordExporter
     from opentelemetry.sdk.metrics.export import MetricExporter
 
-    from sluiceway.component import Clock
+    from sluiceway.clock import Clock
     from sluiceway.config.telemetry_export import Exporter, OtlpExporter, PeriodicReader
 
 __all__ = ["check_exporter", "log_exporter", "metric_exporter", "push"]
