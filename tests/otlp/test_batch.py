@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from itertools import accumulate
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,7 @@ from sluiceway.otlp import (
     resources,
     split,
 )
+from tests.otlp.fuzz import check_junk, damaged
 from tests.otlp.strategies import OFFICIAL, checked, field, payloads, shape
 
 KEY = "service.name"
@@ -310,3 +312,10 @@ def test_a_signal_knows_its_service(signal, module):
     """The name of the gRPC service is that of OTLP's own definition."""
     definition = import_module(f"opentelemetry.proto.collector.{module}.v1.{module}_service_pb2")
     assert [service.full_name for service in definition.DESCRIPTOR.services_by_name.values()] == [signal.service]
+
+
+@checked
+@given(payloads(), st.integers(0, 2**32))
+def test_a_batch_that_never_passed_the_door_crashes_nothing(wire, seed):
+    """Whatever its bytes are, an operation answers or raises `DecodeError` or `ValueError`."""
+    check_junk(Random(seed), wire[0], damaged(Random(seed), wire[1]))

@@ -302,6 +302,44 @@ def test_the_bytes_are_bounded_by_the_text():
     assert len(json.decode(Signal.METRICS, text)) < 4.5 * len(text)
 
 
+JUNK = [
+    b"\xff\xff\xff",
+    b"\x0a",
+    b"\x0a\x05",
+    field(1, 2, field(2, 2, field(2, 2, b"\x39\x01"))),  # half of a fixed64
+    field(1, 2, field(2, 2, field(2, 2, field(16, 5, b"")))),  # none of a fixed32
+    field(1, 2, field(2, 2, field(2, 2, b"\x4a\xff\xff\xff\xff\x0f"))),
+    field(1, 2, field(1, 2, b"") + b"\x08\x01"),  # a resource of bytes, and one that is a number
+    field(1, 2, field(2, 2, field(2, 2, field(5, 0, b"\x01")))),
+    field(1, 2, field(2, 2, field(2, 2, field(9, 0, b"\x01")))),
+    field(1, 2, field(2, 2, field(2, 2, field(6, 2, b"\x01")))),
+    field(1, 3, b""),
+]
+
+
+@pytest.mark.parametrize("raw", JUNK)
+def test_a_batch_that_never_passed_the_door_is_refused(raw):
+    """Bytes that are cut off or of the wrong type are an error, and nothing beyond their end is read."""
+    with pytest.raises(DecodeError, match=r"^not a protobuf message$"):
+        json.encode(Signal.TRACES, raw)
+
+
+def test_packed_numbers_that_are_cut_off_are_refused():
+    """Nine bytes hold one bucket count of eight and the beginning of another."""
+    counts = field(9, 2, field(1, 2, field(6, 2, b"\x01" * 9)))
+    with pytest.raises(DecodeError, match=r"^not a protobuf message$"):
+        json.encode(Signal.METRICS, field(1, 2, field(2, 2, field(2, 2, counts))))
+
+
+def test_values_nested_deeper_than_the_door_allows_are_refused():
+    """Three thousand arrays in one another do not get anywhere near the end of the stack."""
+    value = b""
+    for _ in range(3_000):
+        value = field(5, 2, field(1, 2, value))
+    with pytest.raises(DecodeError, match=r"^not a protobuf message$"):
+        json.encode(Signal.TRACES, field(1, 2, field(2, 2, field(2, 2, field(9, 2, field(2, 2, value))))))
+
+
 def test_a_large_batch_is_converted_without_the_interpreter():
     """Above 16 KiB other threads run meanwhile; the outcome is the same, doubles that need Python's help included."""
     attribute = field(9, 2, field(1, 2, b"k") + field(2, 2, field(4, 1, b"\x01" * 8)))
