@@ -117,7 +117,7 @@ class OtlpGrpcExporter:
             connection.requests -= 1
             if connection is not self._connection and not connection.requests:
                 await connection.channel.close(None)
-        return self._read(batch, answer)
+        return self._read(answer)
 
     async def _current(self) -> _Connection:
         newest = self._credentials()
@@ -145,14 +145,11 @@ class OtlpGrpcExporter:
         except AioRpcError as error:
             raise _delivery_error(error) from error
 
-    def _read(self, batch: Batch, answer: bytes) -> PartialSuccess | None:
+    def _read(self, answer: bytes) -> PartialSuccess | None:
         try:
-            found = rejection(answer)
+            return rejection(answer)
         except DecodeError as error:
             raise PermanentError(f"{self._config.endpoint}: {error}") from error
-        if found is None:
-            return None
-        return PartialSuccess(min(found[0], batch.items), found[1])
 
 
 def _plain_text() -> None:

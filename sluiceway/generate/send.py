@@ -180,7 +180,7 @@ def _taken(body: bytes, *, json: bool = False) -> Answer:
         found = rejection(body, json=json)
     except DecodeError:  # whoever answered was no OTLP server
         return Answer("unreadable answer")
-    return Answer(rejected=found[0]) if found else Answer()
+    return Answer(rejected=found.rejected) if found else Answer()
 
 
 def _refused(code: str, error: DeliveryError) -> Answer:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from sluiceway.otlp.actions import Value
 
-__all__ = ["decode_value", "encode_value", "varint"]
+__all__ = ["decode_value", "encode_value", "sized", "varint"]
 
 MAX_DEPTH = 32
 """How deep arrays and maps may be nested in a value that is encoded."""
@@ -29,7 +29,7 @@ def encode_value(value: Value) -> bytes:
 def _encode(value: object, depth: int) -> bytes:
     match value:
         case str():
-            return _sized(0x0A, _utf8(value))
+            return sized(0x0A, _utf8(value))
         case bool():
             return b"\x10\x01" if value else b"\x10\x00"
         case int():
@@ -37,15 +37,15 @@ def _encode(value: object, depth: int) -> bytes:
         case float():
             return b"\x21" + struct.pack("<d", _number(value))
         case bytes() | bytearray():
-            return _sized(0x3A, bytes(value))
+            return sized(0x3A, bytes(value))
         case None if depth:
             return b""
         case Mapping() | Sequence() if depth >= MAX_DEPTH:
             raise ValueError(f"a value is nested deeper than {MAX_DEPTH}")
         case Mapping():
-            return _sized(0x32, b"".join(_sized(0x0A, _keyvalue(key, item, depth)) for key, item in value.items()))
+            return sized(0x32, b"".join(sized(0x0A, _keyvalue(key, item, depth)) for key, item in value.items()))
         case Sequence():
-            return _sized(0x2A, b"".join(_sized(0x0A, _encode(item, depth + 1)) for item in value))
+            return sized(0x2A, b"".join(sized(0x0A, _encode(item, depth + 1)) for item in value))
         case _:
             raise ValueError(f"an attribute cannot hold a value of type {type(value).__name__}")
 
@@ -53,7 +53,7 @@ def _encode(value: object, depth: int) -> bytes:
 def _keyvalue(key: object, value: object, depth: int) -> bytes:
     if not isinstance(key, str):
         raise ValueError(f"a key must be a string, not {type(key).__name__}")  # noqa: TRY004 - one error for all values
-    return _sized(0x0A, _utf8(key)) + _sized(0x12, _encode(value, depth + 1))
+    return sized(0x0A, _utf8(key)) + sized(0x12, _encode(value, depth + 1))
 
 
 def _utf8(text: str) -> bytes:
@@ -75,7 +75,8 @@ def _number(value: float) -> float:
     return value
 
 
-def _sized(tag: int, content: bytes) -> bytes:
+def sized(tag: int, content: bytes) -> bytes:
+    """A field with its length in front; `tag` is the number of the field times 8 plus 2, at most 0x7A."""
     return bytes((tag,)) + varint(len(content)) + content
 
 

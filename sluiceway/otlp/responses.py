@@ -11,6 +11,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from sluiceway.component import PartialSuccess
 from sluiceway.errors import DecodeError, DeliveryError, PermanentError, RetryableError
 from sluiceway.otlp.status import CODE_OF_HTTP, RETRYABLE, RETRYABLE_HTTP, Code
 
@@ -67,16 +68,16 @@ def read_retry_after(value: str | None, now: float) -> float | None:
     return _clamp(delay)
 
 
-def rejection(body: bytes, *, json: bool = False) -> tuple[int, str] | None:
-    """Read the partial success out of an export response: how many items were rejected, and why.
+def rejection(body: bytes, *, json: bool = False) -> PartialSuccess | None:
+    """Read the partial success out of an export response; None means full success.
 
-    None means full success. Raises `DecodeError` when the body is no export response. The messages of the three
-    signals have the same shape, so one type reads them all.
+    The number of rejected items is what the backend says, possible or not. Raises `DecodeError` when the body is no
+    export response. The messages of the three signals have the same shape, so one type reads them all.
     """
     if body in _NOTHING_REJECTED:
         return None
     rejected, message = _read_json(body) if json else _read_proto(body)
-    return (max(rejected, 0), one_line(message)) if rejected or message else None
+    return PartialSuccess(rejected, one_line(message)) if rejected or message else None
 
 
 def read_status(body: bytes, *, json: bool = False) -> str:

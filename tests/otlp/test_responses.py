@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from sluiceway.component import PartialSuccess
 from sluiceway.errors import DecodeError, RetryableError
 from sluiceway.otlp.responses import LONGEST_WAIT, grpc_error, one_line, read_retry_after, read_status, rejection
 
@@ -67,7 +68,8 @@ def test_retry_info_is_clamped(delay, seconds):
     ],
 )
 @pytest.mark.parametrize(
-    ("count", "why", "found"), [(3, "old", (3, "old")), (0, "hm", (0, "hm")), (0, "", None), (-1, "x", (0, "x"))]
+    ("count", "why", "found"),
+    [(3, "old", PartialSuccess(3, "old")), (0, "hm", PartialSuccess(0, "hm")), (0, "", None)],
 )
 def test_partial_success_of_every_signal_is_read(message, field, count, why, found):
     """One reader serves all three responses, which have the same shape."""
@@ -84,8 +86,8 @@ def test_partial_success_of_every_signal_is_read(message, field, count, why, fou
         (b"[]", None),
         (b'{"partialSuccess": {}}', None),
         (b'{"partialSuccess": null}', None),
-        (b'{"partialSuccess": {"rejectedSpans": 2}}', (2, "")),
-        (b'{"partialSuccess": {"rejectedLogRecords": "2", "errorMessage": "a\\nb"}}', (2, "a\\u000ab")),
+        (b'{"partialSuccess": {"rejectedSpans": 2}}', PartialSuccess(2)),
+        (b'{"partialSuccess": {"rejectedLogRecords": "2", "errorMessage": "a\\nb"}}', PartialSuccess(2, "a\\u000ab")),
     ],
 )
 def test_partial_success_in_json_is_read(body, found):

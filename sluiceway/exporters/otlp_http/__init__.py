@@ -168,7 +168,7 @@ class OtlpHttpExporter:
             reason = f"error exporting items, request to {self._shown(batch.signal)} failed: {type(error).__name__}"
             raise RetryableError(f"{reason}: {one_line(str(error))}", code="UNAVAILABLE") from error
         if 200 <= response.status < 300:
-            return self._accepted(batch, response, answer)
+            return self._accepted(batch.signal, response, answer)
         raise self._refusal(batch.signal, response, answer)
 
     def _post(self, signal: Signal, content: bytes) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
@@ -182,17 +182,16 @@ class OtlpHttpExporter:
             server_hostname=self._config.tls.server_name_override or None,
         )
 
-    def _accepted(self, batch: Batch, response: aiohttp.ClientResponse, answer: bytes | None) -> PartialSuccess | None:
+    def _accepted(
+        self, signal: Signal, response: aiohttp.ClientResponse, answer: bytes | None
+    ) -> PartialSuccess | None:
         kind = _content_type(response)
         if answer is not None and kind not in _CONTENT_TYPES.values():
             return None
         try:
-            found = rejection(_require_whole(answer), json=kind == _CONTENT_TYPES["json"])
+            return rejection(_require_whole(answer), json=kind == _CONTENT_TYPES["json"])
         except DecodeError as error:
-            raise PermanentError(f"{self._shown(batch.signal)}: {error}") from error
-        if found is None:
-            return None
-        return PartialSuccess(min(found[0], batch.items), found[1])
+            raise PermanentError(f"{self._shown(signal)}: {error}") from error
 
     def _refusal(self, signal: Signal, response: aiohttp.ClientResponse, answer: bytes | None) -> DeliveryError:
         text = (

@@ -3,7 +3,8 @@
 A sender is told success only when every pipeline behind the receiver has taken its data. It never changes the data,
 except that invalid UTF-8 is repaired. Nothing is held here: when the process dies, what was not answered is still the
 sender's. Pressure is always answered by "come again later" (UNAVAILABLE with RetryInfo, 503 with Retry-After), bad
-bytes by INVALID_ARGUMENT or 400, and nothing of the data or of our errors stands in an answer.
+bytes by INVALID_ARGUMENT or 400, and nothing of the data or of our errors stands in an answer. A request is taken whole
+or not at all, so partial success is never answered; what a backend rejects is counted and logged by its exporter.
 
 ```yaml
 receivers:
@@ -183,9 +184,9 @@ class OtlpReceiver:
 
         intake, authenticator = self._intake("grpc", room), self._authenticator(settings.auth)
         self._warn(settings)
-        grpc = GrpcReceiver(settings, intake, authenticator, self._context)
-        await grpc.start()
-        self._grpc = grpc
+        receiver = GrpcReceiver(settings, intake, authenticator, self._context)
+        await receiver.start()
+        self._grpc = receiver
 
     async def _start_http(self, room: Room, tasks: asyncio.TaskGroup) -> None:
         settings = self._config.protocols.http
@@ -194,12 +195,11 @@ class OtlpReceiver:
         from sluiceway.receivers.otlp.http import HttpReceiver
 
         intake, authenticator = self._intake("http", room), self._authenticator(settings.auth)
-        most = self._config.limits.max_connections
         self._warn(settings)
         self._warn_of_http(settings)
-        http = HttpReceiver(settings, intake, authenticator, most, self._context)
-        await http.start(tasks)
-        self._http = http
+        receiver = HttpReceiver(settings, intake, authenticator, self._config.limits.max_connections, self._context)
+        await receiver.start(tasks)
+        self._http = receiver
 
     def _intake(self, transport: str, room: Room) -> Intake:
         from sluiceway.receivers.otlp.intake import Intake

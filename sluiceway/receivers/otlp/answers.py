@@ -11,10 +11,8 @@ import asyncio
 import json
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
-from sluiceway.component import PartialSuccess
 from sluiceway.errors import (
     DecodeError,
     PermanentError,
@@ -24,19 +22,13 @@ from sluiceway.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
-from sluiceway.otlp import Signal
+from sluiceway.otlp.anyvalue import sized, varint
 from sluiceway.otlp.status import HTTP_OF_CODE, RETRYABLE, Code
 
-__all__ = ["Answer", "answer_to", "answer_to_bug", "partial_json", "partial_proto"]
+__all__ = ["Answer", "answer_to", "answer_to_bug"]
 
 LONGEST_DELAY: Final = 3600.0
 _TYPE: Final = "type.googleapis.com/google.rpc.RetryInfo"
-_REJECTED: Final = "some items were rejected by the destination"
-_NOUNS: Final = {
-    Signal.TRACES: "rejectedSpans",
-    Signal.METRICS: "rejectedDataPoints",
-    Signal.LOGS: "rejectedLogRecords",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +51,15 @@ class Answer:
 
     def proto(self) -> bytes:
         """Write the answer as a `google.rpc.Status`."""
-        text = self.message.encode()
-        status = b"\x08" + _varint(self.code) + _bytes(2, text)
-        return status if self.delay is None else status + _bytes(3, _bytes(1, _TYPE.encode()) + _bytes(2, self._info()))
+        status = b"\x08" + varint(self.code) + sized(0x12, self.message.encode())
+        if self.delay is None:
+            return status
+        return status + sized(0x1A, sized(0x0A, _TYPE.encode()) + sized(0x12, _retry_info(self.delay)))
 
     def json(self) -> bytes:
         """Write the answer as a `google.rpc.Status` in JSON."""
         details = [] if self.delay is None else [{"@type": _TYPE, "retryDelay": f"{self.delay:g}s"}]
         return json.dumps({"code": int(self.code), "message": self.message, "details": details}).encode()
-
-    def _info(self) -> bytes:
-        assert self.delay is not None  # noqa: S101 - the caller has looked
-        seconds, rest = divmod(round(self.delay * 1000), 1000)
-        duration = b"\x08" + _varint(seconds) if seconds else b""
-        return _bytes(1, duration + (b"\x10" + _varint(rest * 1_000_000) if rest else b""))
 
 
 def answer_to(error: BaseException) -> Answer | None:
@@ -113,35 +100,7 @@ def _code(name: str) -> Code:
     return Code.INTERNAL if code in RETRYABLE or code is Code.OK else code
 
 
-@cache
-def _field(number: int) -> bytes:
-    return bytes([number << 3 | 2])
-
-
-def _bytes(number: int, value: bytes) -> bytes:
-    return _field(number) + _varint(len(value)) + value
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def partial_proto(partial: PartialSuccess | None) -> bytes:
-    """Write an export response: empty for full success, or with the number of items that were rejected."""
-    if partial is None:
-        return b""
-    count = b"\x08" + _varint(partial.rejected) if partial.rejected else b""
-    return _bytes(1, count + _bytes(2, _REJECTED.encode()))
-
-
-def partial_json(partial: PartialSuccess | None, signal: Signal) -> bytes:
-    """Write an export response in JSON."""
-    if partial is None:
-        return b"{}"
-    success = {_NOUNS[signal]: str(partial.rejected), "errorMessage": _REJECTED}
-    return json.dumps({"partialSuccess": success}).encode()
+def _retry_info(delay: float) -> bytes:
+    seconds, rest = divmod(round(delay * 1000), 1000)
+    duration = b"\x08" + varint(seconds) if seconds else b""
+    return sized(0x0A, duration + (b"\x10" + varint(rest * 1_000_000) if rest else b""))

@@ -7,18 +7,16 @@ from urllib.parse import unquote
 
 import grpc
 
-from sluiceway.component import Authenticator, Context, Identity
+from sluiceway.component import Authenticator, Context
 from sluiceway.config.listen import check_unix_path
 from sluiceway.config.server import GrpcServer
 from sluiceway.config.types import split_endpoint
 from sluiceway.errors import ConfigError
-from sluiceway.otlp import Origin, Signal
-from sluiceway.receivers.otlp.answers import Answer, partial_proto
+from sluiceway.otlp import Signal
+from sluiceway.receivers.otlp.answers import Answer
 from sluiceway.receivers.otlp.intake import Intake
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     Call = grpc.aio.ServicerContext[bytes, bytes]
 
 __all__ = ["GrpcReceiver"]
@@ -40,7 +38,7 @@ class GrpcReceiver:
         self._intake = intake
         self._authenticator = authenticator
         self._context = context
-        self._looks = authenticator is not None or settings.include_metadata
+        self._needs_headers = authenticator is not None or settings.include_metadata
 
     async def start(self) -> None:
         """Listen; raise `ConfigError` when that is not possible."""
@@ -87,19 +85,14 @@ class GrpcReceiver:
 
     async def _export(self, signal: Signal, request: bytes, call: Call) -> bytes:
         peer = _address(call.peer())
-        if not self._looks:
-            origin = Origin(self._context.clock.now(), peer, "grpc")
-        else:
+        if self._needs_headers:
             headers = _headers(call)
             identity = await self._authenticator.authenticate(headers) if self._authenticator else None
-            origin = self._origin(peer, identity, headers)
-        return partial_proto(await self._intake.take(signal, request, origin))
-
-    def _origin(self, peer: str, identity: Identity | None, headers: Mapping[str, tuple[str, ...]]) -> Origin:
-        kept = headers if self._settings.include_metadata else {}
-        if identity is None:
-            return Origin(self._context.clock.now(), peer, "grpc", headers=kept)
-        return Origin(self._context.clock.now(), peer, "grpc", identity.subject, identity.attributes, kept)
+            origin = self._intake.origin(peer, identity, headers if self._settings.include_metadata else {})
+        else:
+            origin = self._intake.origin(peer)
+        await self._intake.take(signal, request, origin)
+        return b""
 
 
 async def _abort(call: Call, answer: Answer) -> None:

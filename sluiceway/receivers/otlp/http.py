@@ -7,11 +7,11 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
-from sluiceway.component import Authenticator, Context, Identity
+from sluiceway.component import Authenticator, Context
 from sluiceway.errors import TooLargeError
-from sluiceway.otlp import Origin, Signal
+from sluiceway.otlp import Signal
 from sluiceway.otlp.status import Code
-from sluiceway.receivers.otlp.answers import Answer, partial_json, partial_proto
+from sluiceway.receivers.otlp.answers import Answer
 from sluiceway.receivers.otlp.compression import CODINGS, decompress
 from sluiceway.receivers.otlp.cors import CrossOrigin
 from sluiceway.receivers.otlp.head import Head
@@ -51,7 +51,12 @@ class HttpReceiver:
     """The HTTP half of the receiver: a `Service` for connections, and the listener that they come by."""
 
     def __init__(
-        self, settings: OtlpHttp, intake: Intake, authenticator: Authenticator | None, most: int, context: Context
+        self,
+        settings: OtlpHttp,
+        intake: Intake,
+        authenticator: Authenticator | None,
+        max_connections: int,
+        context: Context,
     ) -> None:
         self.clock = context.clock
         self.room = intake.room
@@ -65,7 +70,7 @@ class HttpReceiver:
         self.keep_alive = settings.keep_alives_enabled
         self.held = authenticator is not None
         self.stopping = False
-        self.listener = Listener(settings, most, context)
+        self.listener = Listener(settings, max_connections, context)
         self.joined, self.left = self.listener.joined, self.listener.left
         self._settings = settings
         self._intake = intake
@@ -140,13 +145,15 @@ class HttpReceiver:
             identity = await self._authenticator.authenticate(self._shown(head))
             if refusal := self._check(head):
                 return refusal
-        origin = self._origin(head, connection, identity)
+        headers = head.headers() if self._settings.include_metadata else {}
+        origin = self._intake.origin(connection.peer, identity, headers)
         signal, encoding = self._routes[head.path], _encoding(head)
         raw = await self._plain(_coding(head), await connection.body())
         if encoding == JSON:
-            partial = await self._intake.take(signal, await _from_json(signal, raw), origin)
-            return Response(200, partial_json(partial, signal), JSON)
-        return Response(200, partial_proto(await self._intake.take(signal, raw, origin)), PROTO)
+            await self._intake.take(signal, await _from_json(signal, raw), origin)
+            return Response(200, b"{}", JSON)
+        await self._intake.take(signal, raw, origin)
+        return Response(200, b"", PROTO)
 
     async def _plain(self, coding: str, body: bytes) -> bytes:
         if not coding:
@@ -158,13 +165,6 @@ class HttpReceiver:
                 if self.max_body <= LARGE:
                     raise
         return await asyncio.to_thread(decompress, coding, body, self.max_body)
-
-    def _origin(self, head: Head, connection: Connection, identity: Identity | None) -> Origin:
-        received, peer = self.clock.now(), connection.peer
-        headers = head.headers() if self._settings.include_metadata else {}
-        if identity is None:
-            return Origin(received, peer, "http", headers=headers)
-        return Origin(received, peer, "http", identity.subject, identity.attributes, headers)
 
     def _shown(self, head: Head) -> dict[str, tuple[str, ...]]:
         headers = dict(head.headers())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
-from sluiceway.component import Consumer, Context, PartialSuccess
+from sluiceway.component import Consumer, Context, Identity
 from sluiceway.errors import DeliveryError, RefusedError, SenderError
 from sluiceway.otlp import Batch, Limits, Origin, Signal, accept
 from sluiceway.receivers.otlp.answers import Answer, answer_to, answer_to_bug
@@ -19,7 +21,7 @@ LARGE: Final = 1024 * 1024
 """Bodies of at least this many bytes are worked on in a thread, so that they do not hold up everybody else."""
 
 _UNITS: Final = {Signal.TRACES: "{span}", Signal.METRICS: "{datapoint}", Signal.LOGS: "{record}"}
-
+_NO_HEADERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 _TEXTS: Final = {
     "accepted": "Items pushed into the pipeline.",
     "refused": "Items that the pipeline did not take.",
@@ -70,14 +72,23 @@ class Intake:
         self.outcomes = {"success": 0, "refused": 0, "failure": 0}
         self._register()
 
-    async def take(self, signal: Signal, raw: bytes, origin: Origin) -> PartialSuccess | None:
+    def origin(
+        self, peer: str, identity: Identity | None = None, headers: Mapping[str, tuple[str, ...]] = _NO_HEADERS
+    ) -> Origin:
+        """Note how a request came: from where, by whom as far as that was proved, and the headers that are kept."""
+        received = self.context.clock.now()
+        if identity is None:
+            return Origin(received, peer, self.transport, headers=headers)
+        return Origin(received, peer, self.transport, identity.subject, identity.attributes, headers)
+
+    async def take(self, signal: Signal, raw: bytes, origin: Origin) -> None:
         """Check the bytes and hand them on; raise what the pipeline raises, or `RefusedError` without room."""
         size = len(raw)
         if not self.room.take(size, 1):
             self.outcomes["refused"] += 1
             raise RefusedError("too many requests in flight")
         try:
-            return await self._consume(await self._accept(signal, raw, origin))
+            await self._consume(await self._accept(signal, raw, origin))
         except (RefusedError, DeliveryError, asyncio.CancelledError):
             self.outcomes["refused"] += 1
             raise
@@ -92,21 +103,19 @@ class Intake:
             return accept(signal, raw, origin, self.limits)
         return await asyncio.to_thread(accept, signal, raw, origin, self.limits)
 
-    async def _consume(self, batch: Batch) -> PartialSuccess | None:
+    async def _consume(self, batch: Batch) -> None:
         items, counts = batch.items, self.counts[batch.signal]
         try:
-            outcome = await self.consumer.consume(batch) if items else None
+            if items:
+                await self.consumer.consume(batch)
         except (RefusedError, DeliveryError, SenderError, asyncio.CancelledError):
             counts.refused += items
             raise
         except BaseException:
             counts.failed += items
             raise
-        rejected = outcome.rejected if outcome else 0
-        counts.accepted += items - rejected
-        counts.refused += rejected
+        counts.accepted += items
         self.outcomes["success"] += 1
-        return outcome
 
     def answer(self, error: BaseException) -> Answer:
         """Find the answer to what `take` raised; an error that nobody foresaw is logged, under the id it is told by."""

@@ -21,12 +21,12 @@ _HANDSHAKE: Final = 10.0
 
 
 class Listener:
-    """Listens at an endpoint. At most `most` connections are open; a new one displaces the one that is idle longest."""
+    """Listens at an endpoint. At most `max_connections` are open; a new one displaces the one that is idle longest."""
 
-    def __init__(self, settings: HttpServer, most: int, context: Context) -> None:
+    def __init__(self, settings: HttpServer, max_connections: int, context: Context) -> None:
         self.settings = settings
         self.connections: set[Connection] = set()
-        self._most = most
+        self._max_connections = max_connections
         self._context = context
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
@@ -75,7 +75,7 @@ class Listener:
         """Admit a connection, or cut it when there are too many and none is idle."""
         self.connections.add(connection)
         self._empty.clear()
-        if len(self.connections) > self._most:
+        if len(self.connections) > self._max_connections:
             idle = [other for other in self.connections if other.is_idle and other is not connection]
             min(idle, key=lambda other: other.since, default=connection).abort()
         self._running[connection] = self._tasks.create_task(connection.run())

@@ -6,9 +6,7 @@ import math
 
 import pytest
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
-from sluiceway.component import PartialSuccess
 from sluiceway.errors import (
     DecodeError,
     PermanentError,
@@ -17,9 +15,8 @@ from sluiceway.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
-from sluiceway.otlp import Signal
 from sluiceway.otlp.status import Code
-from sluiceway.receivers.otlp.answers import Answer, answer_to, answer_to_bug, partial_json, partial_proto
+from sluiceway.receivers.otlp.answers import Answer, answer_to, answer_to_bug
 from tests.receivers.otlp.senders import delay_of
 
 
@@ -77,12 +74,3 @@ def test_a_status_in_json_has_the_same_fields():
 def test_retry_after_is_whole_seconds(delay, seconds):
     """`Retry-After` is rounded up, and at least one."""
     assert Answer(Code.UNAVAILABLE, "", delay).retry_after == seconds
-
-
-def test_partial_success_is_written():
-    """A partial success has the number of items, and a text of ours."""
-    partial = PartialSuccess(300, "text of a backend")
-    read = ExportLogsServiceResponse.FromString(partial_proto(partial)).partial_success
-    assert (read.rejected_log_records, read.error_message) == (300, "some items were rejected by the destination")
-    assert json.loads(partial_json(partial, Signal.LOGS))["partialSuccess"]["rejectedLogRecords"] == "300"
-    assert (partial_proto(None), partial_json(None, Signal.LOGS)) == (b"", b"{}")

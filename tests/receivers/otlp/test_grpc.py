@@ -7,9 +7,8 @@ import time
 import grpc
 import pytest
 import trustme
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from sluiceway.component import Identity, PartialSuccess
+from sluiceway.component import Identity
 from sluiceway.errors import (
     ConfigError,
     DecodeError,
@@ -153,15 +152,6 @@ async def test_a_client_that_gives_up_loses_nothing_that_was_taken():
         sink.gate.set()
         assert await opened.unary_unary(TRACES)(spans(3)) == b""
         assert (sink.items, metrics.read("otelcol_receiver_accepted_spans")) == (3, 3)
-
-
-async def test_partial_success_is_passed_on():
-    """What the pipeline calls partial is told, with OK."""
-    sink = MemorySink()
-    sink.partial = PartialSuccess(1, "secret")
-    async with receiving(sink) as receiver:
-        told = ExportTraceServiceResponse.FromString(await rpc(receiver, spans(3))).partial_success
-    assert (told.rejected_spans, "secret" in told.error_message) == (1, False)
 
 
 async def test_an_empty_request_succeeds_without_the_pipeline():

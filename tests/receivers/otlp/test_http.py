@@ -7,9 +7,8 @@ import zlib
 
 import pytest
 from backports import zstd
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from sluiceway.component import Identity, PartialSuccess
+from sluiceway.component import Identity
 from sluiceway.errors import PermanentError, RefusedError, UnauthenticatedError
 from sluiceway.otlp import Signal
 from sluiceway.telemetry import Metrics, Scope
@@ -187,16 +186,6 @@ async def test_a_bug_is_logged_and_asks_to_come_again(caplog):
     reference = answer.as_status.message.split()[2].rstrip(",")
     assert (answer.status, "retry-after" in answer.headers, b"secret" in answer.body) == (503, True, False)
     assert reference in caplog.text
-
-
-async def test_partial_success_is_passed_on():
-    """What the pipeline calls partial is told, with 200."""
-    sink = MemorySink()
-    sink.partial = PartialSuccess(1, "secret")
-    async with receiving(sink) as receiver:
-        answer = await http(receiver, post(spans(3)))
-    told = ExportTraceServiceResponse.FromString(answer.body).partial_success
-    assert (answer.status, told.rejected_spans, "secret" in told.error_message) == (200, 1, False)
 
 
 async def test_an_empty_request_succeeds_without_the_pipeline():
