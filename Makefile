@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-KERNEL = $(wildcard sluiceway/otlp/*.pyx sluiceway/otlp/*.pxd)
+KERNEL = $(wildcard sluiceway/otlp/*.pyx sluiceway/otlp/*.pxd sluiceway/otlp/*.pxi)
 
 .PHONY: quickstart check format test fuzz bench docs clean
 
