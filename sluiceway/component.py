@@ -29,6 +29,7 @@ from sluiceway.clock import Clock, SystemClock
 from sluiceway.errors import PermanentError, RefusedError, RetryableError, SenderError, TooLargeError
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.plan import Plan, Slot, Value
+from sluiceway.otlp.responses import PartialSuccess
 from sluiceway.telemetry import Scope
 
 __all__ = [
@@ -147,14 +148,6 @@ class Consumer(Protocol):
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Return when the batch is safe, or raise; see the module's text. Only exporters return a `PartialSuccess`."""
-
-
-@dataclass(frozen=True, slots=True)
-class PartialSuccess:
-    """The backend took the batch but for `rejected` items, and says why. Never sent again."""
-
-    rejected: int
-    message: str = ""
 
 
 @runtime_checkable

@@ -7,15 +7,25 @@ characters escaped, delays are clamped, and what cannot be read counts as not sa
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from sluiceway.component import PartialSuccess
 from sluiceway.errors import DecodeError, DeliveryError, PermanentError, RetryableError
+from sluiceway.escape import escape
 from sluiceway.otlp.status import CODE_OF_HTTP, RETRYABLE, RETRYABLE_HTTP, Code
 
-__all__ = ["LONGEST_WAIT", "grpc_error", "http_error", "one_line", "read_retry_after", "read_status", "rejection"]
+__all__ = [
+    "LONGEST_WAIT",
+    "PartialSuccess",
+    "grpc_error",
+    "http_error",
+    "one_line",
+    "read_retry_after",
+    "read_status",
+    "rejection",
+]
 
 LONGEST_WAIT: Final = 3600.0
 """Seconds: the longest delay a backend can make us wait, whatever it asks for."""
@@ -25,13 +35,19 @@ LONGEST_TEXT: Final = 500
 _THROTTLING_HTTP: Final = frozenset({429, 503})
 _REJECTED_KEYS: Final = ("rejectedSpans", "rejectedDataPoints", "rejectedLogRecords")
 _NOTHING_REJECTED: Final = frozenset({b"", b"\n\x00"})
-_ESCAPES: Final = {code: f"\\u{code:04x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+
+
+@dataclass(frozen=True, slots=True)
+class PartialSuccess:
+    """The backend took the batch but for `rejected` items, and says why. Never sent again."""
+
+    rejected: int
+    message: str = ""
 
 
 def one_line(text: str) -> str:
     """Make a backend's text fit for a log: one line of bounded length, without control characters."""
-    cut = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
-    return cut.translate(_ESCAPES)
+    return escape(text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…")
 
 
 def grpc_error(code: str, message: str, details: bytes | None = None) -> DeliveryError:

@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["ComponentLogger", "ConsoleLines", "JsonLines", "Sampler", "component_logger", "level_number"]
+from sluiceway.escape import escape
+
+__all__ = ["ComponentLogger", "ConsoleLines", "JsonLines", "Sampler", "component_logger", "level_number", "timestamp"]
 
 MAX_SAMPLED = 4096
 """How many different messages the sampler tells apart in one tick; further ones share a count by level."""
@@ -24,8 +26,6 @@ _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "ta
 _LEVELS = {"CRITICAL": "fatal", "WARNING": "warn"}
 _NUMBERS = {"WARN": logging.WARNING, "DPANIC": logging.CRITICAL, "PANIC": logging.CRITICAL, "FATAL": logging.CRITICAL}
 _COLOURS = {"debug": "35", "info": "34", "warn": "33", "error": "31", "fatal": "31;1"}
-_ESCAPES = {code: f"\\u{code:04x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
-_ESCAPES |= {9: "\\t", 10: "\\n", 13: "\\r"}
 
 
 class ComponentLogger(logging.LoggerAdapter[logging.Logger]):
@@ -78,10 +78,10 @@ class ConsoleLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
         level = _level(record)
-        words = [_time(record), f"\x1b[{_COLOURS[level]}m{level}\x1b[0m" if self._colour else level]
+        words = [timestamp(record.created), f"\x1b[{_COLOURS[level]}m{level}\x1b[0m" if self._colour else level]
         if self._caller:
             words.append(_caller(record))
-        words.append(record.getMessage().translate(_ESCAPES))
+        words.append(escape(record.getMessage()))
         if fields := fields_of(record, stacktrace=self._stacktrace):
             words.append(_json(fields))
         return "\n".join(filter(None, ("\t".join(words), _block(record))))
@@ -96,7 +96,7 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
-        line: dict[str, Any] = {"level": _level(record), "ts": _time(record)}
+        line: dict[str, Any] = {"level": _level(record), "ts": timestamp(record.created)}
         if self._caller:
             line["caller"] = _caller(record)
         line["msg"] = record.getMessage()
@@ -148,8 +148,9 @@ def _level(record: logging.LogRecord) -> str:
     return _LEVELS.get(record.levelname, record.levelname.lower())
 
 
-def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def timestamp(seconds: float) -> str:
+    """Seconds since the Unix epoch as our lines begin: `2020-02-11T20:26:12.345Z`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _block(record: logging.LogRecord) -> str:
@@ -162,4 +163,4 @@ def _caller(record: logging.LogRecord) -> str:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str).translate(_ESCAPES)
+    return escape(json.dumps(value, ensure_ascii=False, default=str))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sluiceway.config.telemetry import LogsConfig
     from sluiceway.config.telemetry_export import Processor
 
-__all__ = ["LogOutputs", "OtlpLines"]
+__all__ = ["LogOutputs", "OtlpLines", "open_output"]
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,11 @@ class LogOutputs:
             _log.warning("service::telemetry::logs::error_output_paths is accepted, but such errors go to stderr")
 
     def _lines(self, undo: ExitStack, path: str) -> logging.Handler:
-        stream = _open(undo, path)
+        try:
+            stream = open_output(path, undo)
+        except OSError as error:
+            text = f"cannot open log file {path!r}: {error.strerror}"
+            raise ConfigError(Problem(text, "service::telemetry::logs::output_paths")) from error
         output = logging.StreamHandler(stream)
         shown = {"caller": not self._config.disable_caller, "stacktrace": not self._config.disable_stacktrace}
         if self._config.encoding == "console":
@@ -114,15 +118,14 @@ class OtlpLines(logging.Handler):
         )
 
 
-def _open(undo: ExitStack, path: str) -> TextIO:
+def open_output(path: str, files: ExitStack) -> TextIO:
+    """`stdout`, `stderr`, or a file to append to, which `files` will close. Raises `OSError`."""
     if path in {"stderr", "stdout"}:
         stream: TextIO = getattr(sys, path)
         return stream
-    try:
-        return undo.enter_context(Path(path).open("a", encoding="utf-8", errors="backslashreplace"))
-    except OSError as error:
-        text = f"cannot open log file {path!r}: {error.strerror}"
-        raise ConfigError(Problem(text, "service::telemetry::logs::output_paths")) from error
+    # Without a buffer: what could not be written was reported as lost, and must not turn up later.
+    raw = files.enter_context(io.FileIO(path, "a"))
+    return files.enter_context(io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True))
 
 
 def _otlp_lines(undo: ExitStack, processor: Processor, resource: Mapping[str, str]) -> OtlpLines:

@@ -161,7 +161,7 @@ async def test_the_error_text_has_the_message_of_the_status(backend, as_json):
         backend.headers, backend.answer = PROTO, Status(message=text).SerializeToString()
     backend.status = 400
     async with exporter(backend) as out:
-        with pytest.raises(PermanentError, match=r"Status Code 400, Message=bad\\u000aERROR forged$"):
+        with pytest.raises(PermanentError, match=r"Status Code 400, Message=bad\\nERROR forged$"):
             await out.consume(batch())
 
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -35,6 +34,7 @@ from sluiceway.exporters.debug.counts import counts
 from sluiceway.exporters.debug.output import Output
 from sluiceway.exporters.debug.values import block
 from sluiceway.otlp import Batch, Signal
+from sluiceway.telemetry.logs import timestamp
 
 __all__ = ["COMPONENT", "DebugConfig", "DebugExporter"]
 
@@ -115,8 +115,7 @@ class DebugExporter:
         title, fields = counts(batch, message)
         lines = block(_lines(self._config.verbosity, batch.signal, message))
         if self._output is not None:
-            seconds = self._context.clock.time_ns() / 1e9
-            when = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            when = timestamp(self._context.clock.time_ns() / 1e9)
             self._output.write(f"{when}\tinfo\t{title}\t{json.dumps(fields)}", lines)
         return title, fields, lines
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
-import sys
 import threading
 from contextlib import ExitStack
 from typing import Final, TextIO
+
+from sluiceway.telemetry.outputs import open_output
 
 __all__ = ["Output"]
 
@@ -27,7 +27,7 @@ class Output:
         """Open the files, to be appended to; raise `OSError` where that is not possible."""
         self._lock = threading.Lock()
         with ExitStack() as files:
-            self._streams = [_open(path, files) for path in paths]
+            self._streams = [open_output(path, files) for path in paths]
             self._files = files.pop_all()
 
     def write(self, head: str, lines: str) -> None:
@@ -42,14 +42,6 @@ class Output:
     def close(self) -> None:
         """Close the files; the standard streams stay open."""
         self._files.close()
-
-
-def _open(path: str, files: ExitStack) -> TextIO:
-    if path in ("stdout", "stderr"):
-        stream: TextIO = getattr(sys, path)
-        return stream
-    # Without a buffer: what could not be written was reported as lost, and must not turn up later.
-    return files.enter_context(io.TextIOWrapper(io.FileIO(path, "a"), encoding="utf-8", write_through=True))
 
 
 def _has_colour(stream: TextIO) -> bool:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from sluiceway.escape import escape
+
 if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
@@ -24,13 +26,11 @@ _NAMES: Final = {
     "array_value": "Slice",
     "kvlist_value": "Map",
 }
-_CONTROLS: Final = (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-_ESCAPES: Final = {code: f"\\u{code:04x}" for code in _CONTROLS} | {9: "\\t", 10: "\\n", 13: "\\r"}
 
 
 def block(lines: Iterable[str]) -> str:
     """Join lines, with every control character in them escaped: nothing that telemetry holds can move a cursor."""
-    return "\n".join(line.translate(_ESCAPES) for line in lines)
+    return "\n".join(map(escape, lines))
 
 
 def typed(value: AnyValue) -> str:

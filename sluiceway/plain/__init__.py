@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field, create_model
 from sluiceway.component import Component, Kind, Stability
 from sluiceway.config.types import Settings
 from sluiceway.errors import ConfigError
-from sluiceway.plain_parts import PlainExporter, PlainProcessor, PlainReceiver
+from sluiceway.plain.components import PlainExporter, PlainProcessor, PlainReceiver
 
 __all__ = ["adapt", "from_file"]
 

@@ -1,0 +1,16 @@
+"""Text from outside, made fit for a log or a terminal: what could forge a line or move a cursor is shown, not done."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["escape"]
+
+# C0, delete and C1; the separators of lines and paragraphs; the marks that turn the direction of writing.
+_CONTROLS: Final = (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_ESCAPES: Final = {code: f"\\u{code:04x}" for code in _CONTROLS} | {9: "\\t", 10: "\\n", 13: "\\r"}
+
+
+def escape(text: str) -> str:
+    r"""The text with every control character as JSON writes it: `\n`, `\u001b`. The rest stays, backslashes too."""
+    return text.translate(_ESCAPES)
