@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from sluiceway.config.client import ClientAuth, RequestHeaders, user_agent
+from sluiceway.config.auth import Auth
+from sluiceway.config.client import RequestHeaders, user_agent
 from sluiceway.config.durations import milliseconds
 from sluiceway.config.tls import TlsClient
 from sluiceway.config.types import Duration, Section, Settings, split_endpoint
@@ -66,7 +67,7 @@ class GrpcClient(Settings):
     """How requests spread over the addresses of one name: `round_robin` or `pick_first`."""
     authority: str = ""
     """The `:authority` sent instead of the endpoint's host."""
-    auth: Section[ClientAuth] = None
+    auth: Section[Auth] = None
     """Which extension proves who we are."""
 
     @field_validator("endpoint")

@@ -1,8 +1,7 @@
 """The settings of HTTP clients, and the session that is opened from them.
 
-HTTP/1.1 only: the keys of HTTP/2 and those that bound idle connections are read, so that the Collector's files load,
-but change nothing. An idle connection is always used before a new one is opened, so there are never more than requests
-at once.
+HTTP/1.1 only. The keys of HTTP/2 and those that bound idle connections are read, so that the Collector's files load,
+but change nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from sluiceway.config.client import ClientAuth, RequestHeaders, user_agent
+from sluiceway.config.auth import Auth
+from sluiceway.config.client import RequestHeaders, user_agent
 from sluiceway.config.compression import CompressionParams, Compressor, check_compression, compressor
 from sluiceway.config.exporter import Timeout
 from sluiceway.config.tls import TlsClient
@@ -55,9 +55,9 @@ class HttpClient(Settings):
     compression_params: CompressionParams = CompressionParams()
     """How hard to compress."""
     max_idle_conns: int = Field(default=100, ge=0)
-    """Without effect, see the module's text."""
+    """Without effect: an idle connection is always used first, so there are only as many as there were requests at once."""
     max_idle_conns_per_host: int = Field(default=0, ge=0)
-    """Without effect, see the module's text."""
+    """Without effect: an idle connection is always used first, so there are only as many as there were requests at once."""
     max_conns_per_host: int = Field(default=0, ge=0)
     """Connections to one host, in use or idle; further requests wait. 0 has no limit."""
     idle_conn_timeout: Duration = Field(default=90.0, ge=0)
@@ -72,7 +72,7 @@ class HttpClient(Settings):
     """Without effect: HTTP/1.1 only."""
     cookies: Section[Cookies] = None
     """Whether the server's cookies are kept; off."""
-    auth: Section[ClientAuth] = None
+    auth: Section[Auth] = None
     """Which extension proves who we are."""
 
     @field_validator("proxy_url")

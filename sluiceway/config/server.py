@@ -7,12 +7,13 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from sluiceway.config.auth import Auth
 from sluiceway.config.durations import milliseconds
 from sluiceway.config.listen import Transport
 from sluiceway.config.tls import TlsServer
 from sluiceway.config.types import Duration, Headers, Section, Settings, Size, StringList, split_endpoint
 
-__all__ = ["Auth", "Compression", "Cors", "EnforcementPolicy", "GrpcServer", "HttpServer", "Keepalive"]
+__all__ = ["Compression", "Cors", "EnforcementPolicy", "GrpcServer", "HttpServer", "Keepalive"]
 
 Compression = Literal["", "gzip", "zstd", "zlib", "deflate", "snappy", "x-snappy-framed", "lz4"]
 
@@ -25,13 +26,6 @@ MAX_FRAME_SIZE: Final = 16_777_215
 """HTTP/2's largest: fewer frames to a message, which is a fifth of gRPC's cost for large ones."""
 LOOKAHEAD: Final = 4 * 1024 * 1024
 """How many bytes of a stream a sender may send before we read them: half of gRPC's cost for large messages."""
-
-
-class Auth(Settings):
-    """Which extension proves who a sender is."""
-
-    authenticator: str
-    """The id of the extension, such as `bearertokenauth` or `basicauth/server`."""
 
 
 class HttpAuth(Auth):
@@ -176,11 +170,11 @@ class HttpServer(_Server):
     """The Content-Encodings taken; an empty text is none. `snappy` and `lz4` may be named and are not decoded."""
     read_timeout: Duration = Field(default=0.0, ge=0)
     """How long a request may take to arrive; 0s is 20 s plus one second for every 4 KiB that have come."""
-    read_header_timeout: Duration = Field(default=60.0, ge=0)
+    read_header_timeout: Duration = Field(default=0.0, ge=0)
     """How long the header of a request may take to arrive; 0s is 10 s."""
-    write_timeout: Duration = Field(default=30.0, ge=0)
+    write_timeout: Duration = Field(default=0.0, ge=0)
     """How long a sender may take to read its answer; 0s is 30 s."""
-    idle_timeout: Duration = Field(default=60.0, ge=0)
+    idle_timeout: Duration = Field(default=0.0, ge=0)
     """How long a connection may wait for its next request; 0s is 5 m."""
     keep_alives_enabled: bool = True
     """Whether a connection serves more than one request."""

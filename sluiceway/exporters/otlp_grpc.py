@@ -15,7 +15,8 @@ What the backend says decides what becomes of a batch:
 | none, because there is no connection | sent again |
 
 A request that is cancelled, by its timeout or by a stop, is cancelled at the backend too; it may have arrived all the
-same, and is then there twice after a retry. Delays that a backend asks for are bounded by one hour.
+same, and is then there twice after a retry. However long a delay a backend asks for, the next attempt waits for two
+minutes at most because of it.
 
 TLS is on unless `tls::insecure` is true or the endpoint begins with `http://`. `compression` is `gzip` or `none`,
 because gRPC in Python knows nothing else, and its gzip is slow: about 6 CPU seconds per million log records, where
@@ -39,7 +40,7 @@ from typing import TYPE_CHECKING, Self, cast
 from pydantic import model_validator
 
 from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
-from sluiceway.config.client import credentials
+from sluiceway.config.auth import credentials
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
 from sluiceway.config.grpc_client import GrpcClient, grpc_header
 from sluiceway.config.types import Section

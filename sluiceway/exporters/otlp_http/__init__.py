@@ -14,7 +14,7 @@ What the backend says decides what becomes of a batch:
 | none: no connection, no valid certificate, cut off, timeout | sent again |
 
 A request that is cancelled, by its timeout or by a stop, may have arrived all the same, and is then there twice after
-a retry. Delays that a backend asks for are bounded by one hour.
+a retry. However long a delay a backend asks for, the next attempt waits for two minutes at most because of it.
 
 This is the fast way out of Sluiceway. `compression: gzip` runs at ISA-L's level 1 (about 0.4 CPU seconds per million
 log records; zlib's own default would take 6), `zstd` at level 3. Bodies larger than 256 KiB are compressed in a
@@ -40,7 +40,7 @@ from pydantic_core import PydanticCustomError
 from yarl import URL
 
 from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
-from sluiceway.config.client import credentials
+from sluiceway.config.auth import credentials
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
 from sluiceway.config.http_client import HttpClient, is_url, proxy_for
 from sluiceway.config.types import Section

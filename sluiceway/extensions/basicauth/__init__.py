@@ -54,7 +54,7 @@ class Htpasswd(Settings):
     """The same lines in the configuration; they win over those of the file."""
 
 
-class ClientAuth(Settings):
+class OwnCredentials(Settings):
     """Who we are."""
 
     username: str = ""
@@ -72,7 +72,7 @@ class BasicAuthConfig(Settings):
 
     htpasswd: Section[Htpasswd] = None
     """The users who may send."""
-    client_auth: Section[ClientAuth] = None
+    client_auth: Section[OwnCredentials] = None
     """Who we are."""
 
     @model_validator(mode="after")
@@ -149,7 +149,7 @@ class BasicUsers:
 class BasicCredentials:
     """`Credentials` of an exporter: one user name and password."""
 
-    def __init__(self, settings: ClientAuth, context: Context) -> None:
+    def __init__(self, settings: OwnCredentials, context: Context) -> None:
         self._settings = settings
         self._context = context
 

@@ -24,14 +24,15 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
-from sluiceway.component import Authenticator, Component, Consumer, Context, Kind, Stability
+from sluiceway.component import Component, Consumer, Context, Kind, Stability
+from sluiceway.config.auth import authenticator
 from sluiceway.config.listen import is_loopback
-from sluiceway.config.server import Auth, GrpcServer, HttpServer
-from sluiceway.config.types import Duration, Section, Settings
+from sluiceway.config.server import GrpcServer, HttpServer
+from sluiceway.config.types import Section, Settings
 from sluiceway.errors import ConfigError
 from sluiceway.otlp import Limits, Signal
 
@@ -63,12 +64,6 @@ class OtlpHttp(HttpServer):
     """The path that takes metrics."""
     logs_url_path: str = "/v1/logs"
     """The path that takes logs."""
-    read_header_timeout: Duration = Field(default=0.0, ge=0)
-    """How long the header of a request may take to arrive; 0s is 10 s."""
-    write_timeout: Duration = Field(default=0.0, ge=0)
-    """How long a sender may take to read its answer; 0s is 30 s."""
-    idle_timeout: Duration = Field(default=0.0, ge=0)
-    """How long a connection may wait for its next request; 0s is 5 m."""
 
     def paths(self) -> dict[Signal, str]:
         """Give the path of each signal, with its leading slash."""
@@ -182,9 +177,9 @@ class OtlpReceiver:
             return
         from sluiceway.receivers.otlp.grpc import GrpcReceiver
 
-        intake, authenticator = self._intake("grpc", room), self._authenticator(settings.auth)
+        door = authenticator(settings.auth, self._context)
         self._warn(settings)
-        receiver = GrpcReceiver(settings, intake, authenticator, self._context)
+        receiver = GrpcReceiver(settings, self._intake("grpc", room), door, self._context)
         await receiver.start()
         self._grpc = receiver
 
@@ -194,10 +189,10 @@ class OtlpReceiver:
             return
         from sluiceway.receivers.otlp.http import HttpReceiver
 
-        intake, authenticator = self._intake("http", room), self._authenticator(settings.auth)
+        door, max_connections = authenticator(settings.auth, self._context), self._config.limits.max_connections
         self._warn(settings)
         self._warn_of_http(settings)
-        receiver = HttpReceiver(settings, intake, authenticator, self._config.limits.max_connections, self._context)
+        receiver = HttpReceiver(settings, self._intake("http", room), door, max_connections, self._context)
         await receiver.start(tasks)
         self._http = receiver
 
@@ -206,20 +201,6 @@ class OtlpReceiver:
 
         limits = Limits(self._config.limits.max_request_items, self._config.limits.max_request_messages)
         return Intake(transport, limits, room, self._context, self._next)
-
-    def _authenticator(self, auth: Auth | None) -> Authenticator | None:
-        if auth is None:
-            return None
-        try:
-            found: Any = self._context.extension(auth.authenticator)
-        except LookupError as error:
-            raise ConfigError(
-                f'failed to resolve authenticator "{auth.authenticator}": authenticator not found'
-            ) from error
-        if not hasattr(found, "authenticate"):
-            raise ConfigError(f'"{auth.authenticator}" is not a server authenticator')
-        authenticator: Authenticator = found
-        return authenticator
 
     def _warn(self, settings: GrpcServer | HttpServer) -> None:
         if is_loopback(settings.endpoint, settings.transport):

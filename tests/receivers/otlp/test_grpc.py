@@ -197,7 +197,7 @@ async def test_metadata_travels_when_asked_for():
     ("extension", "text"),
     [
         (LookupError("door"), 'failed to resolve authenticator "door"'),
-        (object(), '"door" is not a server authenticator'),
+        (object(), '"door": requested authenticator is not a server authenticator'),
     ],
 )
 async def test_an_authenticator_must_be_one(extension, text):
