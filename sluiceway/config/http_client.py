@@ -55,9 +55,9 @@ class HttpClient(Settings):
     compression_params: CompressionParams = CompressionParams()
     """How hard to compress."""
     max_idle_conns: int = Field(default=100, ge=0)
-    """Without effect: an idle connection is always used first, so there are only as many as there were requests at once."""
+    """Without effect: idle connections are used first, so there are only as many as there were requests at once."""
     max_idle_conns_per_host: int = Field(default=0, ge=0)
-    """Without effect: an idle connection is always used first, so there are only as many as there were requests at once."""
+    """Without effect: idle connections are used first, so there are only as many as there were requests at once."""
     max_conns_per_host: int = Field(default=0, ge=0)
     """Connections to one host, in use or idle; further requests wait. 0 has no limit."""
     idle_conn_timeout: Duration = Field(default=90.0, ge=0)
