@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -155,6 +155,13 @@ def delay_of(status: Status) -> float | None:
         if detail.Unpack(info):
             return info.retry_delay.ToTimedelta().total_seconds()
     return None
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something is so, while I/O goes on."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for is I/O, which tells nobody
+            await asyncio.sleep(0)
 
 
 def free_port() -> int:

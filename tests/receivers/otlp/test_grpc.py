@@ -21,7 +21,7 @@ from sluiceway.errors import (
 from sluiceway.otlp import Signal
 from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import MemorySink
-from tests.receivers.otlp.senders import BOTH, METRICS, TRACES, channel, receiving, retry_delay, rpc, spans
+from tests.receivers.otlp.senders import BOTH, METRICS, TRACES, channel, receiving, retry_delay, rpc, spans, until
 
 GRPC = "protocols: {grpc: {endpoint: 'localhost:0', %s}}"
 
@@ -31,13 +31,6 @@ async def failure(receiver, body=b"", method=TRACES, **call) -> grpc.aio.AioRpcE
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await rpc(receiver, body or spans(1), method, **call)
     return caught.value
-
-
-async def until(condition):
-    """Wait until something is so, through real I/O."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for is I/O, which tells nobody
-            await asyncio.sleep(0.001)
 
 
 async def test_a_request_reaches_the_pipeline():
