@@ -6,10 +6,10 @@ import gzip
 import zlib
 
 import pytest
-from backports import zstd
 
-from sluiceway.config.compression import CompressionParams, check_compression, compressor
+from sluiceway.config.compression import CompressionParams, check_compression, compressor, zstd_module
 
+zstd = zstd_module()
 BODY = b"the same words, again and again; " * 500
 UNPACK = {"gzip": gzip.decompress, "zlib": zlib.decompress, "deflate": zlib.decompress, "zstd": zstd.decompress}
 

@@ -13,12 +13,12 @@ from email.utils import format_datetime
 
 import pytest
 import trustme
-from backports import zstd
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from pydantic import ValidationError
 
 from sluiceway.component import PartialSuccess
+from sluiceway.config.compression import zstd_module
 from sluiceway.errors import ConfigError, PermanentError, RetryableError
 from sluiceway.exporters.otlp_http import COMPONENT
 from sluiceway.otlp import Signal, accept
@@ -26,6 +26,7 @@ from sluiceway.otlp.json import decode
 from sluiceway.testing import ManualClock
 from tests.exporters.backends import HttpBackend, batch, make
 
+zstd = zstd_module()
 RETRYABLE = {429, 502, 503, 504}
 PROTO = {"Content-Type": "application/x-protobuf"}
 JSON = {"Content-Type": "application/json; charset=utf-8"}

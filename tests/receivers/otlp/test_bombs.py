@@ -11,8 +11,8 @@ import pytest
 SCRIPT = """
     import asyncio, gzip, json, resource, sys, time
     import grpc
-    from backports import zstd
     from tests.receivers.otlp.senders import TRACES, channel, http, post, receiving, spans
+    from sluiceway.config.compression import zstd_module
     from sluiceway.testing import MemorySink
 
     def field(number, body):
@@ -23,7 +23,7 @@ SCRIPT = """
         return bytes(out) + bytes([size]) + body
 
     bomb = field(1, field(2, bytes([18, 0]) * 10_000_000))
-    packed = {"gzip": gzip.compress(bomb), "zstd": zstd.compress(bomb)}
+    packed = {"gzip": gzip.compress(bomb), "zstd": zstd_module().compress(bomb)}
     TEXT = "protocols: {http: {endpoint: 'localhost:0'}, grpc: {endpoint: 'localhost:0', max_recv_msg_size_mib: 20}}"
 
     async def over_http(receiver, coding):

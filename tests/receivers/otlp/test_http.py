@@ -6,15 +6,16 @@ import json
 import zlib
 
 import pytest
-from backports import zstd
 
 from sluiceway.component import Identity
+from sluiceway.config.compression import zstd_module
 from sluiceway.errors import PermanentError, RefusedError, UnauthenticatedError
 from sluiceway.otlp import Signal
 from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import MemorySink, settle
 from tests.receivers.otlp.senders import BOTH, PROTO, delay_of, http, post, receiving, settings, spans, wired
 
+zstd = zstd_module()
 HTTP = "protocols: {http: {endpoint: 'localhost:0', %s}}"
 
 
