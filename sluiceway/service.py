@@ -126,11 +126,11 @@ class Collector:
         await self.telemetry.stop()
         _log.info("Shutdown complete.")
 
-    async def run(self, reread: Callable[[], Config] | None = None, watched: Iterable[Path] = ()) -> int:
+    async def run(self, reread: Callable[[], Config] | None = None, *, watch: bool = False) -> int:
         """Start, run until SIGTERM, SIGINT or `stop`, drain, and return the exit code of the process.
 
-        SIGHUP, and a change of a `watched` file, reload the configuration that `reread` gives. A second SIGTERM or
-        SIGINT gives up draining.
+        SIGHUP reloads the configuration that `reread` gives, and with `watch` so does a change of a file that the
+        running one was read from. A second SIGTERM or SIGINT gives up draining.
         """
         wake = asyncio.Event()
         actions: dict[signal.Signals, Callable[[], None]] = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop}
@@ -138,7 +138,9 @@ class Collector:
             actions[signal.SIGHUP] = wake.set
         with _signals(actions):
             async with self, asyncio.TaskGroup() as tasks:
-                following = [tasks.create_task(_watch(tuple(watched), self.clock, wake))]
+                following = []
+                if watch:
+                    following.append(tasks.create_task(_watch(lambda: self.config.files, self.clock, wake)))
                 if reread is not None:
                     following.append(tasks.create_task(self._follow(wake, reread)))
                 await self._stopping.wait()
@@ -260,15 +262,16 @@ def _signals(actions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[N
             loop.remove_signal_handler(number)
 
 
-async def _watch(files: Sequence[Path], clock: Clock, changed: asyncio.Event) -> None:
-    """Set the event whenever one of the files has become another."""
-    seen = [_version(file) for file in files]
-    while files:
-        await clock.sleep(WATCH_INTERVAL)
-        now = [_version(file) for file in files]
-        if now != seen and None not in now:
+async def _watch(files: Callable[[], Iterable[Path]], clock: Clock, changed: asyncio.Event) -> None:
+    """Set the event whenever one of the files has become another; which ones there are may change, too."""
+    seen: dict[Path, tuple[int, int, int] | None] = {}
+    while True:
+        now = {file: _version(file) for file in files()}
+        if None not in now.values():
+            if any(seen.get(file, version) != version for file, version in now.items()):
+                changed.set()
             seen = now
-            changed.set()
+        await clock.sleep(WATCH_INTERVAL)
 
 
 def _version(file: Path) -> tuple[int, int, int] | None:

@@ -237,7 +237,7 @@ async def test_a_changed_file_reloads(tmp_path: Path) -> None:
     link.symlink_to(old)
     clock = ManualClock()
     collector = Collector.from_yaml(link, clock=clock)
-    running = asyncio.create_task(collector.run(lambda: load([str(link)]), [link]))
+    running = asyncio.create_task(collector.run(lambda: load([str(link)]), watch=True))
     async with asyncio.timeout(10):
         await until(lambda: collector.ready)
         await clock.advance(2)
@@ -246,6 +246,30 @@ async def test_a_changed_file_reloads(tmp_path: Path) -> None:
         swap.rename(link)
         await clock.advance(2)
         await until(lambda: collector.config.processors["batch"].settings.timeout == 20)
+        collector.stop()
+        await running
+
+
+async def test_a_python_file_is_watched(tmp_path: Path) -> None:
+    """Every file of the running configuration is watched, also one that only a reload has brought."""
+    file, code = tmp_path / "config.yaml", tmp_path / "mine.py"
+    code.write_text("class Mine:\n    size = 1\n    def consume(self, batch): return batch\n")
+    file.write_text(YAML)
+    clock = ManualClock()
+    collector = Collector.from_yaml(file, clock=clock)
+    running = asyncio.create_task(collector.run(lambda: load([str(file)]), watch=True))
+    async with asyncio.timeout(10):
+        await until(lambda: collector.ready)
+        await clock.advance(2)
+        with_mine = YAML.replace("processors:", "processors:\n  mine: {component: ./mine.py}", 1)
+        file.write_text(with_mine.replace("[resource, batch]", "[mine, resource, batch]"))
+        await clock.advance(2)
+        await until(lambda: code in collector.config.files)
+        await clock.advance(2)
+        first = collector.config.processors["mine"]
+        code.write_text(code.read_text().replace("size = 1", "size = 22"))
+        await clock.advance(2)
+        await until(lambda: collector.config.processors["mine"] != first)
         collector.stop()
         await running
 

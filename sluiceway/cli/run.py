@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from sluiceway.cli.sources import add_source_arguments, files, read_config
+from sluiceway.cli.sources import add_source_arguments, read_config
 from sluiceway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,10 @@ __all__ = ["add_arguments", "execute"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `run`."""
     add_source_arguments(parser)
-    parser.add_argument("--watch", action="store_true", help="reload when a configuration file changes, as on SIGHUP")
+    parser.add_argument(
+        "--watch", action="store_true",
+        help="reload, as on SIGHUP, when a file changes that the configuration was read from",
+    )  # fmt: skip
     parser.add_argument(
         "--drain-timeout", default="30s", metavar="DURATION",
         help="how long stopping may take; what is still held then is dropped and counted (default 30s)",
@@ -54,7 +57,7 @@ async def _run(config: Config, arguments: argparse.Namespace, drain_timeout: flo
     code = None
     with LogOutputs(config.telemetry.logs, collector.telemetry.resource):
         try:
-            code = await collector.run(partial(read_config, arguments), files(arguments) if arguments.watch else ())
+            code = await collector.run(partial(read_config, arguments), watch=arguments.watch)
         finally:
             balances = collector.ledger.balances()
             if code is not None or any(balance.accepted for balance in balances):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluiceway.cli.gates import check_gates
@@ -12,7 +11,7 @@ from sluiceway.errors import ConfigError
 if TYPE_CHECKING:
     from sluiceway.config.model import Config
 
-__all__ = ["add_source_arguments", "files", "read_config"]
+__all__ = ["add_source_arguments", "read_config"]
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +38,3 @@ def read_config(arguments: argparse.Namespace) -> Config:
     from sluiceway.config.load import load
 
     return load(arguments.config, arguments.sets)
-
-
-def files(arguments: argparse.Namespace) -> list[Path]:
-    """The files among the sources, to be watched."""
-    named = (uri.removeprefix("file:") for uri in arguments.config)
-    return [Path(name) for name in named if not name.startswith(("env:", "yaml:"))]

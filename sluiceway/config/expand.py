@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sluiceway.config.model import Mark
 from sluiceway.config.parse import MAX_BYTES, parse
@@ -43,6 +43,8 @@ class Expansion:
     taken: int = 0
     references: int = 0
     spent: bool = False
+    files: set[str] = field(default_factory=set)
+    """The files that references have named."""
 
     @property
     def exhausted(self) -> bool:
@@ -106,6 +108,7 @@ class Expansion:
             case "env":
                 return self.variable(rest, mark)
             case "file":
+                self.files.add(rest)
                 return _read(read_file(rest).rstrip("\r\n"), mark, rest)
             case "yaml":
                 return _read(rest, mark)

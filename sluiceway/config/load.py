@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from pathlib import Path as FilePath
@@ -20,10 +20,10 @@ from sluiceway.config.expand import Expansion
 from sluiceway.config.identity import Id, parse_id
 from sluiceway.config.model import ComponentConfig, Config
 from sluiceway.config.service import read_service, section_of
-from sluiceway.config.sources import read_set, read_source
+from sluiceway.config.sources import read_set, read_source, split_uri
 from sluiceway.config.tree import Node, Path, expect_map, merge, plain
 from sluiceway.errors import ConfigError, Problem
-from sluiceway.plain import from_file
+from sluiceway.plain import from_file, path_of
 from sluiceway.registry import UnknownTypeError, find
 
 __all__ = ["load"]
@@ -46,14 +46,32 @@ def load(sources: Sequence[str], sets: Sequence[str] = (), *, environ: Mapping[s
         raise ConfigError("at least one config flag must be provided")
     variables = os.environ if environ is None else environ
     unexpanded: list[Problem] = []
-    root = Expansion(variables, unexpanded).expand(_merge(sources, sets, variables))
+    expansion = Expansion(variables, unexpanded)
+    root = expansion.expand(_merge(sources, sets, variables))
     problems: list[Problem] = []
     config = _read(root, problems)
     places = {(problem.file, problem.line, problem.column) for problem in unexpanded}
     problems = [problem for problem in problems if (problem.file, problem.line, problem.column) not in places]
     if unexpanded or problems:
         raise ConfigError(*unexpanded, *problems)
-    return config
+    named = [*(rest for scheme, rest in map(_split, sources) if scheme == "file"), *sorted(expansion.files)]
+    return replace(config, files=tuple(dict.fromkeys([*map(FilePath, named), *_own_files(root)])))
+
+
+def _split(source: str) -> tuple[str, str]:
+    return split_uri(source, "file")
+
+
+def _own_files(root: Node) -> Iterator[FilePath]:
+    for kind in Kind:
+        for node in _section(kind, root).values():
+            reference = node.child("component")
+            if reference is not None and (path := path_of(str(reference.value), _folder(reference))) is not None:
+                yield path
+
+
+def _folder(reference: Node) -> FilePath:
+    return FilePath(reference.mark.file).parent
 
 
 def _merge(sources: Sequence[str], sets: Sequence[str], environ: Mapping[str, str]) -> Node:
@@ -186,6 +204,6 @@ def _own(kind: Kind, id: Id, reference: Node, path: Path) -> Component:
             reference.problem("expected the path of a Python file, such as ./redact.py:RedactNames", path)
         )
     try:
-        return from_file(reference.value, kind, id.type, FilePath(reference.mark.file).parent)
+        return from_file(reference.value, kind, id.type, _folder(reference))
     except ConfigError as error:
         raise ConfigError(*(reference.problem(problem.message, path) for problem in error.problems)) from error

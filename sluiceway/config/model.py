@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -63,3 +64,5 @@ class Config:
     telemetry: TelemetryConfig
     resolved: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """The merged and expanded YAML, as plain data with secrets still in it."""
+    files: tuple[Path, ...] = field(default=(), compare=False)
+    """The files it was read from: YAML, those of `${file:...}`, and Python files that hold its components."""

@@ -25,8 +25,9 @@ from sluiceway.config.types import Settings
 from sluiceway.errors import ConfigError
 from sluiceway.plain.components import PlainExporter, PlainProcessor, PlainReceiver
 
-__all__ = ["adapt", "from_file"]
+__all__ = ["adapt", "from_file", "path_of"]
 
+_FILE = re.compile(r"(.+?\.py)(?::(.*))?")
 _PREFIX = "setting_"  # so that a setting may be called anything, even what a pydantic model has itself
 
 
@@ -36,7 +37,7 @@ def from_file(reference: str, kind: Kind, type: str, folder: Path) -> Component:
     `package.module:ClassName` names a class that can be imported. Raises `ConfigError` when the file, the class or what
     it needs is missing. An unchanged file gives an equal record.
     """
-    match = re.fullmatch(r"(.+?\.py)(?::(.*))?", reference)
+    match = _FILE.fullmatch(reference)
     if match is None:
         return _imported(reference, kind, type)
     path = folder / match[1]
@@ -46,6 +47,12 @@ def from_file(reference: str, kind: Kind, type: str, folder: Path) -> Component:
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise ConfigError(f"unable to read the file {path}: {reason}") from None
     return _component(path.resolve(), source, match[2], kind, type)
+
+
+def path_of(reference: str, folder: Path) -> Path | None:
+    """The Python file that a reference names; None for one that is to be imported."""
+    match = _FILE.fullmatch(reference)
+    return folder / match[1] if match else None
 
 
 @lru_cache(maxsize=256)

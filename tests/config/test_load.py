@@ -59,6 +59,20 @@ def test_marks_are_those_of_the_file(tmp_path: Path) -> None:
     assert config == load([f"yaml:\n\n{MINIMAL}"])
 
 
+def test_files_are_known(tmp_path: Path) -> None:
+    """A configuration knows every file it was read from: YAML, references, and the Python of its own components."""
+    (tmp_path / "name").write_text("sluice")
+    (tmp_path / "mine.py").write_text("class Mine:\n    def consume(self, batch): ...\n")
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        f"exporters: {{mine: {{component: ./mine.py}}}}\nx-name: ${{file:{tmp_path}/none}}\n"
+        f"service: {{telemetry: {{logs: {{initial_fields: {{a: '${{file:{tmp_path}/name}}'}}}}}}}}\n"
+    )
+    config = load([f"yaml:{MINIMAL}", str(file)])
+    assert config.files == (file, tmp_path / "name", tmp_path / "mine.py")
+    assert read().files == ()
+
+
 def test_later_sources_win() -> None:
     """Maps merge, lists are replaced, `--set` wins over all."""
     config = read(
