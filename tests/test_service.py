@@ -16,6 +16,7 @@ from sluiceway.config.load import load
 from sluiceway.errors import ConfigError, RefusedError, RetryableError, StartError
 from sluiceway.service import Collector
 from sluiceway.testing import ManualClock, settle, spans
+from tests.ports import free_port
 
 QUIET = "telemetry: {metrics: {level: none}}"
 YAML = f"""
@@ -31,13 +32,6 @@ service:
   pipelines:
     traces: {{receivers: [feed], processors: [resource, batch], exporters: [memory]}}
 """
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def metrics_on(port: int) -> str:
