@@ -24,7 +24,7 @@ test: $(VENV)/.test              ## all tests, with coverage (at least 95 %)
 fuzz: $(VENV)/.test              ## hostile bytes against every decoder; SECONDS_EACH=600 for longer
 	$(BIN)/python -m tests.otlp.fuzz $(or $(SECONDS_EACH),60)
 
-bench: $(VENV)/.bench            ## side by side with Rotel; about fifteen minutes
+bench: $(VENV)/.bench            ## side by side with Rotel; about twenty minutes
 	$(BIN)/python -m benchmarks $(SCENARIOS)
 
 docs: $(VENV)/.test              ## render docs/components from the modules

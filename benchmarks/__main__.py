@@ -1,6 +1,6 @@
 """Run the benchmarks: Sluiceway and Rotel in turn, same payloads, same sink, same machine.
 
-    python -m benchmarks                 # the whole table (about ten minutes)
+    python -m benchmarks                 # the whole table (about twenty minutes)
     python -m benchmarks forward edits   # some scenarios
     python -m benchmarks --list
 

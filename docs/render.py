@@ -1,7 +1,6 @@
 """Render `docs/components/` from the modules: each component's docstring, its settings and their docs.
 
-python -m docs.render          # write the pages
-python -m docs.render --check  # exit 1 when a page is stale
+python -m docs.render
 """
 
 from __future__ import annotations
@@ -88,18 +87,12 @@ def _default(field: FieldInfo, nested: type[BaseModel] | None) -> str:
     return f"`{written}`" if isinstance(written, str) else f"`{json.dumps(written)}`"
 
 
-def main() -> int:
-    """Write the pages, or compare them."""
-    stale = [path for path, text in pages().items() if not path.exists() or path.read_text() != text]
-    if "--check" in sys.argv:
-        for path in stale:
-            print(f"stale: {path}")
-        return int(bool(stale))
+def main() -> None:
+    """Write the pages."""
     for path, text in pages().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,4 +1,4 @@
-"""The documentation: pages are fresh, links lead somewhere, every YAML in it loads."""
+"""The documentation: pages are fresh, links and paths lead somewhere, every YAML in it loads."""
 
 from __future__ import annotations
 
@@ -27,16 +27,31 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_paths_exist(page: Path) -> None:
+    """Every path of ours that a page names in backticks is a file or a folder, patterns match something."""
+    named = re.findall(
+        r"`((?:sluiceway|tests|docs|examples|benchmarks|pipelines|config|otlp)/[\w./*-]*)`", page.read_text()
+    )
+    assert [
+        path for path in named if not [*ROOT.glob(path.rstrip("/")), *(ROOT / "sluiceway").glob(path.rstrip("/"))]
+    ] == []
+
+
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
 def test_examples_build(example: Path) -> None:
     """Every example is a whole configuration that builds."""
     Collector(load([str(example)]))
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "configuration.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", ROOT / "docs/configuration.md", ROOT / "docs/quickstart.md"],
+    ids=lambda path: path.name,
+)
 def test_whole_configurations_in_pages_build(page: Path) -> None:
-    """The YAML in the README and in the configuration page works as it stands."""
-    blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    """The YAML in the README and in pages works as it stands."""
+    blocks = re.findall(r"```yaml.*?\n(.*?)```", page.read_text(), re.DOTALL)
     assert blocks
     for text in blocks:
         Collector.from_yaml(text)

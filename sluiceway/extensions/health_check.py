@@ -46,7 +46,7 @@ class ResponseBody(Settings):
 
 
 class ComponentHealth(Settings):
-    """Which states of components make the whole unhealthy. Other than the Collector's, all do by default."""
+    """Which states of components make the whole unhealthy. Unlike the Collector's, all do by default."""
 
     include_permanent_errors: bool = True
     """Whether a component that has failed for good counts."""
