@@ -93,7 +93,7 @@ class LogsConfig(Settings):
     encoding: Literal["console", "json"] = "console"
     """How lines look."""
     development: bool = False
-    """Whether to treat the collector as under development: stack traces from `warn` on."""
+    """Accepted, with a warning; changes nothing."""
     disable_caller: bool = False
     """Leave out where a line was logged."""
     disable_stacktrace: bool = False
@@ -105,7 +105,7 @@ class LogsConfig(Settings):
     output_paths: StringList = ("stderr",)
     """Where lines go: files, `stdout` or `stderr`."""
     error_output_paths: StringList = ("stderr",)
-    """Where errors of logging itself go."""
+    """Accepted; errors of logging itself go to `stderr`, and anything else is a warning."""
     initial_fields: Mapping[str, Any] = {}
     """Fields that every line gets."""
     processors: tuple[Processor, ...] = ()

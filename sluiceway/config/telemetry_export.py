@@ -52,9 +52,9 @@ class OtlpExporter(Settings):
     client_certificate: str | None = None
     """File with our own certificate."""
     temporality_preference: Literal["cumulative", "delta", "lowmemory", "low_memory"] | None = None
-    """Temporality of sums and histograms; for metrics only."""
+    """Accepted; our own metrics are always cumulative, and anything else is a warning."""
     default_histogram_aggregation: str | None = None
-    """Aggregation of histograms; for metrics only."""
+    """Accepted; our own histograms have explicit buckets, and anything else is a warning."""
 
 
 class ConsoleExporter(Settings):
