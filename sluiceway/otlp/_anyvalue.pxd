@@ -19,6 +19,20 @@ cdef enum:
     BYTES = 7
     STRING_INDEX = 8
 
+cdef enum:  # the tags of a KeyValue
+    KEY = 0x0A
+    VALUE = 0x12
+
+cdef enum:  # the tags of an AnyValue
+    STRING_TAG = 0x0A
+    BOOL_TAG = 0x10
+    INT_TAG = 0x18
+    DOUBLE_TAG = 0x21
+    ARRAY_TAG = 0x2A
+    KVLIST_TAG = 0x32
+    BYTES_TAG = 0x3A
+    STRING_INDEX_TAG = 0x40
+
 
 cdef struct AnyValue:
     int kind
@@ -43,26 +57,26 @@ cdef inline int read_any(bytes_at p, size_t size, AnyValue* out) except -1 nogil
         p = read_tag(p, end, &tag)
         if p == NULL:
             malformed()
-        if tag == 0x0A or tag == 0x3A:
+        if tag == STRING_TAG or tag == BYTES_TAG:
             p = read_length(p, end, &out.size)
             if p == NULL:
                 malformed()
             out.kind = tag >> 3
             out.data = p
             p += out.size
-        elif tag == 0x10 or tag == 0x18:
+        elif tag == BOOL_TAG or tag == INT_TAG:
             p = read_varint(p, end, &out.number)
             if p == NULL:
                 malformed()
-            if tag == 0x10:
-                out.number = out.number != 0
             out.kind = tag >> 3
-        elif tag == 0x21 and end - p >= 8:
+            if out.kind == BOOL:
+                out.number = out.number != 0
+        elif tag == DOUBLE_TAG and end - p >= 8:
             memcpy(&out.number, p, 8)
             out.kind = DOUBLE
             p += 8
         else:
-            if tag == 0x2A or tag == 0x32 or tag == 0x40:
+            if tag == ARRAY_TAG or tag == KVLIST_TAG or tag == STRING_INDEX_TAG:
                 out.kind = tag >> 3
             p = skip_value(p, end, tag, 5)
             if p == NULL:

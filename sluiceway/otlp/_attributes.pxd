@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy
 
-from sluiceway.otlp._anyvalue cimport malformed
+from sluiceway.otlp._anyvalue cimport KEY, VALUE, malformed
 from sluiceway.otlp._arena cimport Arena, arena_take, out_of_memory
 from sluiceway.otlp._proto cimport bytes_at, read_length, read_tag, skip_value, varint_size, write_varint
 from sluiceway.otlp._splice cimport Splices, splice
@@ -18,10 +18,6 @@ cdef enum:
     CHANGED = 1
     ADDED = 2
     REMOVED = 3
-
-cdef enum:
-    KEY = 0x0A
-    VALUE = 0x12
 
 
 cdef struct Text:

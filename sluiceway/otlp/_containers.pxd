@@ -2,11 +2,31 @@
 
 from sluiceway.otlp._proto cimport *
 
-cdef enum:
-    RELEASE_ABOVE = 65536  # bytes; below, giving up the GIL and waiting for it again costs more than the work
-    FIRST = 0x0A  # the tag of field 1, length-delimited: resource entries, resources, attributes, data points, keys
-    SECOND = 0x12  # and of field 2: scopes, spans, metrics, log records, values
-    METRICS = 1  # the signal whose items are two levels deeper
+cdef enum:  # the signals; the items of METRICS lie two levels deeper than those of the others
+    TRACES = 0
+    METRICS = 1
+    LOGS = 2
+
+cdef enum:  # tags: the number of a field << 3 | its wire type
+    FIRST = 0x0A  # of field 1: resource entries, resources, scopes, data points, names, keys, a resource's attributes
+    SECOND = 0x12  # of field 2: scope entries, spans, metrics, log records, versions, values
+    SCOPE_ATTRIBUTES = 0x1A
+    SPAN_NAME = 0x2A
+    SPAN_KIND = 0x30
+    SPAN_ATTRIBUTES = 0x4A
+    LOG_SEVERITY = 0x10
+    LOG_SEVERITY_TEXT = 0x1A
+    LOG_BODY = 0x2A
+    LOG_ATTRIBUTES = 0x32
+    GAUGE = 0x2A  # the data of a metric
+    SUM = 0x3A
+    HISTOGRAM = 0x4A
+    EXPONENTIAL_HISTOGRAM = 0x52
+    SUMMARY = 0x5A
+    NUMBER_ATTRIBUTES = 0x3A  # of a point of a gauge or sum
+    HISTOGRAM_ATTRIBUTES = 0x4A
+    EXPONENTIAL_HISTOGRAM_ATTRIBUTES = 0x0A
+    SUMMARY_ATTRIBUTES = 0x3A
 
 cdef enum:  # how deep a container lies
     TOP = 0
@@ -54,7 +74,7 @@ cdef inline int64_t count(int level, bytes_at p, bytes_at end, bint is_metrics) 
 
 cdef inline bint is_data(uint32_t tag) noexcept nogil:
     """Whether a field of a metric is a member of its oneof `data`."""
-    return tag == 0x2A or tag == 0x3A or tag == 0x4A or tag == 0x52 or tag == 0x5A
+    return tag == GAUGE or tag == SUM or tag == HISTOGRAM or tag == EXPONENTIAL_HISTOGRAM or tag == SUMMARY
 
 
 cdef inline int64_t count_metric(bytes_at p, bytes_at end) noexcept nogil:

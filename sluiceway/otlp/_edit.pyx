@@ -16,24 +16,18 @@ from sluiceway.otlp._arena cimport Arena, arena_free, arena_take, arena_zeroed
 from sluiceway.otlp._attributes cimport (
     REMOVED, Attribute, Attributes, Text, attributes_begin, attributes_free, emit, gather, settle,
 )
+from sluiceway.otlp._containers cimport (
+    EXPONENTIAL_HISTOGRAM, EXPONENTIAL_HISTOGRAM_ATTRIBUTES, FIRST, GAUGE, HISTOGRAM, HISTOGRAM_ATTRIBUTES,
+    LOG_ATTRIBUTES, LOG_BODY, LOG_SEVERITY, LOG_SEVERITY_TEXT, LOGS, METRICS, NUMBER_ATTRIBUTES, SCOPE_ATTRIBUTES,
+    SECOND, SPAN_ATTRIBUTES, SPAN_KIND, SPAN_NAME, SUM, SUMMARY, SUMMARY_ATTRIBUTES, TRACES,
+)
 from sluiceway.otlp._match cimport Condition, Fact, Facts, Match, Mode, Selection, Test
 from sluiceway.otlp._memo cimport Memo, memo_free
-from sluiceway.otlp._proto cimport bytes_at, read_length, read_tag, read_varint, skip_value, write_varint
+from sluiceway.otlp._proto cimport WIRE_BYTES, bytes_at, read_length, read_tag, read_varint, skip_value, write_varint
 from sluiceway.otlp._splice cimport Opened, close_message, open_message, splice, spliced, splices_free
 from sluiceway.otlp._steps cimport (
     DECIDE, ITEM_LEVEL, LEVELS, RESOURCE_LEVEL, SCOPE_LEVEL, Order, Run, Slot, Step, take_steps, touches,
 )
-
-cdef enum:
-    TRACES = 0
-    METRICS = 1
-    LOGS = 2
-
-cdef enum:
-    # The tags of the submessages to enter: field number << 3 | 2.
-    FIRST = 0x0A  # resource_*, resource, scope, data_points, and the name of a scope or a metric
-    SECOND = 0x12  # scope_*, spans, metrics, log_records, and a scope's version
-
 
 # ---- the walk
 
@@ -68,39 +62,73 @@ cdef int join_body(Run* run, bytes_at p, size_t size) except -1 nogil:
     return 0
 
 
+cdef bytes_at read_text(Run* run, bytes_at p, bytes_at end, uint32_t tag) except NULL nogil:
+    """A field of a span or log record that has a length and that conditions may ask about."""
+    cdef Facts* facts = &run.facts
+    cdef size_t size = 0
+    p = enter(p, end, &size)
+    if facts.is_span and tag == SPAN_NAME:
+        facts.name = Text(p, size)
+    elif facts.is_log and tag == LOG_BODY:
+        join_body(run, p, size)
+    elif facts.is_log and tag == LOG_SEVERITY_TEXT:
+        facts.severity_text = Text(p, size)
+    return p + size
+
+
 cdef bytes_at read_fact(Run* run, bytes_at p, bytes_at end, uint32_t tag) except NULL nogil:
     """A field of a span or log record that conditions may ask about."""
     cdef Facts* facts = &run.facts
     cdef uint64_t number = 0
+    if tag & 7 == WIRE_BYTES:
+        return read_text(run, p, end, tag)
+    if not (facts.is_span and tag == SPAN_KIND or facts.is_log and tag == LOG_SEVERITY):
+        return skip(p, end, tag, 3)
+    p = read_varint(p, end, &number)
+    if p == NULL:
+        malformed()
+    if facts.is_span:
+        facts.kind = number
+    else:
+        facts.severity = <int32_t>number
+    return p
+
+
+ctypedef int (*Visit)(Run*, bytes_at, bytes_at) except -1 nogil
+
+
+cdef inline bytes_at visit_message(Run* run, bytes_at p, bytes_at end, Visit visit) except NULL nogil:
+    """Visit the message whose length stands at `p`, and see to it that the length stays right."""
+    cdef bytes_at prefix = p
     cdef size_t size = 0
-    if tag == 0x2A or tag == 0x1A:
-        p = enter(p, end, &size)
-        if tag == 0x2A and facts.is_span:
-            facts.name = Text(p, size)
-        elif tag == 0x2A:
-            join_body(run, p, size)
-        elif facts.is_log:
-            facts.severity_text = Text(p, size)
-        return p + size
-    if (tag == 0x30 and facts.is_span) or (tag == 0x10 and facts.is_log):
-        p = read_varint(p, end, &number)
-        if p == NULL:
-            malformed()
-        if facts.is_span:
-            facts.kind = number
+    cdef Opened opened
+    p = enter(p, end, &size)
+    open_message(&run.splices, prefix, &opened)
+    visit(run, p, p + size)
+    close_message(&run.splices, &opened, p - prefix, size)
+    return p + size
+
+
+cdef inline int each_child(Run* run, bytes_at p, bytes_at end, uint32_t wanted, int depth, Visit visit) except -1 nogil:
+    """Visit the messages that stand in the field `wanted`. `depth` is that of the message which holds them."""
+    cdef uint32_t tag = 0
+    while p < end:
+        p = tag_at(p, end, &tag)
+        if tag == wanted:
+            p = visit_message(run, p, end, visit)
         else:
-            facts.severity = <int32_t>number
-        return p
-    return skip(p, end, tag, 3)
+            p = skip(p, end, tag, depth)
+    return 0
 
 
-cdef int walk_item(Run* run, bytes_at p, bytes_at end, uint8_t attribute_tag) except -1 nogil:
+cdef int walk_item(Run* run, bytes_at p, bytes_at end) except -1 nogil:
     """A span, a log record or a data point."""
     cdef bytes_at start = p
     cdef bytes_at field
     cdef uint32_t tag = 0
     cdef size_t size = 0
     cdef bint asks = run.asks_item and run.signal != METRICS
+    cdef uint8_t attribute_tag = run.attribute_tag
     attributes_begin(&run.item)
     if asks:
         run.facts.name = run.facts.body = run.facts.severity_text = Text(start, 0)
@@ -122,33 +150,15 @@ cdef int walk_item(Run* run, bytes_at p, bytes_at end, uint8_t attribute_tag) ex
     return 0
 
 
-cdef int walk_items(Run* run, bytes_at p, bytes_at end, uint32_t item_tag, uint8_t attribute_tag) except -1 nogil:
-    """The items that a scope, or one kind of data of a metric, holds in the field `item_tag`."""
-    cdef bytes_at prefix
-    cdef uint32_t tag = 0
-    cdef size_t size = 0
-    cdef Opened opened
-    while p < end:
-        p = tag_at(p, end, &tag)
-        if tag != item_tag:
-            p = skip(p, end, tag, 2)
-            continue
-        prefix = p
-        p = enter(p, end, &size)
-        open_message(&run.splices, prefix, &opened)
-        walk_item(run, p, p + size, attribute_tag)
-        close_message(&run.splices, &opened, p - prefix, size)
-        p += size
-    return 0
-
-
 cdef inline uint8_t point_attribute_tag(uint32_t metric_tag) noexcept nogil:
     """The tag of the attributes of a data point, by the tag of the data it is in; 0 for a field that is no data."""
-    if metric_tag == 0x2A or metric_tag == 0x3A or metric_tag == 0x5A:  # gauge, sum, summary
-        return 0x3A
-    if metric_tag == 0x4A:  # histogram
-        return 0x4A
-    return 0x0A if metric_tag == 0x52 else 0  # exponential histogram
+    if metric_tag == GAUGE or metric_tag == SUM:
+        return NUMBER_ATTRIBUTES
+    if metric_tag == HISTOGRAM:
+        return HISTOGRAM_ATTRIBUTES
+    if metric_tag == SUMMARY:
+        return SUMMARY_ATTRIBUTES
+    return EXPONENTIAL_HISTOGRAM_ATTRIBUTES if metric_tag == EXPONENTIAL_HISTOGRAM else 0
 
 
 cdef int read_metric_name(Run* run, bytes_at p, bytes_at end) except -1 nogil:
@@ -166,45 +176,21 @@ cdef int read_metric_name(Run* run, bytes_at p, bytes_at end) except -1 nogil:
     return 0
 
 
+cdef int walk_points(Run* run, bytes_at p, bytes_at end) except -1 nogil:
+    return each_child(run, p, end, FIRST, 2, walk_item)
+
+
 cdef int walk_metric(Run* run, bytes_at p, bytes_at end) except -1 nogil:
-    cdef bytes_at prefix
     cdef uint32_t tag = 0
-    cdef uint8_t attribute_tag
-    cdef size_t size = 0
-    cdef Opened opened
     if run.asks_item:
         read_metric_name(run, p, end)
     while p < end:
         p = tag_at(p, end, &tag)
-        attribute_tag = point_attribute_tag(tag)
-        if attribute_tag == 0:
+        run.attribute_tag = point_attribute_tag(tag)
+        if run.attribute_tag:
+            p = visit_message(run, p, end, walk_points)
+        else:
             p = skip(p, end, tag, 3)
-            continue
-        prefix = p
-        p = enter(p, end, &size)
-        open_message(&run.splices, prefix, &opened)
-        walk_items(run, p, p + size, FIRST, attribute_tag)
-        close_message(&run.splices, &opened, p - prefix, size)
-        p += size
-    return 0
-
-
-cdef int walk_metrics(Run* run, bytes_at p, bytes_at end) except -1 nogil:
-    cdef bytes_at prefix
-    cdef uint32_t tag = 0
-    cdef size_t size = 0
-    cdef Opened opened
-    while p < end:
-        p = tag_at(p, end, &tag)
-        if tag != SECOND:
-            p = skip(p, end, tag, 2)
-            continue
-        prefix = p
-        p = enter(p, end, &size)
-        open_message(&run.splices, prefix, &opened)
-        walk_metric(run, p, p + size)
-        close_message(&run.splices, &opened, p - prefix, size)
-        p += size
     return 0
 
 
@@ -228,7 +214,7 @@ cdef int gather_pieces(
         while p < stop:
             field = p
             p = tag_at(p, stop, &tag)
-            if tag & 7 != 2:
+            if tag & 7 != WIRE_BYTES:
                 p = skip(p, stop, tag, 2)
                 continue
             p = enter(p, stop, &size)
@@ -298,35 +284,17 @@ cdef int walk_scope(Run* run, bytes_at p, bytes_at end) except -1 nogil:
     cdef uint32_t pieces = 0
     run.facts.scope_name = run.facts.scope_version = Text(p, 0)
     if run.orders[SCOPE_LEVEL].acts or run.asks_scope:
-        gather_pieces(run, &run.scope, p, end, 0x1A, &pieces)
-    take_steps(run, SCOPE_LEVEL, &run.scope, 0x1A)
+        gather_pieces(run, &run.scope, p, end, SCOPE_ATTRIBUTES, &pieces)
+    take_steps(run, SCOPE_LEVEL, &run.scope, SCOPE_ATTRIBUTES)
     if run.scope.dirty:
-        emit_pieces(run, &run.scope, p, end, 0x1A, pieces)
+        emit_pieces(run, &run.scope, p, end, SCOPE_ATTRIBUTES, pieces)
         run.scope.dirty = False
     if not touches(run, ITEM_LEVEL):
         return 0
     if run.signal == METRICS:
-        return walk_metrics(run, p, end)
-    return walk_items(run, p, end, SECOND, 0x4A if run.signal == TRACES else 0x32)
-
-
-cdef int walk_scopes(Run* run, bytes_at p, bytes_at end) except -1 nogil:
-    cdef bytes_at prefix
-    cdef uint32_t tag = 0
-    cdef size_t size = 0
-    cdef Opened opened
-    while p < end:
-        p = tag_at(p, end, &tag)
-        if tag != SECOND:
-            p = skip(p, end, tag, 1)
-            continue
-        prefix = p
-        p = enter(p, end, &size)
-        open_message(&run.splices, prefix, &opened)
-        walk_scope(run, p, p + size)
-        close_message(&run.splices, &opened, p - prefix, size)
-        p += size
-    return 0
+        return each_child(run, p, end, SECOND, 2, walk_metric)
+    run.attribute_tag = SPAN_ATTRIBUTES if run.signal == TRACES else LOG_ATTRIBUTES
+    return each_child(run, p, end, SECOND, 2, walk_item)
 
 
 cdef void fill_slots(Run* run) noexcept nogil:
@@ -360,28 +328,13 @@ cdef int walk_resource(Run* run, bytes_at p, bytes_at end) except -1 nogil:
         if run.resource.dirty:
             emit_pieces(run, &run.resource, p, end, FIRST, pieces)
     if run.orders[SCOPE_LEVEL].enabled or run.orders[ITEM_LEVEL].enabled:
-        walk_scopes(run, p, end)
+        each_child(run, p, end, SECOND, 1, walk_scope)
     run.resource_index += 1
     return 0
 
 
 cdef int walk(Run* run, bytes_at p, bytes_at end) except -1 nogil:
-    cdef bytes_at prefix
-    cdef uint32_t tag = 0
-    cdef size_t size = 0
-    cdef Opened opened
-    while p < end:
-        p = tag_at(p, end, &tag)
-        if tag != FIRST:
-            p = skip(p, end, tag, 0)
-            continue
-        prefix = p
-        p = enter(p, end, &size)
-        open_message(&run.splices, prefix, &opened)
-        walk_resource(run, p, p + size)
-        close_message(&run.splices, &opened, p - prefix, size)
-        p += size
-    return 0
+    return each_child(run, p, end, FIRST, 0, walk_resource)
 
 
 cdef size_t count_resources(bytes_at p, bytes_at end) except? 0 nogil:
@@ -397,7 +350,7 @@ cdef size_t count_resources(bytes_at p, bytes_at end) except? 0 nogil:
 # ---- the program
 
 cdef class Program:
-    """A plan as the kernel runs it. Immutable once made, so that threads may share it."""
+    """A plan as the kernel runs it. Threads may share it: its memos change under the GIL only, and nothing else does."""
 
     cdef Arena arena
     cdef Run made  # what each run begins with

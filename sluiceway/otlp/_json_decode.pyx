@@ -1,8 +1,10 @@
 """OTLP/JSON to OTLP bytes, by the schema table; no object is built for anything in between."""
 
 from libc.math cimport isinf
+from libc.string cimport memcmp, memmove, memset
 
-include "_json_table.pxi"
+include "_schema.pxi"
+include "_json_text.pxi"
 include "_json_grammar.pxi"
 
 from sluiceway.errors import DecodeError
@@ -29,7 +31,7 @@ def decode(int signal_code, bytes text not None):
     r.p = <bytes_at>PyBytes_AS_STRING(text)
     r.end = r.p + len(text)
     try:
-        if len(text) > RELEASE_ABOVE:
+        if len(text) > RELEASE_ABOVE_JSON:
             with nogil:
                 fault = read_document(&r, root)
         else:
@@ -59,18 +61,18 @@ cdef int read_message(Reader* r, int message, int depth) noexcept nogil:
     cdef int fault
     if depth > MAX_DEPTH:
         return TOO_DEEP
-    fault = enter(r, 0x7B)
+    fault = enter(r, c'{')
     while fault == FINE:
-        fault = more(r, 0x7D, &first, &done)
+        fault = more(r, c'}', &first, &done)
         if fault != FINE or done:
             return fault
         fault = read_string(r, &name, &size)
         if fault != FINE:
             return NOT_JSON if fault == WRONG_TYPE else fault
         number = find_field(message, name, size)
-        if not take(r, 0x3A):
+        if not take(r, c':'):
             return NOT_JSON
-        if peek(r) == 0x6E:  # null: as if it were not there
+        if peek(r) == c'n':  # null: as if it were not there
             fault = FINE if take_word(r, b"null", 4) else NOT_JSON
         elif number == 0:
             fault = skip_json(r)
@@ -98,11 +100,11 @@ cdef int read_repeated(Reader* r, int message, int number, int depth) noexcept n
     cdef bint first = True
     cdef bint done = False
     cdef size_t mark = 0
-    cdef int fault = enter(r, 0x5B)
+    cdef int fault = enter(r, c'[')
     if fault == FINE and is_packed:
         fault = open_field(&r.out, number, &mark)
     while fault == FINE:
-        fault = more(r, 0x5D, &first, &done)
+        fault = more(r, c']', &first, &done)
         if fault != FINE:
             return fault
         if done:
@@ -176,15 +178,15 @@ cdef bint put_hex(Buffer* out, bytes_at p, size_t size) noexcept nogil:
 
 
 cdef inline int base64_digit(uint8_t c) noexcept nogil:
-    if 0x41 <= c <= 0x5A:
-        return c - 0x41
-    if 0x61 <= c <= 0x7A:
-        return c - 0x61 + 26
-    if 0x30 <= c <= 0x39:
-        return c - 0x30 + 52
-    if c == 0x2B or c == 0x2D:
+    if c'A' <= c <= c'Z':
+        return c - c'A'
+    if c'a' <= c <= c'z':
+        return c - c'a' + 26
+    if c'0' <= c <= c'9':
+        return c - c'0' + 52
+    if c == c'+' or c == c'-':
         return 62
-    return 63 if c == 0x2F or c == 0x5F else -1
+    return 63 if c == c'/' or c == c'_' else -1
 
 
 cdef bint put_base64(Buffer* out, bytes_at p, size_t size) noexcept nogil:
@@ -193,8 +195,8 @@ cdef bint put_base64(Buffer* out, bytes_at p, size_t size) noexcept nogil:
     cdef int digit
     cdef int held = 0
     cdef size_t i
-    if size % 4 == 0 and size and p[size - 1] == 0x3D:
-        size -= 2 if p[size - 2] == 0x3D else 1
+    if size % 4 == 0 and size and p[size - 1] == c'=':
+        size -= 2 if p[size - 2] == c'=' else 1
     if size % 4 == 1:
         return False
     for i in range(size):
@@ -218,14 +220,14 @@ cdef int read_number(Reader* r, uint8_t kind) noexcept nogil:
     cdef int fault
     if kind == BOOL:
         return read_bool(r)
-    if peek(r) == 0x22:
+    if peek(r) == c'"':
         if kind == ENUM:
             return WRONG_TYPE
         fault = read_string(r, &start, &size)
         if fault != FINE:
             return fault
         end = start + size
-        if kind == DOUBLE and size and (start[0] == 0x4E or start[size - 1] == 0x79):
+        if kind == DOUBLE and size and (start[0] == c'N' or start[size - 1] == c'y'):
             return put_special(&r.out, start, size)
         if skip_number(start, end) != end or size == 0:
             return WRONG_TYPE
@@ -240,9 +242,9 @@ cdef int read_number(Reader* r, uint8_t kind) noexcept nogil:
 
 cdef int read_bool(Reader* r) noexcept nogil:
     cdef uint8_t c = peek(r)
-    if c == 0x74 and take_word(r, b"true", 4):
+    if c == c't' and take_word(r, b"true", 4):
         return FINE if buffer_put_varint(&r.out, 1) else NO_MEMORY
-    if c == 0x66 and take_word(r, b"false", 5):
+    if c == c'f' and take_word(r, b"false", 5):
         return FINE if buffer_put_varint(&r.out, 0) else NO_MEMORY
     return WRONG_TYPE
 
@@ -277,22 +279,22 @@ cdef int parse_double(bytes_at p, bytes_at end, double* value) noexcept nogil:
     cdef int exponent = 0
     cdef int shift = 0
     cdef bint point = False
-    cdef bint minus = p[0] == 0x2D
+    cdef bint minus = p[0] == c'-'
     p += minus
-    while p < end and significant < 19 and (p[0] == 0x2E or 0x30 <= p[0] <= 0x39):
-        if p[0] == 0x2E:
+    while p < end and significant < 19 and (p[0] == c'.' or c'0' <= p[0] <= c'9'):
+        if p[0] == c'.':
             point = True
         else:
-            digits = digits * 10 + (p[0] - 0x30)
+            digits = digits * 10 + (p[0] - c'0')
             significant += digits != 0
             exponent -= point
         p += 1
-    if p < end and (p[0] | 0x20) == 0x65:
+    if p < end and (p[0] | LOWER) == c'e':
         p += 1
-        point = p[0] == 0x2D
-        p += p[0] == 0x2D or p[0] == 0x2B
+        point = p[0] == c'-'
+        p += p[0] == c'-' or p[0] == c'+'
         while p < end and shift < 1000:
-            shift = shift * 10 + (p[0] - 0x30)
+            shift = shift * 10 + (p[0] - c'0')
             p += 1
         exponent += -shift if point else shift
     if p != end or digits > (1ULL << 53) or exponent < -22 or exponent > 22:
@@ -314,7 +316,7 @@ cdef int parse_hard_double(bytes_at p, bytes_at end, double* value) noexcept wit
 cdef int put_integer(Buffer* out, uint8_t kind, bytes_at p, bytes_at end) noexcept nogil:
     cdef uint64_t magnitude = 0
     cdef uint64_t bits
-    cdef bint minus = p[0] == 0x2D
+    cdef bint minus = p[0] == c'-'
     cdef int fault = parse_magnitude(p + minus, end, &magnitude)
     if fault != FINE:
         return fault
@@ -336,8 +338,8 @@ cdef int parse_magnitude(bytes_at p, bytes_at end, uint64_t* magnitude) noexcept
     cdef double value = 0
     cdef int fault
     cdef int digit
-    while p < end and 0x30 <= p[0] <= 0x39:
-        digit = p[0] - 0x30
+    while p < end and c'0' <= p[0] <= c'9':
+        digit = p[0] - c'0'
         if magnitude[0] > (0xFFFFFFFFFFFFFFFFULL - digit) // 10:
             return OUT_OF_RANGE
         magnitude[0] = magnitude[0] * 10 + digit

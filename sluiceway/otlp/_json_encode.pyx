@@ -2,8 +2,10 @@
 
 from cpython.mem cimport PyMem_Free
 from libc.math cimport isinf, isnan
+from libc.string cimport memset
 
-include "_json_table.pxi"
+include "_schema.pxi"
+include "_json_text.pxi"
 
 from sluiceway.errors import DecodeError
 
@@ -35,7 +37,7 @@ def encode(int signal_code, bytes payload not None):
     whole.start = <bytes_at>PyBytes_AS_STRING(payload)
     whole.end = whole.start + len(payload)
     try:
-        if len(payload) > RELEASE_ABOVE:
+        if len(payload) > RELEASE_ABOVE_JSON:
             with nogil:
                 fault = write_message(&out, root, &whole, 1, 0)
         else:
@@ -316,19 +318,19 @@ cdef bint write_integer(Buffer* out, uint64_t bits, bint minus, bint quoted) noe
     cdef uint64_t magnitude = 0 - bits if minus else bits
     if quoted:
         at -= 1
-        text[at] = 0x22
+        text[at] = c'"'
     while True:
         at -= 1
-        text[at] = 0x30 + <uint8_t>(magnitude % 10)
+        text[at] = c'0' + <uint8_t>(magnitude % 10)
         magnitude //= 10
         if magnitude == 0:
             break
     if minus:
         at -= 1
-        text[at] = 0x2D
+        text[at] = c'-'
     if quoted:
         at -= 1
-        text[at] = 0x22
+        text[at] = c'"'
     return buffer_put(out, &text[at], 24 - at)
 
 
@@ -367,15 +369,15 @@ cdef bint write_string(Buffer* out, bytes_at p, bytes_at end) noexcept nogil:
 
 
 cdef size_t escape_of(uint8_t c, uint8_t* escape) noexcept nogil:
-    escape[0] = 0x5C
-    if c == 0x22 or c == 0x5C:
+    escape[0] = c'\\'
+    if c == c'"' or c == c'\\':
         escape[1] = c
-    elif c == 0x0A:
-        escape[1] = 0x6E
-    elif c == 0x0D:
-        escape[1] = 0x72
-    elif c == 0x09:
-        escape[1] = 0x74
+    elif c == c'\n':
+        escape[1] = c'n'
+    elif c == c'\r':
+        escape[1] = c'r'
+    elif c == c'\t':
+        escape[1] = c't'
     else:
         memcpy(escape + 1, b"u00", 3)
         escape[4] = HEX_DIGITS[c >> 4]
@@ -393,14 +395,14 @@ cdef bint write_hex(Buffer* out, bytes_at p, bytes_at end) noexcept nogil:
     if not buffer_reserve(out, 2 * (end - p) + 2):
         return False
     to = out.data + out.size
-    to[0] = 0x22
+    to[0] = c'"'
     to += 1
     while p < end:
         to[0] = HEX_DIGITS[p[0] >> 4]
         to[1] = HEX_DIGITS[p[0] & 15]
         to += 2
         p += 1
-    to[0] = 0x22
+    to[0] = c'"'
     out.size = to + 1 - out.data
     return True
 
@@ -412,7 +414,7 @@ cdef bint write_base64(Buffer* out, bytes_at p, bytes_at end) noexcept nogil:
     if not buffer_reserve(out, (end - p + 2) // 3 * 4 + 2):
         return False
     to = out.data + out.size
-    to[0] = 0x22
+    to[0] = c'"'
     to += 1
     while p < end:
         left = min(end - p, 3)
@@ -420,9 +422,9 @@ cdef bint write_base64(Buffer* out, bytes_at p, bytes_at end) noexcept nogil:
         for i in range(3):
             bits = bits << 8 | (p[i] if i < left else 0)
         for i in range(4):
-            to[i] = BASE64_DIGITS[bits >> (18 - 6 * i) & 63] if i <= left else 0x3D
+            to[i] = BASE64_DIGITS[bits >> (18 - 6 * i) & 63] if i <= left else c'='
         to += 4
         p += left
-    to[0] = 0x22
+    to[0] = c'"'
     out.size = to + 1 - out.data
     return True

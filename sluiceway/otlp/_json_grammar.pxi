@@ -2,6 +2,7 @@
 
 cdef enum:
     MAX_NESTING = 300  # brackets inside one another, in parts that are not known as well
+    LOWER = 0x20  # the bit that makes a small letter of any letter
 
 cdef enum Fault:
     FINE = 0
@@ -20,7 +21,7 @@ cdef struct Reader:
 
 
 cdef inline void skip_space(Reader* r) noexcept nogil:
-    while r.p < r.end and (r.p[0] == 0x20 or r.p[0] == 0x0A or r.p[0] == 0x0D or r.p[0] == 0x09):
+    while r.p < r.end and (r.p[0] == c' ' or r.p[0] == c'\n' or r.p[0] == c'\r' or r.p[0] == c'\t'):
         r.p += 1
 
 
@@ -64,7 +65,7 @@ cdef inline int more(Reader* r, uint8_t closer, bint* first, bint* done) noexcep
     if first[0]:
         first[0] = False
         return FINE
-    if found != 0x2C:
+    if found != c',':
         return NOT_JSON
     r.p += 1
     return FINE
@@ -74,15 +75,15 @@ cdef int read_string(Reader* r, bytes_at* start, size_t* size) noexcept nogil:
     """A string's text: in place where nothing is escaped, otherwise in the scratch buffer until the next string."""
     cdef bytes_at p
     cdef bint escaped = False
-    if peek(r) != 0x22:
+    if peek(r) != c'"':
         return WRONG_TYPE if r.p < r.end else NOT_JSON
     r.p += 1
     p = r.p
     while True:
         p = skip_plain(p, r.end)
-        if p >= r.end or p[0] == 0x22:
+        if p >= r.end or p[0] == c'"':
             break
-        if p[0] < 0x20:
+        if p[0] < c' ':
             return NOT_JSON
         escaped = True
         p += 2
@@ -106,7 +107,7 @@ cdef int unescape(Buffer* scratch, bytes_at* start, size_t* size) noexcept nogil
         return NO_MEMORY
     out = scratch.data
     while p < end:
-        if p[0] != 0x5C:
+        if p[0] != c'\\':
             out[0] = p[0]
             out += 1
             p += 1
@@ -124,24 +125,24 @@ cdef bytes_at read_escape(bytes_at p, bytes_at end, uint32_t* code) noexcept nog
     """What follows a backslash; NULL for what is no escape and for half of a surrogate pair."""
     cdef uint32_t low = 0
     cdef uint8_t c = p[0]
-    if c == 0x22 or c == 0x5C or c == 0x2F:
+    if c == c'"' or c == c'\\' or c == c'/':
         code[0] = c
-    elif c == 0x62:
-        code[0] = 0x08
-    elif c == 0x66:
-        code[0] = 0x0C
-    elif c == 0x6E:
-        code[0] = 0x0A
-    elif c == 0x72:
-        code[0] = 0x0D
-    elif c == 0x74:
-        code[0] = 0x09
-    elif c == 0x75:
+    elif c == c'b':
+        code[0] = c'\b'
+    elif c == c'f':
+        code[0] = c'\f'
+    elif c == c'n':
+        code[0] = c'\n'
+    elif c == c'r':
+        code[0] = c'\r'
+    elif c == c't':
+        code[0] = c'\t'
+    elif c == c'u':
         if not read_hex4(p + 1, end, code) or (code[0] & 0xFC00) == 0xDC00:
             return NULL
         p += 4
         if (code[0] & 0xFC00) == 0xD800:
-            if end - p < 7 or p[1] != 0x5C or p[2] != 0x75 or not read_hex4(p + 3, end, &low):
+            if end - p < 7 or p[1] != c'\\' or p[2] != c'u' or not read_hex4(p + 3, end, &low):
                 return NULL
             if (low & 0xFC00) != 0xDC00:
                 return NULL
@@ -166,10 +167,10 @@ cdef bint read_hex4(bytes_at p, bytes_at end, uint32_t* code) noexcept nogil:
 
 
 cdef inline int hex_digit(uint8_t c) noexcept nogil:
-    if 0x30 <= c <= 0x39:
-        return c - 0x30
-    c |= 0x20
-    return c - 0x57 if 0x61 <= c <= 0x66 else -1
+    if c'0' <= c <= c'9':
+        return c - c'0'
+    c |= LOWER
+    return c - c'a' + 10 if c'a' <= c <= c'f' else -1
 
 
 cdef uint8_t* write_utf8(uint8_t* out, uint32_t code) noexcept nogil:
@@ -193,7 +194,7 @@ cdef uint8_t* write_utf8(uint8_t* out, uint32_t code) noexcept nogil:
 
 
 cdef bytes_at skip_digits(bytes_at p, bytes_at end) noexcept nogil:
-    while p < end and 0x30 <= p[0] <= 0x39:
+    while p < end and c'0' <= p[0] <= c'9':
         p += 1
     return p
 
@@ -201,20 +202,20 @@ cdef bytes_at skip_digits(bytes_at p, bytes_at end) noexcept nogil:
 cdef bytes_at skip_number(bytes_at p, bytes_at end) noexcept nogil:
     """The end of a number by JSON's grammar, or NULL."""
     cdef bytes_at digits
-    if p < end and p[0] == 0x2D:
+    if p < end and p[0] == c'-':
         p += 1
     digits = p
     p = skip_digits(p, end)
-    if p == digits or (digits[0] == 0x30 and p - digits > 1):
+    if p == digits or (digits[0] == c'0' and p - digits > 1):
         return NULL
-    if p < end and p[0] == 0x2E:
+    if p < end and p[0] == c'.':
         digits = p + 1
         p = skip_digits(digits, end)
         if p == digits:
             return NULL
-    if p < end and (p[0] | 0x20) == 0x65:
+    if p < end and (p[0] | LOWER) == c'e':
         p += 1
-        if p < end and (p[0] == 0x2B or p[0] == 0x2D):
+        if p < end and (p[0] == c'+' or p[0] == c'-'):
             p += 1
         digits = p
         p = skip_digits(digits, end)
@@ -228,15 +229,15 @@ cdef int skip_json(Reader* r) noexcept nogil:
     cdef uint8_t c = peek(r)
     cdef bytes_at start = NULL
     cdef size_t size = 0
-    if c == 0x7B or c == 0x5B:
+    if c == c'{' or c == c'[':
         return skip_nested(r, c)
-    if c == 0x22:
+    if c == c'"':
         return read_string(r, &start, &size)
-    if c == 0x74:
+    if c == c't':
         return FINE if take_word(r, b"true", 4) else NOT_JSON
-    if c == 0x66:
+    if c == c'f':
         return FINE if take_word(r, b"false", 5) else NOT_JSON
-    if c == 0x6E:
+    if c == c'n':
         return FINE if take_word(r, b"null", 4) else NOT_JSON
     start = skip_number(r.p, r.end)
     if start == NULL:
@@ -255,9 +256,9 @@ cdef int skip_nested(Reader* r, uint8_t opener) noexcept nogil:
         fault = more(r, opener + 2, &first, &done)
         if fault != FINE or done:
             return fault
-        if opener == 0x7B:
+        if opener == c'{':
             fault = read_string(r, &start, &size)
-            if fault != FINE or not take(r, 0x3A):
+            if fault != FINE or not take(r, c':'):
                 return NOT_JSON
         fault = skip_json(r)
     return fault

@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
-from sluiceway.otlp._anyvalue cimport BOOL, BYTES, DOUBLE, EMPTY, INT, STRING, AnyValue, read_any
+from sluiceway.otlp._anyvalue cimport BOOL, BYTES, DOUBLE, EMPTY, INT, STRING, STRING_TAG, AnyValue, read_any
 from sluiceway.otlp._arena cimport Arena, arena_take, out_of_memory
 from sluiceway.otlp._digest cimport hex_digest
 from sluiceway.otlp._proto cimport bytes_at
@@ -84,7 +84,7 @@ cdef inline int take_digest(Memo* memo, Arena* arena, bytes_at value, size_t siz
     else:
         return 0
     out = arena_take(arena, 66)
-    out[0] = 0x0A
+    out[0] = STRING_TAG
     out[1] = <uint8_t>hex_digest(memo.algorithm, found.data, found.size, out + 2) if found.size else 0
     answer.data = out
     answer.size = 2 + out[1]

@@ -23,6 +23,10 @@ cdef enum:
 cdef enum:
     MAX_DEPTH = 100  # nested messages below the outermost one, as in the official parsers
 
+cdef enum:  # bytes; below, giving up the GIL and waiting for it again costs more than the work
+    RELEASE_ABOVE = 65536  # a walk
+    RELEASE_ABOVE_JSON = 16384  # a conversion, which takes several times as long for each byte
+
 
 cdef inline bytes_at read_varint(bytes_at p, bytes_at end, uint64_t* value) noexcept nogil:
     cdef uint64_t result

@@ -12,7 +12,7 @@ from sluiceway.otlp._memo cimport Answer, Memo, recall
 from sluiceway.otlp._proto cimport bytes_at, read_length
 from sluiceway.otlp._splice cimport Splices
 
-cdef enum:
+cdef enum Operation:
     DECIDE = 0
     PUT = 1
     REMOVE = 2
@@ -66,6 +66,7 @@ cdef struct Run:
     Order orders[LEVELS]
     bint asks_scope
     bint asks_item
+    uint8_t attribute_tag  # of the items at hand
     Slot* slots
     size_t resource_index
     Facts facts

@@ -3,31 +3,14 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.string cimport memmove
 
-from sluiceway.otlp._proto cimport *
+from sluiceway.otlp._anyvalue cimport BOOL_TAG, DOUBLE_TAG, INT_TAG, KEY, STRING_TAG, VALUE
+
+include "_schema.pxi"
 
 from sluiceway.errors import DecodeError, TooLargeError
-from sluiceway.otlp import schema
 
 cdef enum:
-    LAST_FIELD = 16  # the highest field number of any message
-    LAST_MESSAGE = 63
-    RELEASE_ABOVE = 65536  # bytes; below, giving up the GIL and waiting for it again costs more than the walk
     LONGEST = 0x7FFFFFFF  # bytes of one protobuf message
-
-cdef enum Form:
-    UNKNOWN = 0
-    SCALAR
-    PACKED  # a repeated scalar: packed or one by one
-    TEXT
-    OCTETS
-    MESSAGE
-
-cdef struct Field:
-    uint8_t form
-    uint8_t wire  # the wire type; of a PACKED field, that of a single element
-    uint8_t message  # of MESSAGE, which
-    uint8_t id_size  # of OCTETS, the only length besides 0; 0 is any
-    uint8_t owns_items  # a oneof member that holds items
 
 cdef enum Fault:
     FINE = 0
@@ -37,23 +20,24 @@ cdef enum Fault:
     TOO_DEEP
     TOO_MANY_ITEMS
     TOO_MANY_MESSAGES
-    NO_MEMORY
+    TOO_MANY_ENTRIES
 
 cdef struct Walk:
     uint64_t items
     uint64_t messages
     uint64_t max_items
     uint64_t max_messages
+    uint64_t max_entries
     uint64_t broken_texts
 
-cdef Field FIELDS[LAST_MESSAGE + 1][LAST_FIELD + 1]
 cdef uint8_t IS_ITEM[LAST_MESSAGE + 1]
-cdef int ROOT[3]
-cdef int KEY_VALUE
+cdef int METRIC = _NUMBERS["Metric"]
+cdef int KEY_VALUE = _NUMBERS["KeyValue"]
 cdef uint64_t _repaired_texts = 0
 
-_WIRES = {"double": WIRE_FIXED64, "fixed64": WIRE_FIXED64, "sfixed64": WIRE_FIXED64, "fixed32": WIRE_FIXED32}
-_ID_SIZES = {"trace_id": 16, "span_id": 8}
+for _item in schema.ITEMS:
+    IS_ITEM[<int>_NUMBERS[_item]] = True
+
 _TEXTS = {
     MALFORMED: "not a protobuf message",
     WRONG_WIRE_TYPE: "a field has the wrong wire type",
@@ -61,43 +45,16 @@ _TEXTS = {
     TOO_DEEP: "messages are nested too deeply",
     TOO_MANY_ITEMS: "too many items in one request",
     TOO_MANY_MESSAGES: "too many nested messages in one request",
+    TOO_MANY_ENTRIES: "too many resources in one request or attributes in one message",
 }
 
 
-def _load_schema():
-    """Turn the table into arrays, once at import."""
-    global KEY_VALUE
-    cdef Field* field
-    numbers = {name: number for number, name in enumerate(schema.MESSAGES)}
-    for name, fields in schema.MESSAGES.items():
-        IS_ITEM[<int>numbers[name]] = name in schema.ITEMS
-        for described in fields:
-            field = &FIELDS[<int>numbers[name]][<int>described.number]
-            field.form = _form(described)
-            field.wire = _WIRES.get(described.kind, WIRE_BYTES if field.form >= TEXT else WIRE_VARINT)
-            field.id_size = _ID_SIZES.get(described.kind, 0)
-            field.message = numbers.get(described.message, 0)
-            field.owns_items = described.oneof and name == "Metric"
-    for code in range(3):
-        ROOT[<int>code] = numbers[schema.ROOTS[code]]
-    KEY_VALUE = numbers["KeyValue"]
+def accept(int signal_code, raw, uint64_t max_items, uint64_t max_messages, uint64_t max_entries):
+    """Check `raw` against the schema and count: the bytes (the same object if they are `bytes` and sound) and their items.
 
-
-def _form(described):
-    if described.kind == "message":
-        return MESSAGE
-    if described.kind == "string":
-        return TEXT
-    if described.kind in ("bytes", "trace_id", "span_id"):
-        return OCTETS
-    return PACKED if described.repeated else SCALAR
-
-
-_load_schema()
-
-
-def accept(int signal_code, raw, uint64_t max_items, uint64_t max_messages):
-    """Check `raw` against the schema and count: the bytes (the same object if they are `bytes` and sound) and their items."""
+    `max_messages` bounds nested messages and repeated texts, `max_entries` the resource entries of the request and the
+    attributes of each single message.
+    """
     if signal_code < 0 or signal_code > 2:
         raise ValueError("no such signal")
     cdef bytes payload = raw if type(raw) is bytes else bytes(memoryview(raw))
@@ -109,6 +66,7 @@ def accept(int signal_code, raw, uint64_t max_items, uint64_t max_messages):
     walk.items = walk.messages = walk.broken_texts = 0
     walk.max_items = max_items
     walk.max_messages = max_messages
+    walk.max_entries = max_entries
     if end - start > LONGEST:
         raise TooLargeError("the message is too large")
     if end - start > RELEASE_ABOVE:
@@ -160,18 +118,20 @@ cdef int check(int message, bytes_at p, bytes_at end, int depth, Walk* walk) noe
     cdef uint32_t member = 0  # of the metric's data: which was seen last, and what it has counted
     cdef uint64_t member_items = 0
     cdef uint64_t before = 0
+    cdef uint64_t entries = 0
+    cdef bint is_data
     while p < end:
         p = read_tag(p, end, &tag)
         if p == NULL:
             return MALFORMED
-        if tag >> 3 > LAST_FIELD or fields[tag >> 3].form == UNKNOWN:
+        if tag >> 3 > LAST_FIELD or fields[tag >> 3].kind == NOTHING:
             p = skip_value(p, end, tag, depth)
             if p == NULL:
                 return MALFORMED
             continue
         field = &fields[tag >> 3]
         if tag & 7 != field.wire:
-            if field.form != PACKED or tag & 7 != WIRE_BYTES:
+            if not field.repeated or tag & 7 != WIRE_BYTES:
                 return WRONG_WIRE_TYPE
             p = skip_packed(p, end, field.wire)
             if p == NULL:
@@ -186,24 +146,28 @@ cdef int check(int message, bytes_at p, bytes_at end, int depth, Walk* walk) noe
         if inner == NULL:
             return MALFORMED
         p = inner + size
-        if field.form == TEXT:
+        if field.kind == STRING:
+            walk.messages += field.repeated
             walk.broken_texts += not is_utf8(inner, p)
-        elif field.form == OCTETS:
+        elif field.kind != MESSAGE:
             if size != 0 and field.id_size != 0 and size != field.id_size:
                 return WRONG_ID
         elif field.message == KEY_VALUE and depth < MAX_DEPTH - 2 and is_plain_pair(inner, p):
             walk.messages += 2
+            entries += 1
         else:
             if depth == MAX_DEPTH:
                 return TOO_DEEP
             walk.messages += 1
+            entries += depth == 0 or field.message == KEY_VALUE
             if walk.messages > walk.max_messages:
                 return TOO_MANY_MESSAGES
             if IS_ITEM[field.message]:
                 walk.items += 1
                 if walk.items > walk.max_items:
                     return TOO_MANY_ITEMS
-            if field.owns_items:
+            is_data = field.oneof and message == METRIC
+            if is_data:
                 if member != tag:  # another member of the oneof takes the place of what was there
                     walk.items -= member_items
                     member = tag
@@ -213,8 +177,10 @@ cdef int check(int message, bytes_at p, bytes_at end, int depth, Walk* walk) noe
                 fault = check(field.message, inner, p, depth + 1, walk)
                 if fault != FINE:
                     return fault
-            if field.owns_items:
+            if is_data:
                 member_items += walk.items - before
+    if entries > walk.max_entries:
+        return TOO_MANY_ENTRIES
     return FINE if walk.messages <= walk.max_messages else TOO_MANY_MESSAGES
 
 
@@ -224,19 +190,19 @@ cdef inline bint is_plain_pair(bytes_at p, bytes_at end) noexcept nogil:
     False only means that the general walk has to look.
     """
     cdef bytes_at key_end
-    if end - p < 4 or p[0] != 0x0A or p[1] >= 0x80:
+    if end - p < 4 or p[0] != KEY or p[1] >= 0x80:
         return False
     key_end = p + 2 + p[1]
-    if end - key_end < 4 or key_end[0] != 0x12 or key_end[1] >= 0x80 or key_end + 2 + key_end[1] != end:
+    if end - key_end < 4 or key_end[0] != VALUE or key_end[1] >= 0x80 or key_end + 2 + key_end[1] != end:
         return False
     if not is_ascii(p + 2, key_end):
         return False
     p = key_end + 2
-    if p[0] == 0x0A:
+    if p[0] == STRING_TAG:
         return p[1] < 0x80 and p + 2 + p[1] == end and is_ascii(p + 2, end)
-    if p[0] == 0x10 or p[0] == 0x18:
+    if p[0] == BOOL_TAG or p[0] == INT_TAG:
         return skip_varint(p + 1, end) == end
-    return p[0] == 0x21 and end - p == 9
+    return p[0] == DOUBLE_TAG and end - p == 9
 
 
 cdef inline bint is_ascii(bytes_at p, bytes_at end) noexcept nogil:
@@ -290,7 +256,7 @@ cdef bint repair(int message, bytes_at p, bytes_at end, Buffer* out) noexcept no
         start = p
         p = read_tag(p, end, &tag)
         field = &FIELDS[message][tag >> 3 if tag >> 3 <= LAST_FIELD else 0]
-        if field.form != MESSAGE and field.form != TEXT:
+        if field.kind != MESSAGE and field.kind != STRING:
             p = skip_value(p, end, tag, 0)
             done = buffer_put(out, start, p - start)
         else:
@@ -299,7 +265,7 @@ cdef bint repair(int message, bytes_at p, bytes_at end, Buffer* out) noexcept no
             p = inner + size
             mark = out.size
             done = done and buffer_put_varint(out, size)
-            if field.form == MESSAGE:
+            if field.kind == MESSAGE:
                 done = done and repair(field.message, inner, p, out)
             else:
                 done = done and put_repaired(inner, p, out)

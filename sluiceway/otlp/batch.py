@@ -70,7 +70,7 @@ _SIGNALS = {
     "ExportMetricsServiceRequest": Signal.METRICS,
     "ExportLogsServiceRequest": Signal.LOGS,
 }
-_NO_LIMITS = (2**63, 2**63)
+_NO_LIMITS = (2**63, 2**63, 2**63)
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _NO_HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
@@ -99,13 +99,17 @@ _UNKNOWN = Origin()
 class Limits:
     """What one request may hold. Checked while its bytes are walked, before anything is built from them.
 
-    `items` counts spans, data points or log records; `messages` counts every nested message, so attributes,
-    events and links as well. An honest request of 64 MiB holds about 180,000 spans of ten attributes, which are 4
-    million messages; the defaults leave twice that, and a request of empty spans is refused after 2 MB of it.
+    `items` counts spans, data points or log records; `messages` counts every nested message, so attributes, events and
+    links as well, and repeated texts; `entries` bounds what components gather whole: the resource entries of the
+    request, and the attributes of each single span, record, point, resource, scope or map.
+
+    They are absolute, not a share of the bytes: compressed, padding is free. Honest telemetry has a nested message for
+    every 15 bytes or so, so 20 MiB hold about 1.2 million, and the densest that can be called honest twice that.
     """
 
     items: int = 1_000_000
-    messages: int = 8_000_000
+    messages: int = 3_000_000
+    entries: int = 100_000
 
 
 _LIMITS = Limits()
@@ -148,7 +152,7 @@ def accept(signal: Signal, raw: bytes, origin: Origin | None = None, limits: Lim
     field is repaired with U+FFFD. Unknown fields are kept.
     """
     limits = limits or _LIMITS
-    payload, items = _wire.accept(signal.code, raw, limits.items, limits.messages)
+    payload, items = _wire.accept(signal.code, raw, limits.items, limits.messages, limits.entries)
     return Batch(signal, payload, items, origin or _UNKNOWN)
 
 

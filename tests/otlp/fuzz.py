@@ -86,7 +86,7 @@ def check_limits(random: Random, signal: Signal, raw: bytes, items: int) -> None
     """A limit below the number of items refuses; one above it does not."""
     limit = random.randrange(items + 2)
     try:
-        accept(signal, raw, limits=Limits(limit, 10**9))
+        accept(signal, raw, limits=Limits(limit, 10**9, 10**9))
     except TooLargeError:
         return  # a metric's data that was overwritten counts until it is
     assert limit >= items, "let in too many items"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 from itertools import accumulate
 from random import Random
@@ -31,6 +32,7 @@ from sluiceway.otlp import (
     resources,
     split,
 )
+from sluiceway.otlp.plan import Level, Plan, Put, Remove
 from tests.otlp.fuzz import check_junk, damaged
 from tests.otlp.strategies import OFFICIAL, checked, field, payloads, shape
 
@@ -96,12 +98,72 @@ def test_signals_know_the_noun_of_their_items():
 
 
 def test_an_honest_large_request_is_within_the_default_limits():
-    """56,000 spans of ten attributes, 20 MiB, are taken; a million and one spans are not."""
+    """56,000 spans of ten attributes, 20 MiB, are taken, and so are as many bytes of spans with the shortest ones."""
     attribute = field(9, 2, field(1, 2, b"http.attribute") + field(2, 2, field(1, 2, b"some value")))
     span = field(2, 2, attribute * 10)
     assert accept(Signal.TRACES, field(1, 2, field(2, 2, span * 56_000))).items == 56_000
+    ids = field(1, 2, bytes(16)) + field(2, 2, bytes(8)) + field(7, 1, bytes(8)) + field(8, 1, bytes(8))
+    span = field(2, 2, ids + field(5, 2, b"name") + field(9, 2, field(1, 2, b"k1") + field(2, 2, b"\x18\x01")) * 10)
+    many = 20 * 2**20 // len(span)
+    assert accept(Signal.TRACES, field(1, 2, field(2, 2, span * many))).items == many
+
+
+def spans(content: bytes) -> tuple[Signal, bytes]:
+    """A span that holds this, with everything around it."""
+    return Signal.TRACES, field(1, 2, field(2, 2, field(2, 2, content)))
+
+
+def points(kind: int, content: bytes) -> tuple[Signal, bytes]:
+    """The data of a metric, of the kind by its field number, with everything around it."""
+    return Signal.METRICS, field(1, 2, field(2, 2, field(2, 2, field(kind, 2, content))))
+
+
+def empty(number: int) -> bytes:
+    """As many empty messages as make 20 MiB, which gzip makes 20 KiB."""
+    return field(number, 2, b"") * (10 * 2**20 - 100)
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        pytest.param(lambda: (Signal.TRACES, empty(1)), id="resources"),
+        pytest.param(lambda: (Signal.TRACES, field(1, 2, empty(2))), id="scopes"),
+        pytest.param(lambda: (Signal.TRACES, field(1, 2, field(2, 2, empty(2)))), id="spans"),
+        pytest.param(lambda: (Signal.LOGS, field(1, 2, field(2, 2, empty(2)))), id="log records"),
+        pytest.param(lambda: spans(empty(9)), id="attributes"),
+        pytest.param(lambda: spans(empty(11)), id="events"),
+        pytest.param(lambda: spans(empty(13)), id="links"),
+        pytest.param(lambda: spans(field(9, 2, field(2, 2, field(5, 2, empty(1))))), id="elements of an array"),
+        pytest.param(lambda: spans(field(9, 2, field(2, 2, field(6, 2, empty(1))))), id="entries of a map"),
+        pytest.param(lambda: spans(field(9, 2, field(2, 2, empty(5)))), id="arrays"),
+        pytest.param(lambda: (Signal.METRICS, field(1, 2, field(2, 2, empty(2)))), id="metrics"),
+        pytest.param(lambda: points(5, empty(1)), id="points of a gauge"),
+        pytest.param(lambda: points(9, empty(1)), id="points of a histogram"),
+        pytest.param(lambda: points(11, empty(1)), id="points of a summary"),
+        pytest.param(lambda: points(5, field(1, 2, empty(5))), id="exemplars"),
+        pytest.param(lambda: (Signal.TRACES, field(1, 2, field(1, 2, field(3, 2, empty(3))))), id="texts of an entity"),
+    ],
+)
+def test_a_request_of_nothing_but_empty_messages_is_refused_at_once(request_of):
+    """The walk stops at the limit or costs milliseconds, and nothing is built of what came as 20 KiB of gzip."""
+    signal, raw = request_of()
+    begun = time.process_time()
     with pytest.raises(TooLargeError):
-        accept(Signal.TRACES, field(1, 2, field(2, 2, field(2, 2, b"") * (Limits().items + 1))))
+        accept(signal, raw)
+    assert time.process_time() - begun < 0.2
+
+
+def test_what_the_limits_let_through_stays_cheap_behind_the_door():
+    """The most resource entries and the most attributes of a span are looked at and edited in part of a second."""
+    most = Limits().entries
+    plan = Plan([Put(Level.RESOURCE, "tenant.id", "t"), Put(Level.ITEM, "a", 1), Remove(Level.ITEM, pattern="^$")])
+    for raw in (field(1, 2, b"") * most, spans(field(9, 2, b"") * most)[1]):
+        batch = accept(Signal.TRACES, raw)
+        begun = time.process_time()
+        resources(batch, [KEY])
+        partition(batch, KEY)
+        plan.run(batch)
+        assert time.process_time() - begun < 1
 
 
 @checked

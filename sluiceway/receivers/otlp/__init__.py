@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COMPONENT", "OtlpConfig", "OtlpGrpc", "OtlpHttp", "OtlpReceiver"]
 
+_LIMITS = Limits()
+
 MIB = 1024 * 1024
 
 
@@ -87,10 +89,12 @@ class Protocols(Settings):
 class RequestLimits(Settings):
     """What one request may hold, and what all of them together may; the Collector has no such limits."""
 
-    max_request_items: int = Field(default=1_000_000, ge=1)
+    max_request_items: int = Field(default=_LIMITS.items, ge=1)
     """Spans, data points or log records in a request; more get 413 or RESOURCE_EXHAUSTED."""
-    max_request_messages: int = Field(default=8_000_000, ge=1)
-    """Nested messages in a request, so attributes, events and links as well."""
+    max_request_messages: int = Field(default=_LIMITS.messages, ge=1)
+    """Nested messages in a request, so attributes, events and links as well; 20 MiB hold about 1.2 million."""
+    max_request_entries: int = Field(default=_LIMITS.entries, ge=1)
+    """Resources in a request, and attributes in any one span, record, point, resource, scope or map."""
     max_requests_in_flight: int = Field(default=1024, ge=1)
     """Requests that wait for the pipeline at the same time; more are told to come again."""
     max_in_flight_mib: int = Field(default=64, ge=1)
@@ -199,7 +203,8 @@ class OtlpReceiver:
     def _intake(self, transport: str, room: Room) -> Intake:
         from sluiceway.receivers.otlp.intake import Intake
 
-        limits = Limits(self._config.limits.max_request_items, self._config.limits.max_request_messages)
+        most = self._config.limits
+        limits = Limits(most.max_request_items, most.max_request_messages, most.max_request_entries)
         return Intake(transport, limits, room, self._context, self._next)
 
     def _warn(self, settings: GrpcServer | HttpServer) -> None:
