@@ -364,11 +364,12 @@ async def test_requests_in_flight_are_bounded():
         assert (await first.answer()).status == 200
 
 
-async def test_items_in_a_request_are_bounded():
-    """A request with more items than allowed is too large."""
-    async with receiving(MemorySink(), BOTH + "\nlimits: {max_request_items: 10}") as receiver:
-        assert (await http(receiver, post(spans(10)))).status == 200
-        assert (await http(receiver, post(spans(11)))).status == 413
+@pytest.mark.parametrize("bound", ["max_request_items", "max_request_messages", "max_request_entries"])
+async def test_what_a_request_holds_is_bounded(bound: str):
+    """A request of more items, nested messages or resources than allowed is too large."""
+    async with receiving(MemorySink(), BOTH + f"\nlimits: {{{bound}: 10}}") as receiver:
+        assert (await http(receiver, post(spans(1)))).status == 200
+        assert (await http(receiver, post(spans(1) * 11))).status == 413
 
 
 def test_a_bound_below_one_request_is_refused():
