@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 from pydantic import ValidationError
 
 from sluiceway.errors import ConfigError, PermanentError
@@ -68,6 +68,14 @@ async def test_control_characters_are_escaped(tmp_path, verbosity):
     assert "\\u001b[2J\\nSpan #7" in text
     assert not set(evil) - set("a[2JSpan #7b\n") & set(text)
     assert not any(line.startswith("Span #7") for line in text.splitlines())
+
+
+async def test_a_batch_of_very_many_lines_is_shown_in_part(tmp_path):
+    """A small request can unfold to ten million lines, which would take gigabytes; half a million are shown."""
+    message = TracesData()
+    message.resource_spans.add().scope_spans.add().spans.extend([Span()] * 50_000)
+    lines = (await shown(tmp_path / "out", Batch.from_proto(message), "detailed")).splitlines()
+    assert (len(lines), lines[-1]) == (500_002, "(the rest is not shown: more than 500,000 lines)")
 
 
 async def test_hostile_numbers_do_no_harm(tmp_path):

@@ -3,6 +3,7 @@
 `basic` is a line a batch with counts, `normal` about a line an item, `detailed` everything, in the Collector's form.
 Control characters in telemetry are escaped, so that no line can be forged and no terminal be led astray. A batch that
 was not shown because of sampling counts as delivered. Data that cannot be written, say on a full disk, is dropped.
+A batch of more than half a million lines is shown up to there.
 
 It parses every batch that it shows, which costs a hundred times what forwarding does: sample, or take it out, where
 there is load. With `use_internal_logger: false` the text goes to `output_paths`, with colour on a terminal unless
@@ -20,9 +21,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -40,6 +42,8 @@ __all__ = ["COMPONENT", "DebugConfig", "DebugExporter"]
 
 Shown = tuple[str, dict[str, int], str]
 """The title, the counts, and the lines of a batch."""
+
+_MOST_LINES: Final = 500_000  # two seconds' work and 100 MiB, more than anybody reads
 
 
 class DebugConfig(Settings):
@@ -113,7 +117,7 @@ class DebugExporter:
     def _show(self, batch: Batch) -> Shown:
         message = batch.proto()
         title, fields = counts(batch, message)
-        lines = block(_lines(self._config.verbosity, batch.signal, message))
+        lines = block(_bounded(_lines(self._config.verbosity, batch.signal, message)))
         if self._output is not None:
             when = timestamp(self._context.clock.time_ns() / 1e9)
             self._output.write(f"{when}\tinfo\t{title}\t{json.dumps(fields)}", lines)
@@ -134,6 +138,13 @@ class _Sampler:
         self._seen += 1
         beyond = self._seen - self._initial
         return beyond <= 0 or (self._thereafter > 0 and beyond % self._thereafter == 0)
+
+
+def _bounded(lines: Iterable[str]) -> Iterator[str]:
+    remaining = iter(lines)
+    yield from islice(remaining, _MOST_LINES)
+    if next(remaining, None) is not None:
+        yield f"(the rest is not shown: more than {_MOST_LINES:,} lines)"
 
 
 def _lines(verbosity: str, signal: Signal, message: Any) -> Iterable[str]:
