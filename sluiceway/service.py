@@ -68,6 +68,7 @@ class Collector:
         self._failure = ""
         self._changing = asyncio.Lock()
         self._change: asyncio.Task[None] | None = None
+        self._switched = ""
         self._deadline = Deadline(self.clock)
 
     @classmethod
@@ -172,6 +173,7 @@ class Collector:
                 await self._put_back(running, graph)
                 raise
             self.config = config
+            _log.info("Configuration reloaded: %s.", self._switched)
 
     async def _put_back(self, running: Graph, given_up: Graph) -> None:
         """Return from a reload that failed half-way to the configuration before."""
@@ -210,13 +212,15 @@ class Collector:
         graph.connect()
         self._graph = graph
         await self._start(receivers)
+        for node in gone:
+            _bequeath(node, graph)
         await self._leave(node for node in gone if not node.listens)
         for node in gone:
             for pipeline in self.ledger.pipelines.values():
                 pipeline.holders.pop(node, None)
             if all(node.key != kept.key for kept in graph.nodes):
                 self.statuses.forget(node.key.component, node.key.place)
-        _log.info("Configuration reloaded: %d components started, %d stopped.", len(fresh), len(gone))
+        self._switched = f"{len(fresh)} components started, {len(gone)} stopped"
 
     async def _follow(self, wake: asyncio.Event, reread: Callable[[], Config]) -> None:
         while True:
@@ -240,6 +244,13 @@ class Collector:
     def _fail(self, message: str) -> None:
         self._failure = message
         self._stopping.set()
+
+
+def _bequeath(node: Node, graph: Graph) -> None:
+    """Have what an exporter's queue still holds go to the exporter that takes its place."""
+    successor = next((other.instance for other in graph.nodes if other.key == node.key), None)
+    if isinstance(node.instance, Wrapped) and isinstance(successor, Wrapped) and node.instance.queue is not None:
+        node.instance.queue.heir = successor.queue
 
 
 def _receivers_apart(nodes: Iterable[Node]) -> tuple[list[Node], list[Node]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from sluiceway.config.load import load
 from sluiceway.errors import ConfigError, RefusedError, RetryableError, StartError
 from sluiceway.service import Collector
 from sluiceway.testing import ManualClock, settle, spans
+from tests.exporters.backends import GrpcBackend
 from tests.ports import free_port
 
 QUIET = "telemetry: {metrics: {level: none}}"
@@ -395,3 +397,48 @@ async def test_a_reload_whose_metrics_port_is_taken_is_put_back_whole() -> None:
             assert collector.telemetry.ports == (port,)
             assert collector.config.processors["batch"].settings.timeout == 10
             assert collector.component("processor", "batch") is not None
+
+
+async def test_a_reload_hands_the_queue_of_a_changed_exporter_to_its_successor() -> None:
+    """What waits for a backend that is away survives a reload that changes the exporter, and is delivered."""
+    async with GrpcBackend().running() as backend:
+        exporter = "otlp_grpc: {{endpoint: '127.0.0.1:{}', tls: {{insecure: true}}, timeout: 100ms}}"
+        text = YAML.replace("memory: {component: sluiceway.testing:MemorySink}", exporter.format(free_port()))
+        text = text.replace("exporters: [memory]", "exporters: [otlp_grpc]").replace("[resource, batch]", "[resource]")
+        async with asyncio.timeout(20), Collector.from_yaml(text) as collector:
+            for _ in range(3):
+                await collector.component("receiver", "feed").feed(spans(5))
+            await collector.reload(config(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{backend.port}", text)))
+            await backend.arrived.wait()
+    (balance,) = collector.ledger.balances()
+    assert (balance.accepted, balance.delivered, balance.missing) == (15, 15, 0)
+
+
+async def test_what_cannot_be_made_is_a_mistake_at_its_place(tmp_path: Path) -> None:
+    """A constructor that raises is a configuration error with its line; a reload into it changes nothing."""
+    (tmp_path / "picky.py").write_text(
+        "class Picky:\n"
+        "    def __init__(self, n: int = 1) -> None:\n"
+        "        if n > 1: raise ValueError('n must be 1')\n"
+        "    def consume(self, batch): return batch\n"
+    )
+    file = tmp_path / "collector.yaml"
+    text = YAML.replace("batch: {timeout: 10s}", "picky: {component: ./picky.py, n: 1}").replace("batch]", "picky]")
+    file.write_text(text)
+    async with Collector.from_yaml(file) as collector:
+        file.write_text(text.replace("n: 1", "n: 2"))
+        with pytest.raises(ConfigError) as caught:
+            await collector.reload(load([str(file)]))
+        await collector.component("receiver", "feed").feed(spans(1))
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.path) == (6, "processors::picky")
+    assert problem.message == 'failed to create "picky" processor: ValueError: n must be 1'
+
+
+async def test_a_component_named_twice_in_a_pipeline_is_there_once() -> None:
+    """Naming a receiver or an exporter twice does not multiply the data."""
+    text = YAML.replace("[feed]", "[feed, feed]").replace("exporters: [memory]", "exporters: [memory, memory]")
+    async with Collector.from_yaml(text) as collector:
+        memory = collector.component("exporter", "memory")
+        await collector.component("receiver", "feed").feed(spans(5))
+    assert memory.items == 5

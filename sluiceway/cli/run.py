@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -41,6 +42,8 @@ def execute(arguments: argparse.Namespace) -> int:
         drain_timeout = parse_duration(arguments.drain_timeout)
     except ValueError as error:
         raise ConfigError(f"--drain-timeout: {error}") from error
+    # A reload that is asked for before there is anything to reload must not end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # The first lines, from loading, are written as the defaults have it; what was loaded may say otherwise.
     with LogOutputs(LogsConfig()):
         config = read_config(arguments)

@@ -146,6 +146,7 @@ class SendingQueue(Settings):
     def _check(self) -> Self:
         _require(
             (self.num_consumers > 0, "`num_consumers` must be positive"),
+            (self.num_consumers <= 10_000, "`num_consumers` must not be greater than 10000"),
             (self.queue_size > 0, "`queue_size` must be positive"),
             (self.max_bytes > 0, "`max_bytes` must be positive"),
             (

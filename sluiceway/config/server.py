@@ -99,7 +99,7 @@ class GrpcServer(_Server):
 
     max_recv_msg_size_mib: int = Field(default=0, ge=0)
     """The largest message, in MiB after decompression; 0 is 4 MiB. A larger one gets RESOURCE_EXHAUSTED."""
-    max_concurrent_streams: int = Field(default=0, ge=0)
+    max_concurrent_streams: int = Field(default=0, ge=0, le=2**31 - 1)
     """How many calls one connection may have under way; 0 is 256. Further calls wait at the client."""
     read_buffer_size: Size = Field(default=0, ge=0)
     """Taken for compatibility, without effect: gRPC sizes its own buffers."""

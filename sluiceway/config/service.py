@@ -67,7 +67,7 @@ def read_service(node: Node, known: Known, problems: list[Problem]) -> ServiceCo
     telemetry = _attempt(TelemetryConfig, parts.pop("telemetry", Node({})), (*_ROOT, "telemetry"), problems)
     pipelines = _read_pipelines(parts.pop("pipelines", Node({}, node.mark)), known, problems)
     service = _attempt(Service, replace(node, value=parts), _ROOT, problems)
-    extensions = tuple(map(_trim, service.extensions))
+    extensions = tuple(dict.fromkeys(map(_trim, service.extensions)))
     for position, id in enumerate(extensions):
         if id not in known[Kind.EXTENSION]:
             message = f'references extension "{id}" which is not configured{nearest(id, known[Kind.EXTENSION])}'
@@ -112,9 +112,9 @@ def _read_pipelines(section: Node, known: Known, problems: list[Problem]) -> dic
         pipelines[str(id)] = PipelineConfig(
             str(id),
             signal,
-            tuple(map(_trim, pipeline.receivers)),
+            tuple(dict.fromkeys(map(_trim, pipeline.receivers))),
             tuple(map(_trim, pipeline.processors)),
-            tuple(map(_trim, pipeline.exporters)),
+            tuple(dict.fromkeys(map(_trim, pipeline.exporters))),
             place.key,
         )
     return pipelines

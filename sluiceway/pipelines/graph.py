@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from sluiceway.component import ALL_SIGNALS, Clock, Consumer, Context, Kind, Reason, Status
 from sluiceway.config.model import ComponentConfig, Config, PipelineConfig
+from sluiceway.errors import ConfigError, Problem
 from sluiceway.otlp import Batch, Signal
 from sluiceway.pipelines.branches import ConnectorBranch, ExporterBranch, FanOut, PassedCounter
 from sluiceway.pipelines.edits import Edits, group_editors
@@ -205,13 +206,14 @@ class _Builder:
         return node
 
     def make(self, key: Key, made_from: Hashable, settings: ComponentConfig, context: Context) -> Node:
-        create = settings.component.create
-        link = None
-        if key.kind in (Kind.EXPORTER, Kind.EXTENSION):
-            instance = create(settings.settings, context)
-        else:
-            link = Link()
-            instance = create(settings.settings, context, link)
+        link = None if key.kind in (Kind.EXPORTER, Kind.EXTENSION) else Link()
+        try:
+            instance = settings.component.create(settings.settings, context, *([] if link is None else [link]))
+        except ConfigError as error:
+            raise ConfigError(*(_located(problem, settings, key) for problem in error.problems)) from error
+        except Exception as error:
+            text = f'failed to create "{key.id}" {key.kind}: {error.__class__.__name__}: {error}'
+            raise ConfigError(_located(Problem(text), settings, key)) from error
         if key.kind is Kind.EXPORTER:
             instance = wrap(instance, settings.settings, context)
         return Node(key, made_from, instance, context.telemetry, self.around.statuses, link)
@@ -287,6 +289,14 @@ class _BySignal:
 
     async def consume(self, batch: Batch) -> None:
         await self.targets[batch.signal].consume(batch)
+
+
+def _located(problem: Problem, settings: ComponentConfig, key: Key) -> Problem:
+    """A problem that a component found when it was made, at the place of its entry in the configuration."""
+    mark = settings.mark
+    path = f"{key.kind.section}::{key.id}"
+    inner = f"{path}::{problem.path}" if problem.path and not problem.path.startswith(path) else problem.path or path
+    return Problem(problem.message, inner, mark.file, mark.line, mark.column)
 
 
 def _held(holder: Any) -> Callable[[], int]:

@@ -64,6 +64,8 @@ class SendingQueue:
         self._consumers = Consumers(policy, self._export, context.clock, settings.num_consumers)
         self._results: dict[Ticket, asyncio.Future[None]] = {}
         self._is_closed = False
+        self.heir: SendingQueue | None = None
+        """Who takes over what is left when this queue is left: its successor, when a reload changed the exporter."""
 
     @property
     def takes_at_once(self) -> bool:
@@ -95,6 +97,9 @@ class SendingQueue:
     ) -> None:
         self._is_closed = True
         self._room.close()
+        if self.heir is not None:
+            for element in self._consumers.clear():
+                self._interrupt(element)
         try:
             await self._consumers.__aexit__(kind, error, trace)
         finally:
@@ -114,6 +119,11 @@ class SendingQueue:
             await self._see_through(request, ticket)
         else:
             self._put(request, ticket)
+
+    def inherit(self, request: Request) -> None:
+        """Take over a request that a predecessor has accepted, whether there is room for it or not."""
+        batch = request.batch
+        self._put(request, Ticket(self._measure(batch), len(batch.payload)))
 
     def _measure(self, batch: Batch) -> int:
         match self._settings.sizer:
@@ -181,7 +191,14 @@ class SendingQueue:
         self._fail(element, RetryableError("interrupted due to shutdown"), Reason.SHUTDOWN)
 
     def _fail(self, element: Element, error: Exception, reason: Reason) -> None:
-        """Settle an element that has failed: senders who wait are told, for the others it is dropped."""
+        """Settle an element that has failed: senders who wait are told, for the others it is dropped.
+
+        What a stop has interrupted goes to the heir where there is one.
+        """
+        if self.heir is not None and reason is Reason.SHUTDOWN and not self._settings.wait_for_result:
+            self.heir.inherit(element.request)
+            self._release(element)
+            return
         for ticket, _ in element.tickets:
             ticket.error = error
         element.request.drop(reason)

@@ -97,8 +97,8 @@ class RequestLimits(Settings):
     """Resources in a request, and attributes in any one span, record, point, resource, scope or map."""
     max_requests_in_flight: int = Field(default=1024, ge=1)
     """Requests that wait for the pipeline at the same time; more are told to come again."""
-    max_in_flight_mib: int = Field(default=64, ge=1)
-    """MiB of request bodies held at the same time; more are told to come again."""
+    max_in_flight_mib: int = Field(default=0, ge=0)
+    """MiB of request bodies held at the same time; more are told to come again. 0 is 64, or the largest request."""
     max_connections: int = Field(default=1024, ge=1)
     """Open HTTP connections; a further one displaces the one that is idle longest."""
 
@@ -115,11 +115,23 @@ class OtlpConfig(Settings):
     def _check(self) -> Self:
         if self.protocols.grpc is None and self.protocols.http is None:
             raise ValueError("must specify at least one protocol when using the OTLP receiver")
-        largest = self.protocols.http.max_body_size if self.protocols.http else 0
-        largest = max(largest, self.protocols.grpc.max_message_size if self.protocols.grpc else 0)
-        if largest > self.limits.max_in_flight_mib * MIB:
+        if 0 < self.limits.max_in_flight_mib * MIB < self.largest_request:
             raise ValueError("limits::max_in_flight_mib must not be smaller than the largest request that is allowed")
+        paths = tuple(self.protocols.http.paths().values()) if self.protocols.http else ()
+        if len(set(paths)) < len(paths):
+            raise ValueError("protocols::http: each signal must have a url path of its own")
         return self
+
+    @property
+    def largest_request(self) -> int:
+        """Bytes of the largest request that either protocol allows."""
+        http, grpc = self.protocols.http, self.protocols.grpc
+        return max(http.max_body_size if http else 0, grpc.max_message_size if grpc else 0)
+
+    @property
+    def room(self) -> int:
+        """Bytes of request bodies that may be held at the same time."""
+        return self.limits.max_in_flight_mib * MIB or max(64 * MIB, self.largest_request)
 
 
 class OtlpReceiver:
@@ -129,6 +141,8 @@ class OtlpReceiver:
         self._config = config
         self._context = context
         self._next = next
+        for server in (config.protocols.grpc, config.protocols.http):
+            authenticator(server.auth if server else None, context)  # a wrong one is found before anything starts
         self._grpc: GrpcReceiver | None = None
         self._http: HttpReceiver | None = None
 
@@ -151,7 +165,7 @@ class OtlpReceiver:
         from sluiceway.receivers.otlp.intake import Room
 
         limits = self._config.limits
-        room = Room(limits.max_requests_in_flight, limits.max_in_flight_mib * MIB)
+        room = Room(limits.max_requests_in_flight, self._config.room)
         tasks = self._tasks = asyncio.TaskGroup()
         await tasks.__aenter__()
         try:

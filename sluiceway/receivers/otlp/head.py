@@ -70,6 +70,7 @@ class _Fields:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        value = value.strip(b" \t")  # not part of the value, RFC 9110 section 5.5
         name = name.lower()
         if name in self.named:
             if name in _SINGLE:

@@ -376,3 +376,16 @@ def test_a_bound_below_one_request_is_refused():
     """The room in flight must hold the largest request."""
     with pytest.raises(ValueError, match="max_in_flight_mib"):
         settings(BOTH + "\nlimits: {max_in_flight_mib: 10}")
+
+
+def test_two_signals_on_one_path_are_an_error() -> None:
+    """A path leads to one signal, or data would go to the wrong one."""
+    with pytest.raises(ValueError, match="a url path of its own"):
+        settings("protocols: {http: {traces_url_path: /x, metrics_url_path: x}}")
+
+
+def test_a_large_request_size_makes_its_own_room() -> None:
+    """Allowing larger requests needs no second key; a room that is given too small is an error."""
+    assert settings("protocols: {http: {max_request_body_size: 104857600}}").room == 104857600
+    with pytest.raises(ValueError, match="max_in_flight_mib"):
+        settings("{protocols: {http: {max_request_body_size: 104857600}}, limits: {max_in_flight_mib: 64}}")
