@@ -1,7 +1,8 @@
 """How requests that wait in a queue become larger ones.
 
 `Natural` needs no settings: a request goes at once when no other is under way, and what arrives meanwhile goes as one
-request the moment that export ends. `Timed` is the Collector's `sending_queue::batch`.
+request the moment that export ends. A request of few bytes costs as much as one of many, so after a small one the next
+small one keeps a distance of some milliseconds. `Timed` is the Collector's `sending_queue::batch`.
 """
 
 from __future__ import annotations
@@ -14,27 +15,40 @@ from sluiceway.otlp import Batch, split
 from sluiceway.pipelines.request import Request, divide, join_requests
 from sluiceway.pipelines.waiting import Element, Lane
 
-__all__ = ["NATURAL_BYTES", "NATURAL_ITEMS", "PATIENCE", "Natural", "Timed"]
+__all__ = ["DISTANCE", "NATURAL_BYTES", "NATURAL_ITEMS", "PATIENCE", "WORTHWHILE_BYTES", "Natural", "Timed"]
 
 NATURAL_ITEMS: Final = 8192
 NATURAL_BYTES: Final = 2 * 1024 * 1024
 PATIENCE: Final = 0.1
 """Seconds that natural batching waits for an export to end, so that one that hangs does not hold up the rest."""
+WORTHWHILE_BYTES: Final = 64 * 1024
+"""A request of so many bytes goes without regard to the one before: the costs of a request no longer matter."""
+DISTANCE: Final = 0.005
+"""Seconds from the start of an export to that of the next, as long as less than `WORTHWHILE_BYTES` wait."""
 
 
 class Natural:
-    """Joins what waits for an export to end, up to 8192 items or 2 MiB, and never beyond."""
+    """Joins what waits for an export to end, up to 8192 items or 2 MiB, and never beyond.
 
-    delay = PATIENCE
-    goes_on = True
+    `distance` is for senders who do not wait for the result: those who do would be held up by it, one after the other.
+    """
+
+    def __init__(self, distance: float = DISTANCE) -> None:
+        self._distance = distance
 
     def key(self, batch: Batch) -> Hashable:  # noqa: ARG002 - the policy's signature
         """All batches share one lane."""
         return None
 
     def is_ready(self, lane: Lane) -> bool:
-        """Nothing is under way, or a whole request waits."""
-        return not lane.in_flight or lane.items >= NATURAL_ITEMS or lane.bytes >= NATURAL_BYTES
+        """A whole request waits, or nothing is under way and what waits is worth a request."""
+        if lane.in_flight:
+            return lane.items >= NATURAL_ITEMS or lane.bytes >= NATURAL_BYTES
+        return lane.bytes >= WORTHWHILE_BYTES
+
+    def due(self, lane: Lane) -> float:
+        """The distance to the last export is kept, where none is under way any more."""
+        return lane.elements[0].arrived + PATIENCE if lane.in_flight else lane.began + self._distance
 
     def take(self, lane: Lane) -> Element:
         """As many elements as fit into one request; the first is never cut."""
@@ -53,10 +67,8 @@ class Natural:
 class Timed:
     """The Collector's batching: at least `min_size`, at most `max_size`, nothing later than `flush_timeout`."""
 
-    goes_on = False
-
     def __init__(self, settings: QueueBatch, sizer: Sizer) -> None:
-        self.delay = settings.flush_timeout
+        self._flush_timeout = settings.flush_timeout
         self._min = settings.min_size
         self._max = settings.max_size
         self._by_items = sizer == "items"
@@ -71,6 +83,10 @@ class Timed:
     def is_ready(self, lane: Lane) -> bool:
         """Enough waits."""
         return (lane.items if self._by_items else lane.bytes) >= self._min
+
+    def due(self, lane: Lane) -> float:
+        """The oldest has waited for as long as it may."""
+        return lane.elements[0].arrived + self._flush_timeout
 
     def take(self, lane: Lane) -> Element:
         """Elements up to the maximum, or the minimum where there is no maximum; the last one may be cut."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -31,7 +33,9 @@ class Consumers:
         self._is_closed = False
         self._idle: list[asyncio.Future[None]] = []
         self._woken = 0
-        self._something_waits = asyncio.Event()
+        self._due = math.inf
+        """When the pacer looks at the lanes again."""
+        self._sooner = asyncio.Event()
         self.in_flight = 0
 
     @property
@@ -64,7 +68,7 @@ class Consumers:
 
     def put(self, element: Element) -> None:
         """Have an element exported; must not be called after leaving has begun."""
-        self._look_at(self._waiting.put(element))
+        self._see_to(self._waiting.put(element, self._clock.now()))
 
     def clear(self) -> Iterator[Element]:
         """Take out what nobody will export any more."""
@@ -72,7 +76,7 @@ class Consumers:
 
     async def _consume(self) -> None:
         while True:
-            taken = self._waiting.take()
+            taken = self._waiting.take(self._clock.now())
             if taken is not None:
                 await self._go(*taken)
             elif self._is_closed:
@@ -84,21 +88,25 @@ class Consumers:
                 self._woken -= 1
 
     async def _go(self, lane: Lane, element: Element) -> None:
-        if lane.elements:
-            self._look_at(lane)
+        self._look_at(lane)
         self.in_flight += 1
         try:
             await self._export(element)
         finally:
             self.in_flight -= 1
             self._waiting.finish(lane)
+            self._look_at(lane)
 
     def _look_at(self, lane: Lane) -> None:
-        """See to it that what waits in a lane will go: now, or when its time has come."""
-        if lane.is_ready:
+        self._see_to(self._waiting.look_at(lane, self._clock.now()))
+
+    def _see_to(self, due: float | None) -> None:
+        """See to it that what waits will go: now, or when its time has come."""
+        if due is None:
             self._wake()
-        else:
-            self._something_waits.set()
+        elif due < self._due:
+            self._due = due
+            self._sooner.set()
 
     def _wake(self) -> None:
         """Wake as many idle tasks as there are lanes to take from."""
@@ -107,11 +115,12 @@ class Consumers:
             self._idle.pop().set_result(None)
 
     async def _pace(self) -> None:
-        """Make lanes ready whose oldest element has waited long enough."""
+        """Make lanes ready when their time has come."""
         while True:
-            await self._something_waits.wait()
-            self._something_waits.clear()
-            while (left := self._waiting.expire(self._clock.now())) is not None:
-                self._wake()
-                await self._clock.sleep(left)
+            now = self._clock.now()
+            self._due = self._waiting.expire(now)
             self._wake()
+            self._sooner.clear()
+            with suppress(TimeoutError):
+                async with self._clock.timeout(None if self._due == math.inf else self._due - now):
+                    await self._sooner.wait()

@@ -12,7 +12,7 @@ from sluiceway.component import Context, Reason, reason_of
 from sluiceway.config.exporter import SendingQueue as Settings
 from sluiceway.errors import RefusedError, RetryableError, TooLargeError
 from sluiceway.otlp import Batch, Signal
-from sluiceway.pipelines.batching import Natural, Timed
+from sluiceway.pipelines.batching import DISTANCE, Natural, Timed
 from sluiceway.pipelines.consumers import Consumers
 from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.losses import LossLog
@@ -53,7 +53,8 @@ class SendingQueue:
 
     def __init__(self, sender: Sender, settings: Settings, context: Context, counts: Counts, health: Health) -> None:
         batch = settings.batch
-        policy: Policy = Natural() if batch is None else Timed(batch, settings.batch_sizer)
+        distance = 0.0 if settings.wait_for_result else DISTANCE
+        policy: Policy = Natural(distance) if batch is None else Timed(batch, settings.batch_sizer)
         self._next = sender
         self._settings = settings
         self._context = context

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from sluiceway.otlp import Batch
 from sluiceway.pipelines.request import Request
 
 __all__ = ["Element", "Lane", "Policy", "Ticket", "Waiting"]
+
+_AT_ONCE: Final = 1e-6
+"""Seconds that are not worth waiting for: less than this may be what rounding has left of a wait."""
 
 
 class Ticket:
@@ -45,6 +49,8 @@ class Lane:
     items: int = 0
     bytes: int = 0
     in_flight: int = 0
+    began: float = -math.inf
+    """When the last export of the lane began."""
     is_ready: bool = False
 
     def append(self, element: Element) -> None:
@@ -70,16 +76,14 @@ class Lane:
 class Policy(Protocol):
     """When the requests of a lane go, and how much of them at a time."""
 
-    delay: float
-    """Seconds after which the oldest goes in any case."""
-    goes_on: bool
-    """Whether the end of an export makes its lane ready."""
-
     def key(self, batch: Batch) -> Hashable:
         """The lane of a batch; None where there is only one."""
 
     def is_ready(self, lane: Lane) -> bool:
-        """Whether a lane that is not empty should go now."""
+        """Whether a lane that is not empty should go now, whatever the time."""
+
+    def due(self, lane: Lane) -> float:
+        """When a lane that is not empty goes in any case."""
 
     def take(self, lane: Lane) -> Element:
         """Take one request's worth from a lane that is not empty."""
@@ -104,17 +108,16 @@ class Waiting:
         """How many lanes there are."""
         return len(self._lanes)
 
-    def put(self, element: Element) -> Lane:
-        """Add an element to its lane, and return that."""
+    def put(self, element: Element, now: float) -> float | None:
+        """Add an element to its lane; return when that is due, or None where it is ready."""
         key = self._policy.key(element.request.batch)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(key)
         lane.append(element)
-        self._look_at(lane)
-        return lane
+        return self.look_at(lane, now)
 
-    def take(self) -> tuple[Lane, Element] | None:
+    def take(self, now: float) -> tuple[Lane, Element] | None:
         """Take a request's worth from the lane that has been ready longest; hand the lane to `finish` afterwards."""
         if not self._ready:
             return None
@@ -122,35 +125,36 @@ class Waiting:
         lane.is_ready = False
         element = self._policy.take(lane)
         lane.in_flight += 1
-        self._look_at(lane)
+        lane.began = now
         return lane, element
 
     def finish(self, lane: Lane) -> None:
-        """An export of this lane has ended."""
+        """An export of this lane has ended; look at the lane afterwards."""
         lane.in_flight -= 1
-        if lane.elements:
-            if self._policy.goes_on and not lane.is_ready:
-                self._mark(lane)
-        elif not lane.in_flight and lane.key is not None:
+        if not lane.elements and not lane.in_flight and lane.key is not None:
             del self._lanes[lane.key]
 
-    def expire(self, now: float) -> float | None:
-        """Make lanes ready whose oldest element has waited long enough; return the seconds until the next, or None."""
-        soonest: float | None = None
-        for lane in self._lanes.values():
-            if lane.elements and not lane.is_ready:
-                left = lane.elements[0].arrived + self._policy.delay - now
-                if left <= 0:
-                    self._mark(lane)
-                elif soonest is None or left < soonest:
-                    soonest = left
-        return soonest
+    def look_at(self, lane: Lane, now: float) -> float | None:
+        """Make a lane ready whose time has come, or return when that is; None where there is nothing to wait for."""
+        if not lane.elements or lane.is_ready:
+            return None
+        if not self._is_closed and not self._policy.is_ready(lane):
+            due = self._policy.due(lane)
+            if due - now > _AT_ONCE:
+                return due
+        lane.is_ready = True
+        self._ready.append(lane)
+        return None
+
+    def expire(self, now: float) -> float:
+        """Make lanes ready whose time has come; return when that of the next comes, which may be never."""
+        dues = (self.look_at(lane, now) for lane in self._lanes.values())
+        return min((due for due in dues if due is not None), default=math.inf)
 
     def close(self) -> None:
         """Make everything ready, now and from now on."""
         self._is_closed = True
-        for lane in self._lanes.values():
-            self._look_at(lane)
+        self.expire(math.inf)
 
     def clear(self) -> Iterator[Element]:
         """Take everything out, as it is."""
@@ -159,11 +163,3 @@ class Waiting:
                 yield lane.pop()
         self._lanes.clear()
         self._ready.clear()
-
-    def _look_at(self, lane: Lane) -> None:
-        if lane.elements and not lane.is_ready and (self._is_closed or self._policy.is_ready(lane)):
-            self._mark(lane)
-
-    def _mark(self, lane: Lane) -> None:
-        lane.is_ready = True
-        self._ready.append(lane)

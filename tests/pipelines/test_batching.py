@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sluiceway.otlp import Batch, Signal
+from sluiceway.pipelines.batching import DISTANCE, WORTHWHILE_BYTES
 from sluiceway.testing import settle
 from tests.pipelines.around import Setup, names, set_up, traces
 
@@ -40,6 +41,8 @@ async def test_what_arrives_during_an_export_goes_as_one_when_it_ends() -> None:
             await setup.outlet.consume(batch)
             await settle()
         assert len(setup.backend.calls) == 1
+        await setup.clock.advance(DISTANCE)
+        assert len(setup.backend.calls) == 1
         setup.backend.gate.set()
         await settle()
         assert setup.backend.sizes == [2, 8]
@@ -62,8 +65,43 @@ async def test_a_second_export_starts_when_a_whole_request_waits(items: int, siz
         await settle()
         assert [batch.items for batch in setup.backend.calls] == [items, 2 * items, 2 * items]
         setup.backend.gate.set()
-        await settle()
+        await setup.clock.advance(DISTANCE)
         assert [batch.items for batch in setup.backend.calls] == [items, 2 * items, 2 * items, items]
+
+
+async def test_small_requests_keep_their_distance() -> None:
+    """They cost as much as large ones: what comes within 5 ms of the last export goes as one."""
+    setup = set_up(NATURAL)
+    async with setup.wrapped:
+        for _ in range(5):
+            await setup.outlet.consume(traces())
+            await setup.clock.advance(0.001)
+        assert setup.backend.sizes == [1]
+        await setup.clock.advance(0.001)
+        assert setup.backend.sizes == [1, 4]
+        await setup.clock.advance(DISTANCE)
+        await setup.outlet.consume(traces())
+        await settle()
+        assert setup.backend.sizes == [1, 4, 1]
+
+
+async def test_large_requests_keep_none() -> None:
+    """What is worth a request goes the moment the one before has ended."""
+    setup = set_up(NATURAL)
+    async with setup.wrapped:
+        for _ in range(3):
+            await setup.outlet.consume(claimed(1, WORTHWHILE_BYTES))
+            await settle()
+        assert setup.backend.sizes == [1, 1, 1]
+
+
+async def test_senders_that_wait_for_the_result_are_not_held_up_by_the_distance() -> None:
+    """One that sends its next request after each answer would get no faster than the distance allows."""
+    setup = set_up("sending_queue: {wait_for_result: true}")
+    async with setup.wrapped:
+        for _ in range(3):
+            await setup.outlet.consume(traces())
+        assert setup.backend.sizes == [1, 1, 1]
 
 
 async def test_an_export_that_hangs_holds_up_others_for_a_moment_only() -> None:

@@ -96,7 +96,8 @@ async def test_senders_can_wait_for_room() -> None:
         await settle()
         assert sum(sender.done() for sender in senders) == 1
         setup.backend.gate.set()
-        await asyncio.gather(*senders)
+        await setup.clock.advance(1)
+        assert all(sender.done() for sender in senders)
     assert setup.account.delivered == 5
 
 
@@ -159,7 +160,7 @@ async def test_what_fails_for_good_is_dropped_with_its_reason(error: Exception, 
         assert setup.statuses[-1] is Status.PERMANENT_ERROR
         assert setup.metric("send_failed_spans") == 3
         await setup.outlet.consume(traces())
-        await settle()
+        await setup.clock.advance(1)
         assert setup.statuses[-1] is Status.OK
 
 
