@@ -64,6 +64,7 @@ class Collector:
         self._ready = False
         self._around = Surroundings(self.clock, self.telemetry, self.ledger, self.statuses, lambda: self._ready)
         self._graph = build(config, self._around)
+        _warn(self._graph)
         self._stopping = asyncio.Event()
         self._failure = ""
         self._changing = asyncio.Lock()
@@ -165,6 +166,7 @@ class Collector:
     async def _reload(self, config: Config) -> None:
         async with self._changing:
             graph = build(config, self._around, self._graph)
+            _warn(graph)
             running = self._graph
             try:
                 await self._show_telemetry(config)
@@ -244,6 +246,11 @@ class Collector:
     def _fail(self, message: str) -> None:
         self._failure = message
         self._stopping.set()
+
+
+def _warn(graph: Graph) -> None:
+    for problem in graph.warnings:
+        _log.warning("What is read will always be missing: %s", problem)
 
 
 def _bequeath(node: Node, graph: Graph) -> None:

@@ -63,6 +63,12 @@ class ActionConfig(Settings):
     algorithm: Literal["sha1", "sha256"] = "sha1"
     """The digest of hash. Ours: the Collector has SHA-1 only, or SHA-256 by a feature gate."""
 
+    @property
+    def headers_read(self) -> tuple[tuple[str, str], ...]:
+        """The header that `from_context` asks for."""
+        kind, _, name = self.from_context.partition(".")
+        return (("from_context", name),) if kind == "metadata" else ()
+
     @field_validator("action", mode="after")
     @classmethod
     def _lower(cls, action: str) -> str:

@@ -69,7 +69,8 @@ def zstd_module() -> ModuleType:
 
 
 def _zstd(level: int) -> Compressor:
-    zstd, chosen = zstd_module(), level if level not in (-1, 0) else 3
+    # The Collector takes any level and uses the nearest there is.
+    zstd, chosen = zstd_module(), min(max(level, -131_072), 22) if level not in (-1, 0) else 3
     return lambda body: zstd.compress(body, chosen)
 
 

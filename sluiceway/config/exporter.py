@@ -91,6 +91,11 @@ class Partition(Settings):
             seen.add(key)
         return self
 
+    @property
+    def headers_read(self) -> tuple[tuple[str, str], ...]:
+        """The headers that part the data."""
+        return tuple(("metadata_keys", name) for name in self.metadata_keys)
+
 
 class QueueBatch(Settings):
     """Joining by size and time. Without this section what waits while an export is under way goes as one request."""

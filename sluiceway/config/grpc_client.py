@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -11,7 +12,7 @@ from sluiceway.config.auth import Auth
 from sluiceway.config.client import RequestHeaders, user_agent
 from sluiceway.config.durations import milliseconds
 from sluiceway.config.tls import TlsClient
-from sluiceway.config.types import Duration, Section, Settings, split_endpoint
+from sluiceway.config.types import Duration, Opaque, Section, Settings, split_endpoint
 
 if TYPE_CHECKING:
     import grpc
@@ -22,9 +23,12 @@ __all__ = ["GrpcClient", "KeepaliveClient"]
 LARGEST_RESPONSE: Final = 4 * 1024 * 1024
 """Bytes: a larger response is refused, as the OTLP specification asks."""
 
+_LARGEST_OPTION: Final = 2**31 - 1
 DEFAULT_PING_TIME: Final = 10.0
 DEFAULT_PING_TIMEOUT: Final = 20.0
 """Seconds for which zero stands, as in Go."""
+_KEY: Final = re.compile(r"[0-9A-Za-z_.-]+")
+_TEXT: Final = re.compile(r"[ -~]*")
 _NAMED: Final = ("dns:///", "passthrough:///", "https://", "http://")
 _BALANCERS: Final = ("round_robin", "pick_first")
 _NOT_IN_GRPCIO: Final = frozenset({"zstd", "snappy", "deflate", "zlib", "lz4", "x-snappy-framed"})
@@ -53,9 +57,9 @@ class GrpcClient(Settings):
     """How to encrypt. TLS is on unless `insecure` is true or the endpoint starts with `http://`."""
     keepalive: Section[KeepaliveClient] = None
     """Pings on silent connections; off."""
-    read_buffer_size: int = Field(default=0, ge=0)
+    read_buffer_size: int = Field(default=0, ge=0, le=_LARGEST_OPTION)
     """Bytes looked for in one read; 0 leaves it to grpcio."""
-    write_buffer_size: int = Field(default=524_288, ge=0)
+    write_buffer_size: int = Field(default=524_288, ge=0, le=_LARGEST_OPTION)
     """Bytes gathered for one write; 0 leaves it to grpcio."""
     wait_for_ready: bool = False
     """Whether a request waits for a connection, as long as `timeout` allows, instead of failing at once."""
@@ -76,6 +80,16 @@ class GrpcClient(Settings):
         if endpoint and not endpoint.startswith("unix:"):
             split_endpoint(_address(endpoint))
         return endpoint
+
+    @field_validator("headers")
+    @classmethod
+    def _check_metadata(cls, headers: dict[str, Opaque]) -> dict[str, Opaque]:
+        for name, value in headers.items():
+            if not _KEY.fullmatch(name):
+                raise ValueError(f"invalid header name {name[:100]!r}: gRPC takes letters, digits, '-', '_' and '.'")
+            if not (name.lower().endswith("-bin") or _TEXT.fullmatch(value.reveal())):
+                raise ValueError(f"the value of header {name!r} is not printable ASCII, as gRPC wants it")
+        return headers
 
     @field_validator("compression")
     @classmethod

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from sluiceway.config.auth import Auth
-from sluiceway.config.client import RequestHeaders, user_agent
+from sluiceway.config.client import RequestHeaders, is_url, user_agent
 from sluiceway.config.compression import CompressionParams, Compressor, check_compression, compressor
 from sluiceway.config.exporter import Timeout
 from sluiceway.config.tls import TlsClient
@@ -22,7 +22,7 @@ from sluiceway.config.types import Duration, Opaque, Section, Settings
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Cookies", "HttpClient", "is_url", "proxy_for"]
+__all__ = ["Cookies", "HttpClient", "proxy_for"]
 
 _FOREVER: Final = 365 * 86_400.0
 _DNS_TTL: Final = 30
@@ -120,16 +120,6 @@ class HttpClient(Settings):
         headers |= {name.replace("_", "-"): value for name, value in defaults.items()}
         headers |= {name.lower(): value.reveal() for name, value in self.headers.items()}
         return headers
-
-
-def is_url(text: str) -> bool:
-    """Whether `text` is an absolute HTTP URL that can be connected to."""
-    try:
-        url = urlsplit(text)
-        port_is_possible = url.port != 0
-    except ValueError:
-        return False
-    return url.scheme in ("http", "https") and bool(url.hostname) and port_is_possible and text.isprintable()
 
 
 def proxy_for(url: str, proxy_url: Opaque) -> str | None:

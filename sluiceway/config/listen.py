@@ -9,17 +9,16 @@ import os
 import socket
 import stat
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from sluiceway.config.address import Transport
 from sluiceway.config.types import split_endpoint
 from sluiceway.errors import ConfigError
 
-__all__ = ["Transport", "check_unix_path", "is_loopback", "listen"]
-
-Transport = Literal["tcp", "tcp4", "tcp6", "unix"]
-"""`tcp` is IPv4 and IPv6, as far as the host has addresses of both."""
+__all__ = ["check_unix_path", "is_loopback", "listen"]
 
 _BACKLOG = 512
+_EVERYWHERE = ("", "::")  # as in Go and in gRPC, "::" is IPv4 as well
 _FAMILIES = {"tcp": socket.AF_UNSPEC, "tcp4": socket.AF_INET, "tcp6": socket.AF_INET6}
 
 
@@ -45,7 +44,11 @@ async def listen(endpoint: str, transport: Transport = "tcp") -> list[socket.soc
     host, port = split_endpoint(endpoint)
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
-            host or None, port, family=_FAMILIES[transport], type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            None if host in _EVERYWHERE else host,
+            port,
+            family=_FAMILIES[transport],
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
         )
     except OSError as error:
         raise ConfigError(f"cannot listen on {endpoint}: {error.strerror or error}") from error

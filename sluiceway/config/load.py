@@ -110,6 +110,7 @@ def _read(root: Node, problems: list[Problem]) -> Config:
         service_extensions=service.extensions,
         pipelines=service.pipelines,
         telemetry=service.telemetry,
+        telemetry_node=section_of(root).child("telemetry"),
         resolved=plain(root),
     )
 
@@ -180,7 +181,7 @@ def _read_component(kind: Kind, key: str, node: Node) -> ComponentConfig:
     else:
         component = _own(kind, id, reference, (*path, "component"))
         node = replace(node, value={name: part for name, part in expect_map(node).items() if name != "component"})
-    return ComponentConfig(str(id), component, decode(component.config, node, path), node.key)
+    return ComponentConfig(str(id), component, decode(component.config, node, path), node.key, node)
 
 
 def _known(kind: Kind, id: Id, node: Node, path: Path) -> Component:

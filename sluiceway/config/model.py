@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from sluiceway.component import Component
 from sluiceway.config.telemetry import TelemetryConfig
 from sluiceway.otlp import Signal
+
+if TYPE_CHECKING:
+    from sluiceway.config.tree import Node
+    from sluiceway.config.tree import Path as KeyPath
 
 __all__ = ["ComponentConfig", "Config", "Mark", "PipelineConfig"]
 
@@ -36,6 +40,13 @@ class ComponentConfig:
     component: Component
     settings: BaseModel
     mark: Mark = field(default=Mark(), compare=False)
+    node: Node | None = field(default=None, compare=False, repr=False)
+    """The entry as it was written, for the places of its parts."""
+
+    def mark_of(self, path: KeyPath) -> Mark:
+        """Where the setting at a path was written, or what it would stand in."""
+        node = self.node.at(path) if self.node is not None else None
+        return self.mark if node is None or node is self.node else node.mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,8 @@ class Config:
     service_extensions: tuple[str, ...]
     pipelines: Mapping[str, PipelineConfig]
     telemetry: TelemetryConfig
+    telemetry_node: Node | None = field(default=None, compare=False, repr=False)
+    """`service::telemetry` as it was written, for the places of its parts."""
     resolved: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """The merged and expanded YAML, as plain data with secrets still in it."""
     files: tuple[Path, ...] = field(default=(), compare=False)

@@ -7,11 +7,12 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from sluiceway.config.address import Listener
 from sluiceway.config.auth import Auth
 from sluiceway.config.durations import milliseconds
-from sluiceway.config.listen import Transport
+from sluiceway.config.settings import mistake
 from sluiceway.config.tls import TlsServer
-from sluiceway.config.types import Duration, Headers, Section, Settings, Size, StringList, split_endpoint
+from sluiceway.config.types import Duration, Headers, Section, Settings, Size, StringList
 
 __all__ = ["Compression", "Cors", "EnforcementPolicy", "GrpcServer", "HttpServer", "Keepalive"]
 
@@ -68,11 +69,7 @@ class Keepalive(Settings):
     """What clients may do."""
 
 
-class _Server(Settings):
-    endpoint: str = Field(default="", min_length=1, validate_default=False)
-    """`host:port` to listen on; for the transport `unix` the path of the socket."""
-    transport: Transport = "tcp"
-    """`tcp`, `tcp4`, `tcp6` or `unix`."""
+class _Server(Listener):
     tls: Section[TlsServer] = None
     """Certificates; without this section the server speaks plain text."""
     include_metadata: bool = False
@@ -87,17 +84,11 @@ class _Server(Settings):
             raise ValueError("no extension can be a middleware")
         return value
 
-    @model_validator(mode="after")
-    def _check_endpoint(self) -> Self:
-        if self.transport != "unix" and self.endpoint:
-            split_endpoint(self.endpoint)
-        return self
-
 
 class GrpcServer(_Server):
     """A gRPC server. Messages may come compressed by gzip or deflate; grpcio knows neither zstd nor snappy."""
 
-    max_recv_msg_size_mib: int = Field(default=0, ge=0)
+    max_recv_msg_size_mib: int = Field(default=0, ge=0, le=2047)
     """The largest message, in MiB after decompression; 0 is 4 MiB. A larger one gets RESOURCE_EXHAUSTED."""
     max_concurrent_streams: int = Field(default=0, ge=0, le=2**31 - 1)
     """How many calls one connection may have under way; 0 is 256. Further calls wait at the client."""
@@ -113,7 +104,7 @@ class GrpcServer(_Server):
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
         if self.tls and self.tls.grpc_problem:
-            raise ValueError(self.tls.grpc_problem)
+            raise mistake(self.tls.grpc_problem, "tls")
         return self
 
     @property

@@ -71,7 +71,7 @@ def read_service(node: Node, known: Known, problems: list[Problem]) -> ServiceCo
     for position, id in enumerate(extensions):
         if id not in known[Kind.EXTENSION]:
             message = f'references extension "{id}" which is not configured{nearest(id, known[Kind.EXTENSION])}'
-            problems.append(_at(node, ("extensions", position)).problem(message, (*_ROOT, "extensions")))
+            problems.append(node.at(("extensions", position)).problem(message, (*_ROOT, "extensions")))
     return ServiceConfig(extensions, pipelines, telemetry)
 
 
@@ -136,29 +136,19 @@ def _check(pipeline: Pipeline, node: Node, known: Known, path: Path) -> Iterator
     ends = {Kind.RECEIVER: pipeline.receivers, Kind.EXPORTER: pipeline.exporters}
     for kind, ids in ends.items():
         if not ids:
-            yield _at(node, (kind.section,)).problem(f"must have at least one {kind}", path)
+            yield node.at((kind.section,)).problem(f"must have at least one {kind}", path)
         yield from _dangling(kind, ids, {*known[kind], *connectors}, node, path)
     yield from _dangling(Kind.PROCESSOR, pipeline.processors, known[Kind.PROCESSOR], node, path)
     for id, times in Counter(map(_trim, pipeline.processors)).items():
         if times > 1:
-            yield _at(node, ("processors",)).problem(f'references processor "{id}" multiple times', path)
+            yield node.at(("processors",)).problem(f'references processor "{id}" multiple times', path)
 
 
 def _dangling(kind: Kind, ids: StringList, valid: Collection[str], node: Node, path: Path) -> Iterator[Problem]:
     for position, id in enumerate(map(_trim, ids)):
         if id not in valid:
             message = f'references {kind} "{id}" which is not configured{nearest(id, valid)}'
-            yield _at(node, (kind.section, position)).problem(message, path)
-
-
-def _at(node: Node, path: Path) -> Node:
-    """The node at a path, or the last on the way to it."""
-    for key in path:
-        child = node.child(key)
-        if child is None:
-            return node
-        node = child
-    return node
+            yield node.at((kind.section, position)).problem(message, path)
 
 
 def _trim(text: str) -> str:

@@ -7,7 +7,7 @@ where a component wants others, it subclasses the model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -25,9 +25,9 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticUndefined, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticUndefined, core_schema
 
-__all__ = ["NullText", "Section", "Settings"]
+__all__ = ["NullText", "Section", "Settings", "mistake", "walk"]
 
 M = TypeVar("M")
 
@@ -119,6 +119,33 @@ class Settings(BaseModel):
                     elif is_section(field):
                         written[key] = {"enabled": False}
         return written
+
+
+def mistake(message: str, *path: str | int) -> ValidationError:
+    """What a validator raises for a mistake at `path` inside of what it was given, so that it is reported there."""
+    error = PydanticCustomError("mistake", "{reason}", {"reason": message})
+    return ValidationError.from_exception_data(
+        "mistake", [{"type": error, "loc": path, "input": None}], hide_input=True
+    )
+
+
+def walk(settings: BaseModel, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], BaseModel]]:
+    """Give a model and every model in it, each with the keys that lead to it as YAML spells them."""
+    yield path, settings
+    for name, field in type(settings).model_fields.items():
+        yield from _walk_value(getattr(settings, name), (*path, field.alias or name))
+
+
+def _walk_value(value: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], BaseModel]]:
+    match value:
+        case BaseModel():
+            yield from walk(value, path)
+        case Mapping():
+            for key, part in value.items():
+                yield from _walk_value(part, (*path, key))
+        case list() | tuple():
+            for index, part in enumerate(value):
+                yield from _walk_value(part, (*path, index))
 
 
 def is_section(field: FieldInfo) -> bool:

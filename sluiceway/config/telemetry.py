@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from sluiceway.config.settings import mistake
 from sluiceway.config.telemetry_export import MetricReader, Processor, PullReader
 from sluiceway.config.types import Duration, Section, Settings, StringList
 
@@ -44,7 +45,7 @@ class MetricsConfig(Settings):
     readers: tuple[MetricReader, ...] = (MetricReader(pull=PullReader()),)
     """Who reads the metrics; by default a Prometheus endpoint on `localhost:8888`."""
     views: tuple[Mapping[str, Any], ...] = ()
-    """Views in the declarative spelling; only with level `detailed`."""
+    """Views in the declarative spelling that drop metrics by name; only with level `detailed`."""
     address: str | None = Field(default=None, exclude=True)
     """Removed in the Collector: use `readers`. It is ignored, with a warning."""
 
@@ -71,7 +72,23 @@ class MetricsConfig(Settings):
                 "service::telemetry::metrics::views can only be set when service::telemetry::metrics::level is detailed"
             )
             raise PydanticCustomError("views", text)
+        for index, view in enumerate(self.views):
+            if not _drops(view):
+                raise mistake("only views that drop metrics by instrument_name are supported", "views", index)
         return self
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The patterns of names whose metrics are not shown."""
+        return tuple(view["selector"]["instrument_name"] for view in self.views)
+
+
+def _drops(view: Mapping[str, Any]) -> bool:
+    match view:
+        case {"selector": {"instrument_name": str()}, "stream": {"aggregation": {"drop": _}}}:
+            return True
+        case _:
+            return False
 
 
 class LogSampling(Settings):

@@ -5,13 +5,15 @@ The keys are those of OpenTelemetry's declarative configuration (0.3.0), which c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from sluiceway.config.types import Headers, Section, Settings
+from sluiceway.config.address import Address, check_address
+from sluiceway.config.client import RequestHeaders, is_url
+from sluiceway.config.settings import mistake
+from sluiceway.config.types import Section, Settings, StringList
 
 __all__ = [
     "BatchProcessor",
@@ -35,7 +37,7 @@ class OtlpExporter(Settings):
     """How to send: `grpc`, `http/protobuf` or `http/json`."""
     endpoint: str = ""
     """Where to send to: `http://host:4317`, or for http the whole URL."""
-    headers: Headers = Field(default_factory=dict)
+    headers: RequestHeaders = Field(default_factory=dict)
     """Headers of each request, such as credentials; they never print."""
     headers_list: str | None = None
     """Headers as one text, `a=b,c=d`; those of `headers` win."""
@@ -55,6 +57,20 @@ class OtlpExporter(Settings):
     """Accepted; our own metrics are always cumulative, and anything else is a warning."""
     default_histogram_aggregation: str | None = None
     """Accepted; our own histograms have explicit buckets, and anything else is a warning."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.protocol == "http/json":
+            raise mistake('unsupported protocol "http/json": use grpc or http/protobuf', "protocol")
+        if self.endpoint and not (is_url(self.endpoint) if self.protocol != "grpc" else _is_target(self.endpoint)):
+            raise mistake("endpoint must be a valid URL", "endpoint")
+        if bool(self.client_key) != bool(self.client_certificate):
+            raise mistake("client_key and client_certificate must be given together", "client_key")
+        return self
+
+
+def _is_target(endpoint: str) -> bool:
+    return is_url(endpoint) if "://" in endpoint else is_url(f"http://{endpoint}")
 
 
 class ConsoleExporter(Settings):
@@ -76,6 +92,15 @@ class Exporter(Settings):
         return self
 
 
+class IncludeExclude(Settings):
+    """Names to choose, where `*` stands for any text and `?` for one character."""
+
+    included: StringList = ()
+    """Which to take; none when empty."""
+    excluded: StringList = ()
+    """Which of them to leave out."""
+
+
 class PrometheusReader(Settings):
     """The Prometheus endpoint of our own metrics. Names go without suffixes unless asked for, as in the Collector."""
 
@@ -89,8 +114,22 @@ class PrometheusReader(Settings):
     """Leave units out of names."""
     without_type_suffix: bool = True
     """Leave `_total` off the names of counters."""
-    with_resource_constant_labels: Mapping[str, Any] | None = None
-    """Which resource attributes become labels: `{included: [...], excluded: [...]}`."""
+    with_resource_constant_labels: IncludeExclude = IncludeExclude()
+    """Which resource attributes become labels."""
+
+    @model_validator(mode="after")
+    def _check_host(self) -> Self:
+        try:
+            check_address(self.listens_on.endpoint)
+        except ValueError as error:
+            raise mistake(str(error), "host") from None
+        return self
+
+    @property
+    def listens_on(self) -> Address:
+        """Where the endpoint listens."""
+        host = self.host.removeprefix("[").removesuffix("]")
+        return Address(f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}")
 
 
 class PullExporter(Settings):
@@ -136,7 +175,7 @@ class MetricReader(Settings):
 class BatchProcessor(Settings):
     """A processor that gathers our own spans or log records and sends them together."""
 
-    schedule_delay: int = Field(default=5_000, ge=0)
+    schedule_delay: int = Field(default=5_000, gt=0)
     """Milliseconds between two exports."""
     export_timeout: int = Field(default=30_000, ge=0)
     """Milliseconds an export may take."""
@@ -146,6 +185,12 @@ class BatchProcessor(Settings):
     """How many items go at once."""
     exporter: Exporter
     """Where to send to."""
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        if self.max_export_batch_size > self.max_queue_size:
+            raise mistake("max_export_batch_size must not be greater than max_queue_size", "max_export_batch_size")
+        return self
 
 
 class SimpleProcessor(Settings):

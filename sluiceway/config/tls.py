@@ -1,16 +1,20 @@
 """The `tls` section of servers and clients, and what is built from it: `ssl.SSLContext` and gRPC credentials.
 
-Settings are checked without touching a file; the files are read when a context or credentials are built, which raises
-`ConfigError`, and again after `reload_interval` when they have changed. PEM text may stand in the configuration itself.
-What grpcio cannot be told (a minimum of TLS 1.3, cipher suites) is refused rather than ignored.
+Settings are checked without touching a file, PEM text that stands in the configuration itself included; the files are
+read when a context or credentials are built, which raises `ConfigError`, and again after `reload_interval` when they
+have changed. What grpcio cannot be told (TLS versions, cipher suites) is refused rather than ignored.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import ssl
+import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
@@ -20,6 +24,7 @@ from pydantic import Field, model_validator
 from sluiceway.clock import Clock
 from sluiceway.config.ciphers import openssl_ciphers
 from sluiceway.config.files import FileBacked
+from sluiceway.config.settings import mistake
 from sluiceway.config.types import Duration, Opaque, Section, Settings, StringList
 from sluiceway.errors import ConfigError
 
@@ -36,6 +41,10 @@ _VERSIONS: Final = {
     "1.3": ssl.TLSVersion.TLSv1_3,
 }
 _CURVES: Final = {"X25519": "X25519", "P256": "prime256v1", "P384": "secp384r1", "P521": "secp521r1"}
+_PRIVATE_KEY: Final = re.compile(
+    r"-----BEGIN (?!ENCRYPTED)([A-Z0-9 ]*PRIVATE KEY)-----[\sA-Za-z0-9+/=]+-----END \1-----"
+)
+_NO_CERTIFICATE: Final = "no usable certificate in it"
 _SYSTEM_BUNDLES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -104,9 +113,41 @@ class _Tls(Settings):
                 "TLS configuration must include both certificate and key (CertFile/CertPem and KeyFile/KeyPem)"
             )
         if (self.min_version or "1.2") > (self.max_version or "1.3"):
-            raise ValueError("invalid TLS configuration: min_version cannot be greater than max_version")
-        openssl_ciphers(self.cipher_suites, insecure=self.include_insecure_cipher_suites)
+            raise mistake("invalid TLS configuration: min_version cannot be greater than max_version", "min_version")
+        self._check_choices()
+        self._check_texts()
         return self
+
+    def _check_choices(self) -> None:
+        """Try what is asked of OpenSSL, which may have been built without it."""
+        try:
+            openssl_ciphers(self.cipher_suites, insecure=self.include_insecure_cipher_suites)
+        except ValueError as error:
+            raise mistake(str(error), "cipher_suites") from None
+        if self.model_fields_set & {"min_version", "max_version", "cipher_suites", "curve_preferences"}:
+            try:
+                self._choose(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+            except (ssl.SSLError, ValueError) as error:
+                raise ValueError(f"not possible with {ssl.OPENSSL_VERSION}: {error}") from None
+
+    def _check_texts(self) -> None:
+        """Read the PEM that stands in the configuration itself."""
+        if not (self.ca_pem or self.cert_pem or self.key_pem):
+            return
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        for key, text in (("ca_pem", self.ca_pem), ("cert_pem", self.cert_pem)):
+            try:
+                if text:
+                    _trust(context, text.reveal().encode(), key)
+            except ConfigError:
+                raise mistake(_NO_CERTIFICATE, key) from None
+        if self.key_pem and not _PRIVATE_KEY.search(self.key_pem.reveal()):
+            raise mistake("no usable private key in it; encrypted keys are not supported", "key_pem")
+        if self.cert_pem and self.key_pem:
+            try:
+                _load_pair(context, (self.key_pem.reveal().encode(), self.cert_pem.reveal().encode()), "", "")
+            except ConfigError:
+                raise mistake("cert_pem and key_pem cannot be used together", "key_pem") from None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -118,6 +159,8 @@ class _Tls(Settings):
         """What grpcio cannot do of this section, as a sentence; empty when it can do all."""
         if self.min_version == "1.3":
             return "gRPC in Python cannot be held to TLS 1.3; leave min_version at 1.2, or use OTLP/HTTP"
+        if self.max_version not in ("", "1.3"):
+            return "gRPC in Python cannot be kept from TLS 1.3; leave max_version out, or use OTLP/HTTP"
         if self.cipher_suites:
             return "gRPC in Python cannot choose cipher_suites; leave them out, or use OTLP/HTTP"
         return ""
@@ -145,6 +188,12 @@ class _Tls(Settings):
         return given + b"\n" + (_system_authorities() or b"") if self.include_system_ca_certs_pool else given
 
     def _apply(self, context: ssl.SSLContext) -> None:
+        self._choose(context)
+        pair = self._key_pair()
+        if pair:
+            _load_pair(context, pair, self.cert_file or "cert_pem", self.key_file or "key_pem")
+
+    def _choose(self, context: ssl.SSLContext) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # 1.0 and 1.1 stand there because somebody asked
             context.minimum_version = _VERSIONS[self.min_version or "1.2"]
@@ -154,9 +203,6 @@ class _Tls(Settings):
             context.set_ciphers(ciphers)
         if len(self.curve_preferences) == 1:
             context.set_ecdh_curve(_CURVES[self.curve_preferences[0]])
-        pair = self._key_pair()
-        if pair:
-            _load_pair(context, pair, self.cert_file or "cert_pem", self.key_file or "key_pem")
 
 
 class TlsServer(_Tls):
@@ -315,20 +361,30 @@ def _trust(context: ssl.SSLContext, authorities: bytes, key: str) -> None:
     try:
         context.load_verify_locations(cadata=authorities.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError) as error:
-        raise ConfigError(f"tls::{key}: no usable certificate in it") from error
+        raise ConfigError(f"tls::{key}: {_NO_CERTIFICATE}") from error
 
 
 def _load_pair(context: ssl.SSLContext, pair: tuple[bytes, bytes], certificate: str, key: str) -> None:
-    # Python loads key pairs only from files; the temporary one is readable by its owner alone and gone at once.
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(b"\n".join(pair))
-        file.flush()
+    with _as_file(b"\n".join(pair)) as path:
         try:
-            context.load_cert_chain(file.name, password=_no_password)
+            context.load_cert_chain(path, password=_no_password)
         except (ssl.SSLError, ValueError) as error:
             raise ConfigError(
                 f"tls: the certificate {certificate} and the key {key} cannot be used together"
             ) from error
+
+
+@contextmanager
+def _as_file(content: bytes) -> Iterator[str]:
+    """Give the path of a file with this content, as Python loads key pairs only from files.
+
+    It lies in memory where the system can do that; elsewhere its owner alone can read it, and it is gone at once.
+    """
+    in_memory = sys.platform == "linux" and Path("/proc/self/fd").is_dir()
+    with os.fdopen(os.memfd_create("pair"), "wb") if in_memory else tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}" if in_memory else str(file.name)
 
 
 def _no_password() -> str:

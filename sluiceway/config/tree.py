@@ -58,6 +58,16 @@ class Node:
             return self.value[key]
         return None
 
+    def at(self, path: Path) -> Node:
+        """The value at a path, or the last on the way to it."""
+        node = self
+        for key in path:
+            child = node.child(key)
+            if child is None:
+                break
+            node = child
+        return node
+
     def problem(self, message: str, path: Path = (), *, at_key: bool = False) -> Problem:
         """Describe a mistake in this value, or with `at_key` in its key."""
         mark = self.key if at_key and self.key.line else self.mark

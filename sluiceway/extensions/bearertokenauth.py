@@ -23,6 +23,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from sluiceway.component import Component, Context, Identity, Kind, Stability
+from sluiceway.config.client import check_header
 from sluiceway.config.files import FileBacked
 from sluiceway.config.types import Opaque, Settings
 from sluiceway.errors import ConfigError, UnauthenticatedError
@@ -50,6 +51,8 @@ class BearerTokenConfig(Settings):
             raise ValueError("either tokens or token should be set, not both")
         if not (self.filename or self.token or (self.tokens and all(self.tokens))):
             raise ValueError("no bearer token provided")
+        for token in (self.token, *self.tokens):
+            check_header(self.header, f"{self.scheme} {token.reveal()}")
         return self
 
 

@@ -28,9 +28,10 @@ import orjson
 from pydantic import Field, field_validator
 
 from sluiceway.component import Component, Context, Kind, Stability, Status, StatusEntry
-from sluiceway.config.listen import Transport, is_loopback
+from sluiceway.config.address import Listener
+from sluiceway.config.listen import is_loopback
 from sluiceway.config.tls import TlsServer
-from sluiceway.config.types import Duration, Section, Settings, format_duration, split_endpoint
+from sluiceway.config.types import Duration, Section, Settings, format_duration
 from sluiceway.telemetry.pages import Page, PageServer
 
 __all__ = ["COMPONENT", "ComponentHealth", "HealthCheck", "HealthCheckConfig", "ResponseBody"]
@@ -56,13 +57,11 @@ class ComponentHealth(Settings):
     """How long a component may be failing before that counts."""
 
 
-class HealthCheckConfig(Settings):
+class HealthCheckConfig(Listener):
     """Settings of `health_check`."""
 
-    endpoint: str = "localhost:13133"
-    """Address to listen on."""
-    transport: Transport = "tcp"
-    """Network of the address."""
+    endpoint: str = Field(default="localhost:13133", min_length=1)
+    """`host:port` to listen on; for the transport `unix` the path of the socket."""
     path: str = "/"
     """Path that answers for the whole."""
     response_body: ResponseBody | None = None
@@ -80,13 +79,6 @@ class HealthCheckConfig(Settings):
         if not path.startswith("/"):
             raise ValueError("path must start with /")
         return path
-
-    @field_validator("endpoint")
-    @classmethod
-    def _host_and_port(cls, endpoint: str) -> str:
-        if "/" not in endpoint:
-            split_endpoint(endpoint)
-        return endpoint
 
 
 class HealthCheck:

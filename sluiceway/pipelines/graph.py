@@ -50,6 +50,8 @@ class Graph:
     shared: dict[tuple[Kind, str], tuple[BaseModel, dict[str, Any]]] = field(default_factory=dict)
     """What instances made from the same entry of the configuration have in common."""
     connections: list[Callable[[], None]] = field(default_factory=list)
+    warnings: tuple[Problem, ...] = ()
+    """What its configuration asks for and will hardly have meant."""
 
     def connect(self) -> None:
         """Make data flow along this graph. Happens between two steps of the event loop: no batch sees half of it."""
@@ -81,8 +83,8 @@ class _Builder:
         self.config = config
         self.around = around
         self.running = {node.key: node for node in running.nodes}
-        self.graph = Graph(shared=dict(running.shared))
         self.layout = arrange(config)
+        self.graph = Graph(shared=dict(running.shared), warnings=self.layout.warnings)
         self.extensions: dict[str, Any] = {}
         self.scopes: list[Scope] = []
         for pipeline in self.layout.pipelines:
@@ -293,9 +295,9 @@ class _BySignal:
 
 def _located(problem: Problem, settings: ComponentConfig, key: Key) -> Problem:
     """A problem that a component found when it was made, at the place of its entry in the configuration."""
-    mark = settings.mark
     path = f"{key.kind.section}::{key.id}"
     inner = f"{path}::{problem.path}" if problem.path and not problem.path.startswith(path) else problem.path or path
+    mark = settings.mark_of(tuple(inner.removeprefix(path).split("::")[1:]))
     return Problem(problem.message, inner, mark.file, mark.line, mark.column)
 
 

@@ -12,6 +12,8 @@ from sluiceway.component import Component
 from sluiceway.config.model import ComponentConfig, Config, PipelineConfig
 from sluiceway.errors import ConfigError, Problem
 from sluiceway.otlp import Signal
+from sluiceway.pipelines.headers import missing_headers
+from sluiceway.pipelines.listening import collisions
 
 __all__ = ["Connection", "Layout", "arrange"]
 
@@ -33,15 +35,17 @@ class Layout:
 
     pipelines: tuple[PipelineConfig, ...]
     connections: tuple[Connection, ...]
+    warnings: tuple[Problem, ...] = ()
+    """What would work, but hardly as it was meant."""
 
 
 def arrange(config: Config) -> Layout:
     """Work out the graph of a configuration. Raises `ConfigError` with every mistake that it finds."""
-    problems = [*_unsupported(config), *_unconnected(config)]
+    problems = [*_unsupported(config), *_unconnected(config), *collisions(config)]
     if problems:
         raise ConfigError(*problems)
     connections = tuple(_connections(config))
-    return Layout(_sort(config, connections), connections)
+    return Layout(_sort(config, connections), connections, tuple(missing_headers(config)))
 
 
 def gives(component: Component, takes: Signal) -> frozenset[Signal]:

@@ -133,13 +133,10 @@ def _otlp_lines(undo: ExitStack, processor: Processor, resource: Mapping[str, st
     from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, SimpleLogRecordProcessor
     from opentelemetry.sdk.resources import Resource
 
-    from sluiceway.telemetry.push import check_exporter, log_exporter
+    from sluiceway.telemetry.push import log_exporter
 
     provider = LoggerProvider(Resource(dict(resource)), shutdown_on_exit=False)
     undo.callback(provider.shutdown)
-    way = processor.batch or processor.simple
-    if way is not None:
-        check_exporter(way.exporter, "service::telemetry::logs::processors")
     if processor.batch is not None:
         batch = processor.batch
         provider.add_log_record_processor(

@@ -15,7 +15,8 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import Self
 
-from sluiceway.config.listen import Transport, listen
+from sluiceway.config.address import Transport
+from sluiceway.config.listen import listen
 
 __all__ = ["NOT_FOUND", "Page", "PageServer"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sluiceway.clock import Clock, SystemClock
 from sluiceway.errors import ConfigError, Problem
@@ -18,7 +18,7 @@ from sluiceway.telemetry.resource import resource_attributes
 
 if TYPE_CHECKING:
     from sluiceway.config.telemetry import TelemetryConfig
-    from sluiceway.config.telemetry_export import PrometheusReader
+    from sluiceway.config.telemetry_export import IncludeExclude, PrometheusReader
     from sluiceway.telemetry.collection import Collection
     from sluiceway.telemetry.pages import Page, PageServer
 
@@ -32,23 +32,18 @@ class Telemetry:
     """Makes scopes, and shows their metrics from `start` to `stop` as `service::telemetry::metrics` says.
 
     `metrics` may be handed from one to the next, so that counters survive a change of `service::telemetry`.
-    Raises `ConfigError` for settings that cannot be had; making one does no I/O.
+    Making one does no I/O.
     """
 
     def __init__(self, config: TelemetryConfig, *, clock: Clock | None = None, metrics: Metrics | None = None) -> None:
-        from sluiceway.telemetry.push import check_exporter
-
         self.config = config
         self._clock = clock or SystemClock()
         self.metrics = metrics or Metrics()
         self.metrics.level = Level[config.metrics.level.upper()]
-        self.metrics.dropped = _dropped(config.metrics.views)
+        self.metrics.dropped = config.metrics.dropped
         self.resource = resource_attributes(config.resource)
         self._servers: list[PageServer] = []
         self._stack = AsyncExitStack()
-        for index, reader in enumerate(config.metrics.readers):
-            if reader.periodic is not None:
-                check_exporter(reader.periodic.exporter, f"{_PATH}::{index}::periodic::exporter")
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -97,8 +92,7 @@ class Telemetry:
     async def _serve(self, stack: AsyncExitStack, collection: Collection, reader: PrometheusReader) -> None:
         from sluiceway.telemetry.pages import PageServer
 
-        host = f"[{reader.host}]" if ":" in reader.host else reader.host
-        server = PageServer(f"{host}:{reader.port}", _metrics_page(collection, reader))
+        server = PageServer(reader.listens_on.endpoint, _metrics_page(collection, reader))
         try:
             self._servers.append(await stack.enter_async_context(server))
         except ConfigError as error:
@@ -113,7 +107,7 @@ def _metrics_page(collection: Collection, reader: PrometheusReader) -> Callable[
 
     naming = Naming(
         reader.without_scope_info, reader.without_units, reader.without_type_suffix,
-        _constant_labels(collection.resource, reader.with_resource_constant_labels or {}),
+        _constant_labels(collection.resource, reader.with_resource_constant_labels),
     )  # fmt: skip
 
     def respond(target: str) -> Page | None:
@@ -124,22 +118,11 @@ def _metrics_page(collection: Collection, reader: PrometheusReader) -> Callable[
     return respond
 
 
-def _constant_labels(resource: Mapping[str, str], chosen: Mapping[str, Any]) -> dict[str, str]:
-    included, excluded = chosen.get("included") or (), chosen.get("excluded") or ()
-    return {key: value for key, value in resource.items() if _any(key, included) and not _any(key, excluded)}
+def _constant_labels(resource: Mapping[str, str], chosen: IncludeExclude) -> dict[str, str]:
+    return {
+        key: value for key, value in resource.items() if _any(key, chosen.included) and not _any(key, chosen.excluded)
+    }
 
 
 def _any(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, str(pattern)) for pattern in patterns)
-
-
-def _dropped(views: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    patterns = []
-    for index, view in enumerate(views):
-        aggregation = (view.get("stream") or {}).get("aggregation") or {}
-        pattern = (view.get("selector") or {}).get("instrument_name")
-        if "drop" not in aggregation or not isinstance(pattern, str):
-            text = "only views that drop metrics by instrument_name are supported"
-            raise ConfigError(Problem(text, f"service::telemetry::metrics::views::{index}"))
-        patterns.append(pattern)
-    return tuple(patterns)
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

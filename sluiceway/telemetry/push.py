@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sluiceway.errors import ConfigError, Problem
+from sluiceway.errors import ConfigError
 from sluiceway.telemetry.collection import Collection
 
 if TYPE_CHECKING:
@@ -21,19 +21,12 @@ if TYPE_CHECKING:
     from sluiceway.clock import Clock
     from sluiceway.config.telemetry_export import Exporter, OtlpExporter, PeriodicReader
 
-__all__ = ["check_exporter", "log_exporter", "metric_exporter", "push"]
+__all__ = ["log_exporter", "metric_exporter", "push"]
 
 _log = logging.getLogger(__name__)
 
 LAST_PUSH = 5.0
 """Seconds that the last push, at the end, may take."""
-
-
-def check_exporter(exporter: Exporter, path: str) -> None:
-    """Raise `ConfigError` for what cannot be sent."""
-    if exporter.otlp is not None and exporter.otlp.protocol == "http/json":
-        text = 'unsupported protocol "http/json": use grpc or http/protobuf'
-        raise ConfigError(Problem(text, f"{path}::otlp::protocol"))
 
 
 def metric_exporter(exporter: Exporter) -> MetricExporter:

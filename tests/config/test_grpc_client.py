@@ -61,6 +61,10 @@ def test_the_scheme_decides_before_insecure(endpoint, insecure, is_encrypted):
         ({"compression": "brotli"}, 'unsupported compression type "brotli"'),
         ({"balancer_name": "random"}, "invalid balancer_name: random"),
         ({"tls": {"min_version": "1.3"}}, "gRPC in Python cannot be held to TLS 1.3"),
+        ({"tls": {"max_version": "1.2"}}, "gRPC in Python cannot be kept from TLS 1.3"),
+        ({"headers": {"a!b": "x"}}, "invalid header name 'a!b': gRPC takes letters"),
+        ({"headers": {"a": "\t"}}, "the value of header 'a' is not printable ASCII"),
+        ({"read_buffer_size": 2**31}, "less than or equal to 2147483647"),
     ],
 )
 def test_what_grpcio_cannot_do_is_refused(settings, text):

@@ -34,6 +34,14 @@ async def test_all_addresses_share_one_port(endpoint):
         one.close()
 
 
+async def test_every_address_is_ipv4_and_ipv6():
+    """`[::]` takes IPv4 as well, as users of the Collector know it."""
+    opened = await listen("[::]:0")
+    assert {one.family for one in opened} == {socket.AF_INET, socket.AF_INET6}
+    for one in opened:
+        one.close()
+
+
 async def test_what_cannot_be_bound_is_named():
     """A busy port, another machine's address and an unknown host are errors that name the endpoint."""
     with socket.create_server(("127.0.0.1", 0)) as busy:

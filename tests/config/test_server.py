@@ -20,6 +20,7 @@ def options(text):
         (GrpcServer, "{endpoint: nowhere}", "expected host:port"),
         (GrpcServer, "{endpoint: 'localhost:x'}", 'invalid port "x"'),
         (GrpcServer, "{max_recv_msg_size_mib: -1}", "greater than or equal to 0"),
+        (GrpcServer, "{max_recv_msg_size_mib: 2048}", "less than or equal to 2047"),
         (GrpcServer, "{" + TLS + "}", "cannot be held to TLS 1.3"),
         (GrpcServer, "{middlewares: [{id: x}]}", "no extension can be a middleware"),
         (HttpServer, '{response_headers: {a: "b\\nc"}}', "cannot be a response header"),

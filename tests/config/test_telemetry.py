@@ -12,6 +12,9 @@ from sluiceway.config.types import Opaque
 OTLP = {"otlp": {"protocol": "http/protobuf", "endpoint": "http://localhost:4318", "headers": {"token": "x"}}}
 
 
+DROP = {"selector": {"instrument_name": "otelcol_exporter_*"}, "stream": {"aggregation": {"drop": {}}}}
+
+
 def read(**sections: Any) -> TelemetryConfig:
     """Decode the section."""
     return TelemetryConfig.model_validate(sections)
@@ -34,9 +37,7 @@ def test_defaults() -> None:
 
 def test_levels_in_any_case() -> None:
     """Levels may be written in any case."""
-    telemetry = read(
-        metrics={"level": "Detailed", "views": [{"a": 1}]}, logs={"level": "DEBUG"}, traces={"level": "None"}
-    )
+    telemetry = read(metrics={"level": "Detailed", "views": [DROP]}, logs={"level": "DEBUG"}, traces={"level": "None"})
     assert telemetry.metrics.level is TelemetryLevel.DETAILED
     assert telemetry.traces.level is TelemetryLevel.NONE
     assert telemetry.logs.level == "debug"
@@ -103,6 +104,25 @@ def test_processors_of_logs_and_traces() -> None:
         (
             "metrics", {"views": [{}]},
             "service::telemetry::metrics::views can only be set when service::telemetry::metrics::level is detailed",
+        ),
+        (
+            "metrics", {"level": "detailed", "views": [{"selector": 5}]},
+            "only views that drop metrics by instrument_name are supported",
+        ),
+        (
+            "logs", {"processors": [{"batch": {"max_queue_size": 5, "exporter": {"console": None}}}]},
+            "max_export_batch_size must not be greater than max_queue_size",
+        ),
+        (
+            "logs", {"processors": [{"simple": {"exporter": {"otlp": {"client_key": "k"}}}}]},
+            "client_key and client_certificate must be given together",
+        ),
+        (
+            "logs", {"processors": [{"simple": {"exporter": {"otlp": {"endpoint": "http://[::1"}}}}]},
+            "endpoint must be a valid URL",
+        ),
+        (
+            "metrics", {"readers": [{"pull": {"exporter": {"prometheus": {"host": "a b"}}}}]}, 'invalid host "a b"',
         ),
         ("metrics", {"readers": [{}]}, "must have exactly one reader: pull or periodic"),
         ("metrics", {"readers": [{"periodic": {"exporter": {}}}]}, "must have exactly one exporter: otlp or console"),

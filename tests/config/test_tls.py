@@ -1,6 +1,7 @@
 """The `tls` sections: what is refused, and real handshakes over loopback."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -115,10 +116,32 @@ def test_a_pair_that_does_not_match_is_refused(tmp_path, authority):
         TlsServer.model_validate(pair).grpc_credentials()
 
 
-def test_an_authority_that_is_none_is_refused():
-    """A `ca_pem` without a certificate in it is an error."""
-    with pytest.raises(ConfigError, match="tls::ca_pem: no usable certificate"):
-        TlsClient.model_validate({"ca_pem": "rubbish"}).ssl_context()
+@pytest.mark.parametrize(
+    ("settings", "key", "message"),
+    [
+        ({"ca_pem": "rubbish"}, "ca_pem", "no usable certificate in it"),
+        ({"cert_pem": "rubbish", "key_file": "k"}, "cert_pem", "no usable certificate in it"),
+        ({"cert_file": "c", "key_pem": "rubbish"}, "key_pem", "no usable private key in it"),
+        ({"min_version": "1.3", "max_version": "1.2"}, "min_version", "min_version cannot be greater than max_version"),
+        ({"cipher_suites": ["TLS_NOT"]}, "cipher_suites", 'invalid TLS cipher suite: "TLS_NOT"'),
+    ],
+)
+def test_what_is_wrong_without_a_file_is_refused_with_its_key(settings, key, message):
+    """Text that is no PEM, and choices that cannot be, are found when the settings are read."""
+    with pytest.raises(ValidationError, match=re.escape(message)) as caught:
+        TlsClient.model_validate(settings)
+    assert caught.value.errors()[0]["loc"] == (key,)
+
+
+def test_a_certificate_and_a_key_in_the_text_must_belong_together(authority):
+    """A pair of two certificates is refused, a right one is not, and a key with a password never was possible."""
+    mine, other = authority.issue_cert("localhost"), authority.issue_cert("localhost")
+    pem = {"cert_pem": mine.cert_chain_pems[0].bytes().decode(), "key_pem": mine.private_key_pem.bytes().decode()}
+    assert TlsServer.model_validate(pem).ssl_context()
+    with pytest.raises(ValidationError, match="cert_pem and key_pem cannot be used together"):
+        TlsServer.model_validate(pem | {"key_pem": other.private_key_pem.bytes().decode()})
+    with pytest.raises(ValidationError, match="encrypted keys are not supported"):
+        TlsServer.model_validate(pem | {"key_pem": pem["key_pem"].replace("BEGIN ", "BEGIN ENCRYPTED ")})
 
 
 async def test_a_client_trusts_the_given_authority(tmp_path, authority):

@@ -147,13 +147,24 @@ async def test_an_exporter_sends_its_credentials(tmp_path):
 
 async def test_unusable_files_are_errors_at_start(tmp_path, monkeypatch):
     """A missing file, a line without a hash and a missing library are named."""
-    with pytest.raises(ConfigError, match=r"extensions::basicauth: cannot read .*nothing"):
-        await made(f"htpasswd: {{file: {tmp_path}/nothing}}").__aenter__()
+    file = tmp_path / "users"
+    with pytest.raises(ConfigError, match=r"extensions::basicauth: cannot read .*users"):
+        await made(f"htpasswd: {{file: {file}}}").__aenter__()
+    file.write_text("alice:x\nbob")
     with pytest.raises(ConfigError, match="htpasswd: line 2 is not user:hash"):
-        await users("alice:x\nbob").__aenter__()
+        await made(f"htpasswd: {{file: {file}}}").__aenter__()
     monkeypatch.setitem(sys.modules, "bcrypt", None)
     with pytest.raises(ConfigError, match="extra `auth`"):
         parse("alice:$2y$05$abc")
+
+
+def test_unusable_lines_are_wrong_settings(monkeypatch):
+    """What stands in the configuration is read with it, and a hash that nothing here could verify is refused."""
+    with pytest.raises(ValidationError, match="htpasswd: line 2 is not user:hash"):
+        users("alice:x\nbob")
+    monkeypatch.setitem(sys.modules, "bcrypt", None)
+    with pytest.raises(ValidationError, match="extra `auth`"):
+        users("alice:$2y$05$abc")
 
 
 async def test_a_long_password_is_not_even_hashed():

@@ -100,6 +100,21 @@ async def test_a_missing_file_is_an_error_at_start(tmp_path):
         await made(f"filename: {tmp_path}/nothing").__aenter__()
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"token": "canary\nb"}, "the value of header 'Authorization' holds characters"),
+        ({"tokens": ["a", "canary\0"]}, "the value of header 'Authorization' holds characters"),
+        ({"token": "canary", "header": "x y"}, "invalid header name 'x y'"),
+    ],
+)
+def test_what_no_header_can_be_is_refused(settings, message):
+    """A token or a name that could never be sent is found when the settings are read, and does not print."""
+    with pytest.raises(ValidationError, match=message) as caught:
+        COMPONENT.config.model_validate(settings)
+    assert "canary" not in str(caught.value)
+
+
 def test_tokens_do_not_print():
     """The settings do not show the token."""
     config = COMPONENT.config.model_validate({"token": "canary"})

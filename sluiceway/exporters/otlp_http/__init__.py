@@ -41,8 +41,9 @@ from yarl import URL
 
 from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
 from sluiceway.config.auth import credentials
+from sluiceway.config.client import is_url
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
-from sluiceway.config.http_client import HttpClient, is_url, proxy_for
+from sluiceway.config.http_client import HttpClient, proxy_for
 from sluiceway.config.types import Section
 from sluiceway.errors import ConfigError, DecodeError, DeliveryError, PermanentError, RetryableError
 from sluiceway.exporters.otlp_http.encoding import encoder

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from sluiceway.component import Component, Context, Identity, Kind, Stability
 from sluiceway.config.files import FileBacked
@@ -52,6 +52,15 @@ class Htpasswd(Settings):
     """A file with `user:hash` lines."""
     inline: Opaque = Opaque("")
     """The same lines in the configuration; they win over those of the file."""
+
+    @field_validator("inline")
+    @classmethod
+    def _check_inline(cls, lines: Opaque) -> Opaque:
+        try:
+            parse(lines.reveal())
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return lines
 
 
 class OwnCredentials(Settings):

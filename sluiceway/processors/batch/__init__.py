@@ -77,6 +77,16 @@ class BatchConfig(Settings):
             raise ValueError("; ".join(problems))
         return self
 
+    @property
+    def headers_read(self) -> tuple[tuple[str, str], ...]:
+        """The headers that part the data."""
+        return tuple(("metadata_keys", name) for name in self.metadata_keys)
+
+    @property
+    def headers_kept(self) -> tuple[str, ...]:
+        """The headers that a joined batch still knows."""
+        return self.metadata_keys
+
 
 class BatchProcessor:
     """Sorts batches into shards by metadata, as long as there is room. Leaving it flushes all of them."""

@@ -56,6 +56,11 @@ class SourceConfig(Settings):
         return self
 
     @property
+    def headers_read(self) -> tuple[tuple[str, str], ...]:
+        """The header that this source asks for."""
+        return (("header", self.header),) if self.header else ()
+
+    @property
     def key(self) -> str:
         """The resource attribute that must be looked at, if any."""
         return self.map.attribute if self.map else self.attribute
