@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from sluiceway.component import Context, Kind, PartialSuccess, Reason, Status
+from sluiceway.config.exporter import RetryOnFailure, SendingQueue
 from sluiceway.config.load import load
 from sluiceway.errors import ConfigError, PermanentError, RefusedError, RetryableError
 from sluiceway.otlp import Batch, Signal
 from sluiceway.plain import adapt, from_file
-from sluiceway.testing import ManualClock, MemorySink, settle
+from sluiceway.service import Collector
+from sluiceway.testing import ManualClock, MemorySink, logs, settle
 
 PAGE = Path(__file__).parents[1] / "docs" / "writing-a-component.md"
 
@@ -45,8 +47,12 @@ def page(tmp_path: Path) -> Path:
 def test_page_loads(page: Path) -> None:
     """The page's configuration loads, with the settings that it gives."""
     config = load([str(page / "collector.yaml")])
-    settings = {id: entry.settings.model_dump(by_alias=True) for id, entry in config.exporters.items()}
-    assert settings == {"append": {"path": "heartbeat.log", "largest": 65536}}
+    append = config.exporters["append"].settings
+    assert append.model_dump(by_alias=True, include={"setting_path", "setting_largest", "timeout"}) == {
+        "path": "heartbeat.log", "largest": 65536, "timeout": 5.0,
+    }  # fmt: skip
+    assert (append.sending_queue, append.retry_on_failure) == (SendingQueue(queue_size=100), RetryOnFailure())
+    assert append.circuit_breaker is None
     assert config.receivers["heartbeat"].settings.model_dump(by_alias=True) == {"text": "still here", "interval": 10.0}
 
 
@@ -77,6 +83,35 @@ async def test_page_exporter_appends(page: Path, tmp_path: Path) -> None:
         with pytest.raises(PermanentError):
             await exporter.consume(Batch(Signal.LOGS, b"x" * 11, 1))
     assert (tmp_path / "out").read_text() == b"payload".hex() + "\n"
+
+
+async def test_page_exporter_has_a_queue_and_retries(page: Path) -> None:
+    """What the page puts around its exporter works: a batch that fails at first waits in the queue and gets there."""
+    text = (page / "collector.yaml").read_text().replace("{component: ./heartbeat.py", "{component: ./feed.py")
+    text = text.replace("text: still here, interval: 10s", "").replace("heartbeat.log", str(page / "not" / "yet"))
+    (page / "feed.py").write_text("from sluiceway.testing import Feeder\nclass Feed(Feeder): ...\n")
+    (page / "collector.yaml").write_text(text)
+    clock = ManualClock()
+    sets = ["service.telemetry.metrics.level=none"]
+    async with Collector(load([str(page / "collector.yaml")], sets), clock=clock) as collector:
+        await collector.component("receiver", "heartbeat").feed(logs(3))
+        (balance,) = collector.ledger.balances()
+        assert (balance.held, balance.delivered) == (3, 0)
+        (page / "not").mkdir()
+        await clock.advance(60)
+    (balance,) = collector.ledger.balances()
+    assert (balance.held, balance.delivered, balance.missing) == (0, 3, 0)
+    assert len((page / "not" / "yet").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["timeout", "retry_on_failure", "sending_queue", "circuit_breaker"])
+def test_an_exporter_cannot_have_a_setting_of_every_exporter(name: str) -> None:
+    """A parameter of such a name would never be filled, so that it is an error; elsewhere the names are free."""
+    names: dict[str, type] = {}
+    exec(f"class Mine:\n def __init__(self, {name}=1): ...\n def consume(self, batch): ...", names)
+    with pytest.raises(ConfigError, match=rf"Mine.__init__ cannot have a setting {name}: every exporter has one"):
+        adapt(names["Mine"], Kind.EXPORTER, "mine")
+    assert adapt(names["Mine"], Kind.PROCESSOR, "mine").config.model_validate({name: 5})
 
 
 async def test_page_receiver_beats(page: Path) -> None:

@@ -3,7 +3,8 @@
 The class takes its settings as keyword arguments, whose annotations become the configuration model; a parameter named
 `context` receives the component's `Context`. An exporter has `consume(batch)`, a processor `consume(batch)` that
 returns what to forward, a receiver `receive(next)` or the asynchronous generator `batches()`. `consume` may be a plain
-function. `__aenter__` and `__aexit__` are called where the class has them.
+function. `__aenter__` and `__aexit__` are called where the class has them. Around an exporter stand the same parts as
+around any other, by the same settings; they are off unless they are given.
 """
 
 from __future__ import annotations
@@ -21,14 +22,28 @@ from typing import Any
 from pydantic import BaseModel, Field, create_model
 
 from sluiceway.component import Component, Kind, Stability
-from sluiceway.config.types import Settings
+from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
+from sluiceway.config.types import Section, Settings
 from sluiceway.errors import ConfigError
 from sluiceway.plain.components import PlainExporter, PlainProcessor, PlainReceiver
 
-__all__ = ["adapt", "from_file", "path_of"]
+__all__ = ["PlainExporterSettings", "adapt", "from_file", "path_of"]
 
 _FILE = re.compile(r"(.+?\.py)(?::(.*))?")
 _PREFIX = "setting_"  # so that a setting may be called anything, even what a pydantic model has itself
+
+
+class PlainExporterSettings(Settings):
+    """The settings that an exporter made of a plain class has beside those of the class. All are off by default."""
+
+    timeout: Timeout = 0.0
+    """How long one call of `consume` may take; 0s has no limit."""
+    retry_on_failure: Section[RetryOnFailure] = None
+    """How often and when to try again."""
+    sending_queue: Section[SendingQueue] = None
+    """The queue that takes responsibility for batches."""
+    circuit_breaker: Section[CircuitBreaker] = None
+    """Stops attempts while the backend is down."""
 
 
 def from_file(reference: str, kind: Kind, type: str, folder: Path) -> Component:
@@ -114,7 +129,7 @@ def adapt(plain: type, kind: Kind, type: str) -> Component:
     wrap = _wrapper(plain, kind)
     parameters = _parameters(plain)
     takes_context = parameters.pop("context", None) is not None
-    model = _model(plain, parameters)
+    model = _model(plain, parameters, PlainExporterSettings if kind is Kind.EXPORTER else Settings)
 
     def create(config: BaseModel, context: Any, *next: Any) -> Any:
         settings = {name: getattr(config, _PREFIX + name) for name in parameters}
@@ -155,7 +170,11 @@ def _parameters(plain: type) -> dict[str, inspect.Parameter]:
     return {parameter.name: parameter for parameter in parameters}
 
 
-def _model(plain: type, parameters: dict[str, inspect.Parameter]) -> type[BaseModel]:
+def _model(plain: type, parameters: dict[str, inspect.Parameter], root: type[Settings]) -> type[BaseModel]:
+    taken = [name for name in parameters if name in root.model_fields]
+    if taken:
+        text = f"cannot have a setting {taken[0]}: every exporter has one, and it is not handed to the class"
+        raise ConfigError(f"{plain.__name__}.__init__ {text}")
     fields: dict[str, Any] = {
         _PREFIX + name: (
             Any if parameter.annotation is parameter.empty else parameter.annotation,
@@ -164,6 +183,6 @@ def _model(plain: type, parameters: dict[str, inspect.Parameter]) -> type[BaseMo
         for name, parameter in parameters.items()
     }
     try:
-        return create_model(f"{plain.__name__}Settings", __base__=Settings, __doc__=plain.__doc__, **fields)
+        return create_model(f"{plain.__name__}Settings", __base__=root, __doc__=plain.__doc__, **fields)
     except Exception as error:
         raise ConfigError(f"the annotations of {plain.__name__}.__init__ cannot be used: {error}") from error
