@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from sluiceway.config.types import Settings
+from sluiceway.config.rules import not_together
+from sluiceway.config.types import Settings, any_case
 from sluiceway.otlp.plan import (
     Action,
     Convert,
@@ -41,12 +42,35 @@ ContextKey: TypeAlias = str
 """Where a `from_context` value comes from: `metadata.<header>`, `auth.<attribute>` or `client.address`."""
 
 
+def _demand(action: str | tuple[str, ...], *keys: str) -> dict[str, Any]:
+    """For editors: who names this action must give one of the keys."""
+    words = any_case([action] if isinstance(action, str) else action)
+    return {
+        "if": {"required": ["action"], "properties": {"action": words}},
+        "then": {"anyOf": [{"required": [key]} for key in keys]},
+    }
+
+
 class ActionConfig(Settings):
     """One entry of a list of actions."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "required": ["action"],
+            "allOf": [
+                _demand(_SETTERS, *_SOURCES, "default_value"),
+                _demand((*_SETTERS, "extract", "convert"), "key"),
+                _demand(("delete", "hash"), "key", "pattern"),
+                _demand("extract", "pattern"),
+                _demand("convert", "converted_type"),
+                not_together(("from_attribute", "from_context")),
+            ],
+        }
+    )
+
     key: str = ""
     """The attribute to act on."""
-    action: str = Field(default="", json_schema_extra={"enum": list(_ACTIONS)})
+    action: str = Field(default="", json_schema_extra=any_case(_ACTIONS))
     """insert (only where absent), update (only where present), upsert (always), delete, hash, extract or convert."""
     value: Any = None
     """The value to set, with the type it has in YAML: text, number, boolean, list or map."""

@@ -58,7 +58,10 @@ class Opaque:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Accept a string or an `Opaque`, and serialise as `[REDACTED]` unless the context says `unredacted`."""
+        """Accept a string or an `Opaque`.
+
+        Serialises as `[REDACTED]`, unless it is empty or the context says `unredacted`.
+        """
         return core_schema.union_schema(
             [
                 core_schema.is_instance_schema(cls),
@@ -78,7 +81,7 @@ class Opaque:
 
 def _show(value: Opaque, info: core_schema.SerializationInfo) -> str:
     context: Mapping[str, object] = info.context or {}
-    return value.reveal() if context.get("unredacted") else REDACTED
+    return value.reveal() if context.get("unredacted") or not value else REDACTED  # that there is none is no secret
 
 
 class _HeadersRule:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sluiceway.config.settings import mistake
 from sluiceway.config.telemetry_export import MetricReader, Processor, PullReader
-from sluiceway.config.types import Duration, Section, Settings, StringList
+from sluiceway.config.types import AnyCase, Duration, Section, Settings, StringList
 
 __all__ = [
     "LogSampling",
@@ -40,7 +40,7 @@ class TelemetryLevel(StrEnum):
 class MetricsConfig(Settings):
     """Our own metrics."""
 
-    level: TelemetryLevel = TelemetryLevel.NORMAL
+    level: Annotated[TelemetryLevel, AnyCase()] = TelemetryLevel.NORMAL
     """How much to tell: `none`, `basic`, `normal` or `detailed`."""
     readers: tuple[MetricReader, ...] = (MetricReader(pull=PullReader()),)
     """Who reads the metrics; by default a Prometheus endpoint on `localhost:8888`."""
@@ -48,11 +48,6 @@ class MetricsConfig(Settings):
     """Views in the declarative spelling that drop metrics by name; only with level `detailed`."""
     address: str | None = Field(default=None, exclude=True)
     """Removed in the Collector: use `readers`. It is ignored, with a warning."""
-
-    @field_validator("level", mode="before")
-    @classmethod
-    def _any_case(cls, level: Any) -> Any:
-        return level.lower() if isinstance(level, str) else level
 
     @model_validator(mode="before")
     @classmethod
@@ -105,9 +100,9 @@ class LogSampling(Settings):
 class LogsConfig(Settings):
     """Our own logs."""
 
-    level: Literal["debug", "info", "warn", "error", "dpanic", "panic", "fatal"] = "info"
+    level: Annotated[Literal["debug", "info", "warn", "error", "dpanic", "panic", "fatal"], AnyCase()] = "info"
     """The least severe level that is written."""
-    encoding: Literal["console", "json"] = "console"
+    encoding: Annotated[Literal["console", "json"], AnyCase()] = "console"
     """How lines look."""
     development: bool = False
     """Accepted, with a warning; changes nothing."""
@@ -128,11 +123,6 @@ class LogsConfig(Settings):
     processors: tuple[Processor, ...] = ()
     """Where log records go besides, by OTLP."""
 
-    @field_validator("level", "encoding", mode="before")
-    @classmethod
-    def _any_case(cls, text: Any) -> Any:
-        return text.lower() if isinstance(text, str) else text
-
     @model_validator(mode="before")
     @classmethod
     def _null_sampling_is_off(cls, data: Any) -> Any:
@@ -144,17 +134,12 @@ class LogsConfig(Settings):
 class TracesConfig(Settings):
     """Our own traces; off unless there is a processor."""
 
-    level: TelemetryLevel = TelemetryLevel.NORMAL
+    level: Annotated[TelemetryLevel, AnyCase()] = TelemetryLevel.NORMAL
     """How much to tell; `none` switches traces off."""
     propagators: tuple[Literal["tracecontext", "b3"], ...] = ()
     """How the trace context of a request is read and passed on."""
     processors: tuple[Processor, ...] = ()
     """Where spans go."""
-
-    @field_validator("level", mode="before")
-    @classmethod
-    def _any_case(cls, level: Any) -> Any:
-        return level.lower() if isinstance(level, str) else level
 
 
 class ResourceAttribute(Settings):
@@ -183,7 +168,7 @@ class ResourceConfig(Settings):
     """The resource of our own telemetry, in either spelling: a plain map of attributes, or the declarative form."""
 
     model_config = ConfigDict(
-        json_schema_extra={"additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
+        json_schema_extra={"additionalProperties": {"type": ["string", "number", "boolean", "array", "null"]}}
     )
 
     attributes: tuple[ResourceAttribute, ...] = ()

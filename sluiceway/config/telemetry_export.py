@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sluiceway.config.address import Address, check_address
 from sluiceway.config.client import RequestHeaders, is_url
+from sluiceway.config.rules import exactly_one
 from sluiceway.config.settings import mistake
 from sluiceway.config.types import Section, Settings, StringList
 
@@ -79,6 +80,8 @@ class ConsoleExporter(Settings):
 
 class Exporter(Settings):
     """Where our own telemetry goes: to an OTLP backend or to the console."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one("otlp", "console"))
 
     otlp: OtlpExporter | None = None
     """An OTLP backend."""
@@ -160,6 +163,8 @@ class PeriodicReader(Settings):
 class MetricReader(Settings):
     """One reader of our own metrics."""
 
+    model_config = ConfigDict(json_schema_extra=exactly_one("pull", "periodic"))
+
     pull: Section[PullReader] = None
     """A reader that waits until somebody asks: Prometheus."""
     periodic: Section[PeriodicReader] = None
@@ -202,6 +207,8 @@ class SimpleProcessor(Settings):
 
 class Processor(Settings):
     """One way out for our own spans or log records."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one("batch", "simple"))
 
     batch: BatchProcessor | None = None
     """Gather, then send."""

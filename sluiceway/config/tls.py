@@ -19,11 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from sluiceway.clock import Clock
 from sluiceway.config.ciphers import openssl_ciphers
 from sluiceway.config.files import FileBacked
+from sluiceway.config.rules import not_together
 from sluiceway.config.settings import mistake
 from sluiceway.config.types import Duration, Opaque, Section, Settings, StringList
 from sluiceway.errors import ConfigError
@@ -73,6 +74,10 @@ class Tpm(Settings):
 
 
 class _Tls(Settings):
+    model_config = ConfigDict(
+        json_schema_extra=not_together(("ca_file", "ca_pem"), ("cert_file", "cert_pem"), ("key_file", "key_pem"))
+    )
+
     ca_file: str = ""
     """The file with the certificates of authorities that the other side's certificate must come from."""
     ca_pem: Opaque = Opaque("")

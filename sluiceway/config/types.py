@@ -7,6 +7,7 @@ tuple of strings, `Headers` a dict of `Opaque` values. What may be written is wh
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -18,6 +19,7 @@ from sluiceway.config.secrets import Headers, Opaque
 from sluiceway.config.settings import NullText, Section, Settings
 
 __all__ = [
+    "AnyCase",
     "Duration",
     "Headers",
     "NullText",
@@ -26,6 +28,7 @@ __all__ = [
     "Settings",
     "Size",
     "StringList",
+    "any_case",
     "format_duration",
     "parse_duration",
     "parse_size",
@@ -70,6 +73,32 @@ def _bytes(value: object) -> object:
 
 Size = Annotated[int, _SizeRule()]
 """Bytes. Written as an integer, or as `512MiB`, `64KiB`, `1GB`."""
+
+
+class AnyCase:
+    """Marks a choice among lower-case words that may be written in any case.
+
+    Stands beside it, as in `Annotated[Literal["a", "b"], AnyCase()]`.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Make a text lower-case before it is looked at."""
+        return core_schema.no_info_before_validator_function(_lower, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Offer the words as they are, and take them in any case."""
+        words = handler(schema)
+        return {"anyOf": [words, any_case(handler.resolve_ref_schema(words)["enum"])]}
+
+
+def any_case(words: Iterable[str]) -> JsonSchemaValue:
+    """The JSON Schema of words in any case; its patterns have no flag for that."""
+    spelt = ("".join(f"[{c}{c.upper()}]" if c.isalpha() else re.escape(c) for c in word) for word in words)
+    return {"type": "string", "pattern": f"^({'|'.join(spelt)})$"}
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 class _StringListRule:

@@ -20,11 +20,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from sluiceway.component import Component, Context, Identity, Kind, Stability
 from sluiceway.config.client import check_header
 from sluiceway.config.files import FileBacked
+from sluiceway.config.rules import not_together
 from sluiceway.config.types import Opaque, Settings
 from sluiceway.errors import ConfigError, UnauthenticatedError
 
@@ -33,6 +34,8 @@ __all__ = ["COMPONENT", "BearerToken", "BearerTokenConfig"]
 
 class BearerTokenConfig(Settings):
     """The settings of the extension `bearertokenauth`."""
+
+    model_config = ConfigDict(json_schema_extra=not_together(("token", "tokens")))
 
     scheme: str = "Bearer"
     """What stands before the token; empty for the token alone."""

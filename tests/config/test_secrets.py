@@ -84,5 +84,5 @@ def test_schema() -> None:
     """Editors see strings, and never a secret default."""
     schema = json.dumps(Client.model_json_schema())
     assert (
-        '"token": {"default": "[REDACTED]", "description": "A secret.", "title": "Token", "type": "string"}' in schema
+        '"token": {"default": "", "description": "A secret.", "title": "Token", "type": "string"}' in schema
     )

@@ -24,13 +24,13 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from sluiceway.component import Clock, Component, Context, Kind, Stability
 from sluiceway.config.exporter import SendingQueue
-from sluiceway.config.types import Section, Settings, StringList
+from sluiceway.config.types import AnyCase, Section, Settings, StringList
 from sluiceway.errors import ConfigError, PermanentError
 from sluiceway.exporters.debug.counts import counts
 from sluiceway.exporters.debug.output import Output
@@ -49,7 +49,7 @@ _MOST_LINES: Final = 500_000  # two seconds' work and 100 MiB, more than anybody
 class DebugConfig(Settings):
     """The settings of `debug`."""
 
-    verbosity: Literal["basic", "normal", "detailed"] = "basic"
+    verbosity: Annotated[Literal["basic", "normal", "detailed"], AnyCase()] = "basic"
     """How much is shown of each batch."""
     sampling_initial: int = Field(default=2, ge=0)
     """How many batches of each signal are shown in every second, before sampling begins."""
@@ -61,11 +61,6 @@ class DebugConfig(Settings):
     """`stdout`, `stderr` or files to append to. Only with `use_internal_logger: false`."""
     sending_queue: Section[SendingQueue] = None
     """The queue that takes responsibility for batches; off."""
-
-    @field_validator("verbosity", mode="before")
-    @classmethod
-    def _ignore_case(cls, level: object) -> object:
-        return level.lower() if isinstance(level, str) else level
 
     @model_validator(mode="after")
     def _check_output(self) -> Self:

@@ -27,10 +27,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import ConfigDict, field_validator, model_validator
 
 from sluiceway.component import Component, Context, Identity, Kind, Stability
 from sluiceway.config.files import FileBacked
+from sluiceway.config.rules import not_together
 from sluiceway.config.types import Opaque, Section, Settings
 from sluiceway.errors import ConfigError, RefusedError, UnauthenticatedError
 from sluiceway.extensions.basicauth.htpasswd import is_slow, parse, verify
@@ -78,6 +79,8 @@ class OwnCredentials(Settings):
 
 class BasicAuthConfig(Settings):
     """The settings of the extension `basicauth`: either of a server or of a client."""
+
+    model_config = ConfigDict(json_schema_extra=not_together(("htpasswd", "client_auth")))
 
     htpasswd: Section[Htpasswd] = None
     """The users who may send."""

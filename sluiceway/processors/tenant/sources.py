@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from sluiceway.config.rules import exactly_one
 from sluiceway.config.types import Settings
 from sluiceway.errors import SenderError
 from sluiceway.otlp import Origin
@@ -35,6 +38,8 @@ class MapConfig(Settings):
 class SourceConfig(Settings):
     """One source of the tenant: exactly one of the keys, or the word `subject`."""
 
+    model_config = ConfigDict(json_schema_extra=exactly_one("subject", "header", "attribute", "map"))
+
     subject: bool = False
     """Who the sender was proved to be."""
     header: str = ""
@@ -48,6 +53,11 @@ class SourceConfig(Settings):
     @classmethod
     def _name(cls, data: Any) -> Any:
         return {"subject": True} if data == "subject" else data
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Take the word as well as the keys."""
+        return {"anyOf": [{"const": "subject"}, handler(schema)]}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
