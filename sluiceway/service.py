@@ -229,7 +229,7 @@ class Collector:
             await wake.wait()
             wake.clear()
             try:
-                await self.reload(reread())
+                await self.reload(await asyncio.to_thread(reread))  # which may have to wait for a web server
             except ConfigError as error:
                 _log.error("Configuration not reloaded, the old one goes on: %s", error)
             except SluicewayError as error:

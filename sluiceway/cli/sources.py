@@ -18,7 +18,7 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--config`, `--set` and `--feature-gates`."""
     parser.add_argument(
         "--config", action="append", default=[], metavar="URI",
-        help="a file, env:NAME or yaml:TEXT; may be given several times, later ones win",
+        help="a file, env:NAME, yaml:TEXT or https://...; may be given several times, later ones win",
     )  # fmt: skip
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",

@@ -12,9 +12,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from sluiceway.config.download import shown
 from sluiceway.config.model import Mark
 from sluiceway.config.parse import MAX_BYTES, parse
-from sluiceway.config.sources import read_file, split_uri, unsupported
+from sluiceway.config.sources import fetch, read_file, split_uri, unsupported
 from sluiceway.config.tree import Node, Path
 from sluiceway.errors import ConfigError, Problem
 
@@ -25,6 +26,7 @@ _log = logging.getLogger("sluiceway.config")
 MAX_ROUNDS = 1000
 MAX_DEPTH = 120
 MAX_REFERENCES = 10_000
+MAX_DOWNLOADS = 20
 MAX_TOTAL = 16 * 1024 * 1024
 """Characters that all references of a configuration may bring in."""
 
@@ -45,6 +47,8 @@ class Expansion:
     spent: bool = False
     files: set[str] = field(default_factory=set)
     """The files that references have named."""
+    downloads: dict[str, str | None] = field(default_factory=dict)
+    """What references have fetched; None for what could not be."""
 
     @property
     def exhausted(self) -> bool:
@@ -112,8 +116,22 @@ class Expansion:
                 return _read(read_file(rest).rstrip("\r\n"), mark, rest)
             case "yaml":
                 return _read(rest, mark)
+            case "http" | "https":
+                return _read(self.fetched(f"{scheme}:{rest}").rstrip("\r\n"), mark, shown(uri))
             case _:
                 raise ConfigError(unsupported(scheme, uri))
+
+    def fetched(self, uri: str) -> str:
+        """What lies at a URI, which is asked for once however often it is named."""
+        if uri not in self.downloads:
+            if len(self.downloads) >= MAX_DOWNLOADS:
+                raise ConfigError(f"more than {MAX_DOWNLOADS} references to fetch")
+            self.downloads[uri] = None
+            self.downloads[uri] = fetch(uri)
+        text = self.downloads[uri]
+        if text is None:
+            raise ConfigError(f"unable to fetch {shown(uri)}, as said before")
+        return text
 
     def variable(self, reference: str, mark: Mark) -> Node:
         name, has_default, default = reference.partition(":-")

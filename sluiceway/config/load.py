@@ -37,10 +37,11 @@ _RETIRED = {
 
 
 def load(sources: Sequence[str], sets: Sequence[str] = (), *, environ: Mapping[str, str] | None = None) -> Config:
-    """Read, merge, expand and check a whole configuration; nothing is built, and no network is used.
+    """Read, merge, expand and check a whole configuration; nothing is built.
 
-    `sources` are paths or URIs (`file:`, `env:`, `yaml:`), of which later ones win; `sets` are assignments
-    `a.b=value`, which win over all sources. Raises `ConfigError` with every mistake that was found.
+    `sources` are paths or URIs (`file:`, `env:`, `yaml:`, `http:`, `https:`), of which later ones win; `sets` are
+    assignments `a.b=value`, which win over all sources. Blocks while web servers are asked. Raises `ConfigError` with
+    every mistake that was found.
     """
     if not sources:
         raise ConfigError("at least one config flag must be provided")

@@ -1,4 +1,4 @@
-"""Where configuration comes from: files, environment variables and text on the command line, by URI."""
+"""Where configuration comes from: files, variables, text on the command line and web servers, by URI."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import re
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 
+from sluiceway.config.download import download, shown
 from sluiceway.config.model import Mark
 from sluiceway.config.parse import MAX_BYTES, MAX_DEPTH, parse
 from sluiceway.config.tree import DELIMITER, Node, kind_of, nest
 from sluiceway.errors import ConfigError, Problem
 
-__all__ = ["SCHEMES", "read_file", "read_set", "read_source", "split_uri"]
+__all__ = ["SCHEMES", "fetch", "read_file", "read_set", "read_source", "split_uri"]
 
-SCHEMES = ("env", "file", "yaml")
+SCHEMES = ("env", "file", "http", "https", "yaml")
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):(.*)", re.DOTALL)  # one letter is a drive on Windows
 
@@ -25,7 +26,7 @@ def split_uri(uri: str, default: str) -> tuple[str, str]:
 
 
 def read_source(uri: str, environ: Mapping[str, str]) -> Node:
-    """Read one whole source: a path, `file:`, `env:` or `yaml:`. Raises `ConfigError`."""
+    """Read one whole source: a path, `file:`, `env:`, `yaml:`, `http:` or `https:`. Raises `ConfigError`."""
     scheme, rest = split_uri(uri, "file")
     match scheme:
         case "file":
@@ -36,6 +37,8 @@ def read_source(uri: str, environ: Mapping[str, str]) -> Node:
             root = parse(environ[rest], uri)
         case "yaml":
             root = parse(rest, "yaml:")
+        case "http" | "https":
+            root = parse(fetch(uri), shown(uri))
         case _:
             raise ConfigError(unsupported(scheme, uri))
     if root.value is not None and not isinstance(root.value, dict):
@@ -45,8 +48,6 @@ def read_source(uri: str, environ: Mapping[str, str]) -> Node:
 
 def unsupported(scheme: str, uri: str) -> str:
     """Say that a scheme is not one of ours."""
-    if scheme in ("http", "https"):
-        return f'scheme "{scheme}" is not supported: download the file and give its path'
     return f'scheme "{scheme}" is not supported for uri "{uri}" (valid values: [{" ".join(SCHEMES)}])'
 
 
@@ -58,6 +59,15 @@ def read_file(path: str) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise ConfigError(Problem(f"unable to read the file {path}: {reason}")) from None
+    return _text(content, path)
+
+
+def fetch(uri: str) -> str:
+    """Return the text at an `http:` or `https:` URI. Raises `ConfigError`, which shows nothing secret of it."""
+    return _text(download(uri), shown(uri))
+
+
+def _text(content: bytes, path: str) -> str:
     if len(content) > MAX_BYTES:
         raise ConfigError(Problem(f"larger than {MAX_BYTES} bytes", file=path))
     try:

@@ -76,8 +76,8 @@ def test_values(reference: str, value: object, text: str) -> None:
         ("${1X}", 'environment variable "1X" has invalid name: must match regex ^[a-zA-Z_][a-zA-Z0-9_]*$'),
         ("${}", 'environment variable "" has invalid name: must match regex ^[a-zA-Z_][a-zA-Z0-9_]*$'),
         ("${env:$X}", "the uri \"env:$X\" contains unsupported characters ('$')"),
-        ("${foo:bar}", 'scheme "foo" is not supported for uri "foo:bar" (valid values: [env file yaml])'),
-        ("${https://x}", 'scheme "https" is not supported: download the file and give its path'),
+        ("${foo:bar}", 'scheme "foo" is not supported for uri "foo:bar" (valid values: [env file http https yaml])'),
+        ("${https://}", "https:// is not a valid URL"),
         ("a${file:missing}", "unable to read the file missing: No such file or directory"),
     ],
 )

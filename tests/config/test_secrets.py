@@ -83,6 +83,4 @@ def test_wrong_headers(headers: object, message: str) -> None:
 def test_schema() -> None:
     """Editors see strings, and never a secret default."""
     schema = json.dumps(Client.model_json_schema())
-    assert (
-        '"token": {"default": "", "description": "A secret.", "title": "Token", "type": "string"}' in schema
-    )
+    assert '"token": {"default": "", "description": "A secret.", "title": "Token", "type": "string"}' in schema

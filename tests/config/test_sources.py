@@ -42,8 +42,8 @@ def test_variable_and_text() -> None:
     ("uri", "message"),
     [
         ("env:X", 'environment variable "X" is not set, so there is no configuration in it'),
-        ("http://host/a", 'scheme "http" is not supported: download the file and give its path'),
-        ("s3://a", 'scheme "s3" is not supported for uri "s3://a" (valid values: [env file yaml])'),
+        ("http:///a", "http:///a is not a valid URL"),
+        ("s3://a", 'scheme "s3" is not supported for uri "s3://a" (valid values: [env file http https yaml])'),
         ("missing.yaml", "unable to read the file missing.yaml: No such file or directory"),
         ("a\0b", "unable to read the file a\0b: the path is not valid"),
         ("yaml:[1]", "yaml::1:1: a configuration is a map of sections, and this is a list"),
