@@ -77,7 +77,7 @@ def _by_alias(kind: Kind, type: str, known: Callable[[Kind], tuple[str, ...]]) -
 
 
 def _squash(name: str) -> str:
-    return name.replace("_", "").lower()
+    return name.replace("_", "")
 
 
 @cache

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "sluiceway"
 COMPONENTS = ("receivers", "processors", "exporters", "connectors", "extensions")
 LOADING = {
-    "decode", "download", "expand", "identity", "load", "model", "parse", "printing", "scalars", "schema", "service", "sources",
-    "tree",
+    "decode", "download", "expand", "identity", "load", "model", "parse", "printing", "scalars", "schema", "service",
+    "sources", "tree",
 }  # fmt: skip
 """What of `config` makes a whole configuration of YAML and knows components; the rest are types and settings."""
 ORDER = (

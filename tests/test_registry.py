@@ -60,6 +60,12 @@ def test_other_spellings(kind: Kind, name: str, type: str) -> None:
     assert find(kind, name).type == type
 
 
+def test_another_case_is_another_name() -> None:
+    """As everywhere in the Collector's files, upper and lower case are told apart."""
+    with pytest.raises(UnknownTypeError):
+        find(Kind.PROCESSOR, "Batch")
+
+
 @pytest.mark.parametrize("kind", list(Kind))
 def test_every_component_is_what_its_module_says(kind: Kind) -> None:
     """Each module of a kind ends with a record of that kind, and is called as the component is."""

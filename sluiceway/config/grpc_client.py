@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from sluiceway.config.auth import Auth
 from sluiceway.config.client import RequestHeaders, user_agent
 from sluiceway.config.durations import milliseconds
+from sluiceway.config.middlewares import Middlewares
 from sluiceway.config.tls import TlsClient
 from sluiceway.config.types import Duration, Opaque, Section, Settings, split_endpoint
 
@@ -73,6 +74,8 @@ class GrpcClient(Settings):
     """The `:authority` sent instead of the endpoint's host."""
     auth: Section[Auth] = None
     """Which extension proves who we are."""
+    middlewares: Middlewares = ()
+    """Extensions that see each request. There are none yet, so the list must be empty."""
 
     @field_validator("endpoint")
     @classmethod

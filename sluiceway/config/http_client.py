@@ -16,6 +16,7 @@ from sluiceway.config.auth import Auth
 from sluiceway.config.client import RequestHeaders, is_url, user_agent
 from sluiceway.config.compression import CompressionParams, Compressor, check_compression, compressor
 from sluiceway.config.exporter import Timeout
+from sluiceway.config.middlewares import Middlewares
 from sluiceway.config.tls import TlsClient
 from sluiceway.config.types import Duration, Opaque, Section, Settings
 
@@ -74,6 +75,8 @@ class HttpClient(Settings):
     """Whether the server's cookies are kept; off."""
     auth: Section[Auth] = None
     """Which extension proves who we are."""
+    middlewares: Middlewares = ()
+    """Extensions that see each request. There are none yet, so the list must be empty."""
 
     @field_validator("proxy_url")
     @classmethod

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from sluiceway.config.address import Listener
 from sluiceway.config.auth import Auth
 from sluiceway.config.durations import milliseconds
+from sluiceway.config.middlewares import Middlewares
 from sluiceway.config.settings import mistake
 from sluiceway.config.tls import TlsServer
 from sluiceway.config.types import Duration, Headers, Section, Settings, Size, StringList
@@ -74,15 +75,8 @@ class _Server(Listener):
     """Certificates; without this section the server speaks plain text."""
     include_metadata: bool = False
     """Whether request headers travel with the data, for processors that ask for them."""
-    middlewares: tuple[dict[str, str], ...] = ()
+    middlewares: Middlewares = ()
     """Extensions that see each request. There are none yet, so the list must be empty."""
-
-    @field_validator("middlewares")
-    @classmethod
-    def _no_middlewares(cls, value: tuple[dict[str, str], ...]) -> tuple[dict[str, str], ...]:
-        if value:
-            raise ValueError("no extension can be a middleware")
-        return value
 
 
 class GrpcServer(_Server):
