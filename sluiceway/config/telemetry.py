@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from sluiceway.config.settings import mistake
 from sluiceway.config.telemetry_export import MetricReader, Processor, PullReader
-from sluiceway.config.types import AnyCase, Duration, Section, Settings, StringList
+from sluiceway.config.types import AnyCase, Duration, OutputPaths, Section, Settings, StringList
 
 __all__ = [
     "LogSampling",
@@ -114,7 +114,7 @@ class LogsConfig(Settings):
     """Leave out the `resource` field."""
     sampling: Section[LogSampling] = LogSampling()
     """Write only some of many equal lines; null or `enabled: false` writes them all."""
-    output_paths: StringList = ("stderr",)
+    output_paths: OutputPaths = ("stderr",)
     """Where lines go: files, `stdout` or `stderr`."""
     error_output_paths: StringList = ("stderr",)
     """Accepted; errors of logging itself go to `stderr`, and anything else is a warning."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -24,6 +24,7 @@ __all__ = [
     "Headers",
     "NullText",
     "Opaque",
+    "OutputPaths",
     "Section",
     "Settings",
     "Size",
@@ -117,6 +118,17 @@ def _split(value: object) -> object:
 
 StringList = Annotated[tuple[str, ...], _StringListRule()]
 """A tuple of strings. A plain string is split on commas."""
+
+
+def _check_paths(paths: tuple[str, ...]) -> tuple[str, ...]:
+    for path in paths:
+        if not path or "\0" in path:
+            raise ValueError(f"{path!r} is not a path")
+    return paths
+
+
+OutputPaths = Annotated[StringList, AfterValidator(_check_paths)]
+"""`stdout`, `stderr`, or files to append to."""
 
 
 def split_endpoint(endpoint: str) -> tuple[str, int]:

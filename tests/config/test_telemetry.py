@@ -113,6 +113,7 @@ def test_processors_of_logs_and_traces() -> None:
             "logs", {"processors": [{"batch": {"max_queue_size": 5, "exporter": {"console": None}}}]},
             "max_export_batch_size must not be greater than max_queue_size",
         ),
+        ("logs", {"output_paths": ["a\0b"]}, "Value error, 'a\\x00b' is not a path"),
         (
             "logs", {"processors": [{"simple": {"exporter": {"otlp": {"client_key": "k"}}}}]},
             "client_key and client_certificate must be given together",

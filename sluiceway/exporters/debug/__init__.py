@@ -30,7 +30,7 @@ from pydantic import Field, model_validator
 
 from sluiceway.component import Clock, Component, Context, Kind, Stability
 from sluiceway.config.exporter import SendingQueue
-from sluiceway.config.types import AnyCase, Section, Settings, StringList
+from sluiceway.config.types import AnyCase, OutputPaths, Section, Settings
 from sluiceway.errors import ConfigError, PermanentError
 from sluiceway.exporters.debug.counts import counts
 from sluiceway.exporters.debug.output import Output
@@ -57,7 +57,7 @@ class DebugConfig(Settings):
     """Of the further ones in that second every so many-th is shown; 0 shows none."""
     use_internal_logger: bool = True
     """Whether batches are shown in Sluiceway's own log, rather than at `output_paths`."""
-    output_paths: StringList = ("stdout",)
+    output_paths: OutputPaths = ("stdout",)
     """`stdout`, `stderr` or files to append to. Only with `use_internal_logger: false`."""
     sending_queue: Section[SendingQueue] = None
     """The queue that takes responsibility for batches; off."""
