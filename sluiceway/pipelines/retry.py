@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -16,22 +15,12 @@ from sluiceway.pipelines.observation import Health, describe
 from sluiceway.pipelines.pause import pause
 from sluiceway.pipelines.request import Request, Sender
 
-__all__ = ["LONGEST_THROTTLE", "Backoff", "Retry", "throttle"]
-
-LONGEST_THROTTLE: Final = 120.0
-"""Seconds. A backend that asks for more is asked again after these: a mistaken `Retry-After` must not lose data."""
+__all__ = ["Backoff", "Retry"]
 
 SHORTEST_WAIT: Final = 0.01
 """Intervals of zero must not turn a dead backend into a busy loop."""
 
 Failure: TypeAlias = RetryableError | RefusedError
-
-
-def throttle(seconds: float | None) -> float:
-    """The delay that a backend asked for, between zero and `LONGEST_THROTTLE`; nonsense counts as none."""
-    if seconds is None or math.isnan(seconds) or seconds < 0:
-        return 0.0
-    return min(seconds, LONGEST_THROTTLE)
 
 
 class Backoff:
@@ -94,7 +83,7 @@ class Retry:
             except (RetryableError, RefusedError) as error:
                 failure = error
             backoff = backoff or Backoff(self._settings, self._random)
-            wait = max(backoff.next(), throttle(failure.retry_after))
+            wait = max(backoff.next(), failure.retry_after or 0.0)
             spent += self._clock.now() - began + wait
             await self._wait(wait, spent, failure)
 

@@ -18,8 +18,6 @@ __all__ = ["Sends", "Shard", "Trigger"]
 _FIRST_DELAY: Final = 0.1
 _LAST_DELAY: Final = 5.0
 """Seconds between attempts when nobody says when to come again; doubled from the first to the last."""
-_LONGEST_DELAY: Final = 300.0
-"""Seconds of the longest delay that is honoured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +201,7 @@ class Shard:
 
     async def _wait_out(self, delay: float, error: Exception) -> None:
         """Wait before the next attempt. A stop ends the wait once, to try again at once; then delays hold again."""
-        delay = min(_LONGEST_DELAY, max(_FIRST_DELAY, delay))
+        delay = max(_FIRST_DELAY, delay)
         clock = self._context.clock
         if not self._refused_until:
             self._context.logger.warning("Sender failed; the batch is kept and tried again in %.1f s: %s", delay, error)
