@@ -20,6 +20,8 @@ __all__ = ["Backoff", "Retry"]
 SHORTEST_WAIT: Final = 0.01
 """Intervals of zero must not turn a dead backend into a busy loop."""
 
+_RETRYING: Final = "Exporting failed. Will retry the request after interval."
+
 Failure: TypeAlias = RetryableError | RefusedError
 
 
@@ -85,17 +87,22 @@ class Retry:
             backoff = backoff or Backoff(self._settings, self._random)
             wait = max(backoff.next(), failure.retry_after or 0.0)
             spent += self._clock.now() - began + wait
-            await self._wait(wait, spent, failure)
+            self._judge(spent, failure)
+            if request.span is not None:
+                request.span.add_event(_RETRYING, {"error": describe(failure), "interval": format_duration(wait)})
+            await self._wait(wait, failure)
 
-    async def _wait(self, wait: float, spent: float, failure: Failure) -> None:
-        """Wait before the next attempt, which begins when `spent` seconds have passed, or raise if there is none."""
+    def _judge(self, spent: float, failure: Failure) -> None:
+        """Raise if there is no next attempt, which would begin when `spent` seconds have passed."""
         if self._stop.is_set():
             raise _given_up("interrupted due to shutdown", failure)
         if 0 < self._settings.max_elapsed_time < spent:
             raise _given_up("no more retries left", failure)
+
+    async def _wait(self, wait: float, failure: Failure) -> None:
         self._health.troubled(f"{describe(failure)}, retrying")
         self._logger.info(
-            "Exporting failed. Will retry the request after interval.",
+            _RETRYING,
             extra={"error": str(failure), "interval": format_duration(wait)},
         )
         await pause(self._clock, wait, self._stop)

@@ -10,7 +10,7 @@ from typing import Final
 
 from sluiceway.component import Consumer, Context, Reason, Status, reason_of
 from sluiceway.errors import PermanentError, RefusedError, RetryableError, SenderError
-from sluiceway.otlp import Batch, Origin, join, split
+from sluiceway.otlp import Batch, Origin, causes_of, join, split
 from sluiceway.processors.batch.room import Room
 
 __all__ = ["Sends", "Shard", "Trigger"]
@@ -171,7 +171,8 @@ class Shard:
         self._outgoing.extend(pieces)
 
     def _pieces(self, taken: list[Batch]) -> Iterator[Batch]:
-        origin = Origin(received=taken[0].origin.received, headers=self._headers)
+        causes = causes_of([batch.origin for batch in taken])
+        origin = Origin(received=taken[0].origin.received, headers=self._headers, causes=causes)
         joined = replace(join(taken) if len(taken) > 1 else taken[0], origin=origin)
         is_large = 0 < self._trigger.max_size < joined.items
         for batch in taken:
