@@ -38,40 +38,37 @@ class Edits:
 
     async def consume(self, batch: Batch) -> None:
         """Ask every editor for its part in this batch, then walk it once."""
-        walk = _Walk(self)
-        edited = walk.run(batch) if self._watch is None else self._watch.run(walk.run, batch)
+        outgoing: list[int] = []
+        settled: list[Callable[[], None]] = []
+        if self._watch is None:
+            edited = self._walk(batch, outgoing, settled)
+        else:
+            edited = self._watch.run(lambda arrived: self._walk(arrived, outgoing, settled), batch)
         if edited is not None:
             await self.next.consume(edited)
-            for settle in walk.settled:
+            for settle in settled:
                 settle()
-        for (one, other), items in zip(self._edges, walk.outgoing, strict=False):
+        for (one, other), items in zip(self._edges, outgoing, strict=False):
             one.outgoing += items
             other.incoming += items
 
+    def _walk(self, batch: Batch, outgoing: list[int], settled: list[Callable[[], None]]) -> Batch | None:
+        """The batch as the editors leave it, or None where one of them drops it.
 
-class _Walk:
-    """One batch on its way through the editors: what came out of each, and what is to be done once it is safe."""
-
-    __slots__ = ("_edits", "outgoing", "settled")
-
-    def __init__(self, edits: Edits) -> None:
-        self._edits = edits
-        self.outgoing: list[int] = []
-        self.settled: list[Callable[[], None]] = []
-
-    def run(self, batch: Batch) -> Batch | None:
-        """The batch as the editors leave it, or None where one of them drops it."""
+        Notes how many items come out of each editor, and what it wants done once the batch is safe.
+        """
         arguments: dict[Slot, SlotValue] = {}
-        for editor in self._edits.editors:
+        for editor in self.editors:
             prepared = editor.prepare(batch)
             if prepared is None:
                 return None
-            batch = prepared.batch
-            self.outgoing.append(batch.items)
-            arguments.update(prepared.arguments)
-            if prepared.settled is not None:
-                self.settled.append(prepared.settled)
-        return self._edits.plan.run(batch, arguments)
+            batch, wanted, settle = prepared
+            outgoing.append(batch.items)
+            if wanted:
+                arguments.update(wanted)
+            if settle is not None:
+                settled.append(settle)
+        return self.plan.run(batch, arguments)
 
 
 def group_editors(processors: Sequence[object]) -> list[object | list[Editor]]:
