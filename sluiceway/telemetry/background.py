@@ -14,7 +14,7 @@ from typing import Final
 
 __all__ = ["LAST_PUSH", "Background", "call_within"]
 
-LAST_PUSH: Final = 5.0
+LAST_PUSH: Final = 3.0
 """Seconds that sending what is left may take at the end, for each of our own logs, metrics and traces."""
 
 _log = logging.getLogger(__name__)

@@ -100,7 +100,10 @@ class LogOutputs:
 
 
 class OtlpLines(logging.Handler):
-    """Hands log records to an OpenTelemetry logger. The SDK's own are left out: they could go round in circles.
+    """Hands log records to an OpenTelemetry logger.
+
+    The SDK's own are left out, and what `debug` shows of telemetry, which comes as a block: they could go round in
+    circles.
 
     The SDK queues them, at most `max_queue_size`, and sends from a thread of its own.
     """
@@ -114,7 +117,7 @@ class OtlpLines(logging.Handler):
         """Hand over one record."""
         from opentelemetry._logs import SeverityNumber
 
-        if record.name.startswith(("opentelemetry", "grpc", "urllib3")):
+        if record.name.startswith(("opentelemetry", "grpc", "urllib3")) or hasattr(record, "block"):
             return
         severity = {10: SeverityNumber.DEBUG, 20: SeverityNumber.INFO, 30: SeverityNumber.WARN}
         attributes = self._fixed | fields_of(record, stacktrace=True)

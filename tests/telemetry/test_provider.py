@@ -206,7 +206,7 @@ def test_the_instance_stays_the_same_across_a_change():
 
 @pytest.mark.parametrize("processor", ["simple: {", "batch: {schedule_delay: 100, "])
 async def test_own_logs_go_out_by_otlp(processor):
-    """Each record is sent with severity, fields and resource; those of the SDK itself are not."""
+    """Each record is sent with severity, fields and resource; those of the SDK and of `debug` are not."""
     with backend() as (port, got, _):
         config = telemetry_config(
             f"logs: {{output_paths: [], processors: [{{{processor}exporter: {{otlp: {{endpoint: 'http://127.0.0.1:{port}'}}}}}}}}]}}"
@@ -216,6 +216,7 @@ async def test_own_logs_go_out_by_otlp(processor):
             with LogOutputs(config.logs, {"service.name": "s"}):
                 logging.getLogger("sluiceway.x").error("gone: %s", "x", extra={"items": 3, "why": ["a"]})
                 logging.getLogger("opentelemetry.sdk").error("not this")
+                logging.getLogger("sluiceway.exporter").info("Traces", extra={"block": "ResourceTraces #0"})
 
         await asyncio.to_thread(speak)
     (resource,) = ExportLogsServiceRequest.FromString(got[0][1]).resource_logs
