@@ -40,7 +40,8 @@ service:
     resource: {{service.name: edge}}
     logs: {{output_paths: ['{file}'], processors: [{{batch: {{{exporter}}}}}]}}
     metrics: {{readers: [{{periodic: {{interval: {interval}, {exporter}}}}}]}}
-    traces: {{processors: [{{batch: {{schedule_delay: 50, max_queue_size: 64, {exporter}}}}}]}}
+    traces:
+      processors: [{{batch: {{schedule_delay: 50, max_queue_size: 64, max_export_batch_size: 64, {exporter}}}}}]
   pipelines: {{traces: {{receivers: [feed], exporters: [memory]}}}}
 """
 
