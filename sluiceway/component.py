@@ -30,7 +30,7 @@ from sluiceway.errors import PermanentError, RefusedError, RetryableError, Sende
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.plan import Plan, Slot, Value
 from sluiceway.otlp.responses import PartialSuccess
-from sluiceway.telemetry import Scope
+from sluiceway.telemetry import AttributeValue, Scope
 
 __all__ = [
     "ALL_SIGNALS",
@@ -40,6 +40,7 @@ __all__ = [
     "Consumer",
     "Context",
     "Credentials",
+    "Destined",
     "Editor",
     "Identity",
     "Kind",
@@ -159,6 +160,13 @@ class Lifecycle(Protocol):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None: ...
+
+
+@runtime_checkable
+class Destined(Protocol):
+    """An exporter that says where it sends to: `server.address`, `server.port`, `url.path`, on its sent counters."""
+
+    destination: Mapping[str, AttributeValue]
 
 
 _NO_ARGUMENTS: Mapping[Slot, SlotValue] = MappingProxyType({})

@@ -18,9 +18,12 @@ and constructing one has no side effect.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Final
 
 __all__ = [
+    "LONGEST_DELAY",
     "ConfigError",
     "DecodeError",
     "DeliveryError",
@@ -33,7 +36,20 @@ __all__ = [
     "StartError",
     "TooLargeError",
     "UnauthenticatedError",
+    "bounded_delay",
 ]
+
+LONGEST_DELAY: Final = 120.0
+"""Seconds: the longest delay that anybody can ask for. A mistaken `Retry-After` must not keep data until it is lost."""
+
+
+def bounded_delay(seconds: float | None) -> float | None:
+    """A delay that was asked for as it counts: between zero and `LONGEST_DELAY`; None where no number was given.
+
+    The one rule for all delays, a backend's and our own: both errors that carry one apply it, so whoever reads
+    `retry_after` need not.
+    """
+    return None if seconds is None or math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_DELAY)
 
 
 class SluicewayError(Exception):
@@ -89,11 +105,15 @@ class UnauthenticatedError(SenderError):
 
 
 class RefusedError(SluicewayError):
-    """Backpressure: the data was not taken and is still the caller's; it may come again after `retry_after` seconds."""
+    """Backpressure: the data was not taken and is still the caller's; it may come again after `retry_after` seconds.
+
+    These are at most `LONGEST_DELAY`, whatever was asked for, and one where it was no number.
+    """
 
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        delay = bounded_delay(retry_after)
+        self.retry_after = 1.0 if delay is None else delay
 
 
 class DeliveryError(SluicewayError):
@@ -105,11 +125,14 @@ class DeliveryError(SluicewayError):
 
 
 class RetryableError(DeliveryError):
-    """The backend may take the same data later, not before `retry_after` seconds have passed where it said so."""
+    """The backend may take the same data later, not before `retry_after` seconds have passed where it said so.
+
+    These are at most `LONGEST_DELAY`, whatever was asked for.
+    """
 
     def __init__(self, message: str, *, retry_after: float | None = None, code: str = "") -> None:
         super().__init__(message, code=code)
-        self.retry_after = retry_after
+        self.retry_after = bounded_delay(retry_after)
 
 
 class PermanentError(DeliveryError):

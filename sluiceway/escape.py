@@ -6,8 +6,11 @@ from typing import Final
 
 __all__ = ["escape"]
 
-# C0, delete and C1; the separators of lines and paragraphs; the marks that turn the direction of writing.
-_CONTROLS: Final = (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+# C0, delete and C1; the separators of lines and paragraphs; the marks that turn the direction of writing; and halves of
+# UTF-16 pairs, which no encoding can write.
+_CONTROLS: Final = (
+    *range(32), *range(127, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000),
+)  # fmt: skip
 _ESCAPES: Final = {code: f"\\u{code:04x}" for code in _CONTROLS} | {9: "\\t", 10: "\\n", 13: "\\r"}
 
 

@@ -15,6 +15,7 @@ import logging
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -165,16 +166,18 @@ class Collector:
 
     async def _reload(self, config: Config) -> None:
         async with self._changing:
-            graph = build(config, self._around, self._graph)
+            telemetry = self._telemetry_for(config)
+            around = replace(self._around, telemetry=telemetry)
+            graph = build(config, around, self._graph)
             _warn(graph)
             running = self._graph
             try:
-                await self._show_telemetry(config)
+                await self._show_telemetry(telemetry)
                 await self._switch(graph)
             except SluicewayError:
                 await self._put_back(running, graph)
                 raise
-            self.config = config
+            self.config, self._around = config, around
             _log.info("Configuration reloaded: %s.", self._switched)
 
     async def _put_back(self, running: Graph, given_up: Graph) -> None:
@@ -185,16 +188,20 @@ class Collector:
         started = [node for node in {*running.nodes, *given_up.nodes} if node.started]
         self._graph = Graph(started, running.inlets, running.shared)
         await self._switch(build(self.config, self._around, self._graph))
-        await self._show_telemetry(self.config)
+        await self._show_telemetry(self._telemetry_for(self.config))
 
-    async def _show_telemetry(self, config: Config) -> None:
-        """Show own metrics as the configuration says; counters go on. Raises `StartError`, and then shows none."""
-        shown, wanted = self.telemetry.config, config.telemetry
-        if wanted.logs != shown.logs:
-            _log.warning("A change of service::telemetry::logs takes effect with the next start.")
-        if wanted == shown:
+    def _telemetry_for(self, config: Config) -> Telemetry:
+        """The telemetry that is there if the configuration asks for the same, else one that goes on where it stops."""
+        if config.telemetry == self.telemetry.config:
+            return self.telemetry
+        return Telemetry(config.telemetry, clock=self.clock, before=self.telemetry)
+
+    async def _show_telemetry(self, telemetry: Telemetry) -> None:
+        """Go over to other settings of own telemetry. Raises `StartError`, and then nothing is shown."""
+        if telemetry is self.telemetry:
             return
-        telemetry = Telemetry(wanted, clock=self.clock, metrics=self.telemetry.metrics)
+        if telemetry.config.logs != self.telemetry.config.logs:
+            _log.warning("A change of service::telemetry::logs takes effect with the next start.")
         await self.telemetry.stop()
         self.telemetry = telemetry
         try:

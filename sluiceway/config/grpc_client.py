@@ -133,6 +133,14 @@ class GrpcClient(Settings):
         return "dns:///" + _address(self.endpoint)
 
     @property
+    def destination(self) -> dict[str, str | bool | int]:
+        """The backend as our own metrics name it: `server.address`, and `server.port` where there is one."""
+        if self.endpoint.startswith("unix:"):
+            return {"server.address": self.target.removeprefix("unix:")}
+        host, port = split_endpoint(_address(self.endpoint))
+        return {"server.address": host, "server.port": port}
+
+    @property
     def metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         """The configured headers as gRPC wants them: lower-case names, and bytes for those that end in `-bin`."""
         return tuple(grpc_header(name, value.reveal()) for name, value in self.headers.items())

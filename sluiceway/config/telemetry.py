@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sluiceway.config.settings import mistake
-from sluiceway.config.telemetry_export import MetricReader, Processor, PullReader
+from sluiceway.config.telemetry_export import MetricReader, Processor, PullReader, TelemetryLevel
+from sluiceway.config.telemetry_traces import TracesConfig
 from sluiceway.config.types import AnyCase, Duration, OutputPaths, Section, Settings, StringList
 
 __all__ = [
@@ -26,15 +26,6 @@ __all__ = [
 ]
 
 _log = logging.getLogger("sluiceway.config")
-
-
-class TelemetryLevel(StrEnum):
-    """How much the collector's own metrics tell. Written in any case."""
-
-    NONE = "none"
-    BASIC = "basic"
-    NORMAL = "normal"
-    DETAILED = "detailed"
 
 
 class MetricsConfig(Settings):
@@ -129,17 +120,6 @@ class LogsConfig(Settings):
         if isinstance(data, Mapping) and "sampling" in data and data["sampling"] is None:
             return {**data, "sampling": {"enabled": False}}
         return data
-
-
-class TracesConfig(Settings):
-    """Our own traces; off unless there is a processor."""
-
-    level: Annotated[TelemetryLevel, AnyCase()] = TelemetryLevel.NORMAL
-    """How much to tell; `none` switches traces off."""
-    propagators: tuple[Literal["tracecontext", "b3"], ...] = ()
-    """How the trace context of a request is read and passed on."""
-    processors: tuple[Processor, ...] = ()
-    """Where spans go."""
 
 
 class ResourceAttribute(Settings):

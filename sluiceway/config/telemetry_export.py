@@ -5,6 +5,7 @@ The keys are those of OpenTelemetry's declarative configuration (0.3.0), which c
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -28,7 +29,17 @@ __all__ = [
     "PullExporter",
     "PullReader",
     "SimpleProcessor",
+    "TelemetryLevel",
 ]
+
+
+class TelemetryLevel(StrEnum):
+    """How much the collector's own telemetry tells. Written in any case."""
+
+    NONE = "none"
+    BASIC = "basic"
+    NORMAL = "normal"
+    DETAILED = "detailed"
 
 
 class OtlpExporter(Settings):

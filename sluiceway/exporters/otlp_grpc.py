@@ -34,6 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
@@ -47,6 +48,7 @@ from sluiceway.config.types import Section
 from sluiceway.errors import DecodeError, DeliveryError, PermanentError
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.responses import grpc_error, rejection
+from sluiceway.telemetry import Calls
 
 if TYPE_CHECKING:
     import grpc
@@ -94,6 +96,15 @@ class OtlpGrpcExporter:
         self._metadata = config.metadata
         self._timeout = config.timeout or None
         self._wait_for_ready = config.wait_for_ready or None
+        self.destination = config.destination
+        scope = context.telemetry
+        self._tracing = scope.tracing
+        self._calls: dict[Signal, Calls] = {}
+        if scope.detailed:
+            name, text = "rpc.client.call.duration", "Duration of outgoing gRPC calls."
+            for signal in context.signals:
+                fixed = {"rpc.system.name": "grpc", "rpc.method": f"{signal.service}/Export", **config.destination}
+                self._calls[signal] = Calls(scope, name, text, **fixed)
         self._credentials: Callable[[], grpc.ChannelCredentials | None] = _plain_text
         self._connection: _Connection
 
@@ -139,12 +150,22 @@ class OtlpGrpcExporter:
         metadata = self._metadata
         if self._proof is not None:
             metadata = *metadata, *(grpc_header(*header) for header in self._proof.request_headers().items())
+        if self._tracing is not None:
+            metadata = *metadata, *self._tracing.headers(batch.origin.causes).items()
+        began = perf_counter()
         try:
-            return await connection.export[batch.signal](
+            answer = await connection.export[batch.signal](
                 batch.payload, timeout=self._timeout, metadata=metadata, wait_for_ready=self._wait_for_ready
             )
         except AioRpcError as error:
+            self._called(batch.signal, began, error.code().name)
             raise _delivery_error(error) from error
+        self._called(batch.signal, began, "OK")
+        return answer
+
+    def _called(self, signal: Signal, began: float, code: str) -> None:
+        if self._calls:
+            self._calls[signal].record(perf_counter() - began, **{"rpc.response.status_code": code})
 
     def _read(self, answer: bytes) -> PartialSuccess | None:
         try:

@@ -16,6 +16,7 @@ from sluiceway.otlp import _resources, _split, _wire
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+    from opentelemetry.trace import SpanContext
 
 __all__ = [
     "Batch",
@@ -23,6 +24,7 @@ __all__ = [
     "Origin",
     "Signal",
     "accept",
+    "causes_of",
     "join",
     "keep_resources",
     "partition",
@@ -45,6 +47,11 @@ class Signal(Enum):
         return _NOUNS[self._value_]
 
     @property
+    def unit(self) -> str:
+        """The unit of the Collector's own metrics: `{span}`, `{datapoint}`, `{record}`."""
+        return _ITEM_UNITS[self._value_]
+
+    @property
     def code(self) -> int:
         """The number by which the kernel knows the signal."""
         return _CODES[self._value_]
@@ -56,6 +63,7 @@ class Signal(Enum):
 
 
 _NOUNS = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
+_ITEM_UNITS = {"traces": "{span}", "metrics": "{datapoint}", "logs": "{record}"}
 _CODES = {"traces": 0, "metrics": 1, "logs": 2}
 _SERVICES = {
     "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -90,6 +98,28 @@ class Origin:
     subject: str | None = None
     auth: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NO_HEADERS)
+    causes: tuple[SpanContext, ...] = ()
+    """The spans that led to the batch, where traces of our own are recorded: one parent, or several that were joined.
+
+    One that is not valid says that the batch is telemetry of our own, of which there are to be no traces.
+    """
+
+
+MAX_CAUSES = 128
+"""How many spans a joined batch remembers: as many as a span may have links."""
+
+
+def causes_of(origins: Sequence[Origin]) -> tuple[SpanContext, ...]:
+    """The causes of what is joined of batches with these origins.
+
+    Of our own telemetry and that of others the others' counts.
+    """
+    if not any(origin.causes for origin in origins):
+        return ()
+    found = {(c.trace_id, c.span_id): c for origin in origins for c in origin.causes if c.is_valid}
+    if found:
+        return tuple(found.values())[:MAX_CAUSES]
+    return origins[0].causes if all(origin.causes for origin in origins) else ()
 
 
 _UNKNOWN = Origin()

@@ -1,7 +1,7 @@
 """What a backend answers to an export, over gRPC or HTTP: which errors may pass, how long to wait, what was rejected.
 
 The tables are those of `sluiceway.otlp.status`. Nothing in an answer is trusted: texts are cut and their control
-characters escaped, delays are clamped, and what cannot be read counts as not said.
+characters escaped, delays are bounded, and what cannot be read counts as not said.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from sluiceway.errors import DecodeError, DeliveryError, PermanentError, RetryableError
+from sluiceway.errors import DecodeError, DeliveryError, PermanentError, RetryableError, bounded_delay
 from sluiceway.escape import escape
 from sluiceway.otlp.status import CODE_OF_HTTP, RETRYABLE, RETRYABLE_HTTP, Code
 
 __all__ = [
-    "LONGEST_WAIT",
     "PartialSuccess",
     "grpc_error",
     "http_error",
@@ -27,8 +26,6 @@ __all__ = [
     "rejection",
 ]
 
-LONGEST_WAIT: Final = 3600.0
-"""Seconds: the longest delay a backend can make us wait, whatever it asks for."""
 LONGEST_TEXT: Final = 500
 """Characters of a backend's message that reach our errors and logs."""
 
@@ -73,15 +70,14 @@ def http_error(status: int, text: str, retry_after: float | None = None) -> Deli
 def read_retry_after(value: str | None, now: float) -> float | None:
     """Read a `Retry-After` header, seconds or HTTP-date, at `now` seconds since the epoch.
 
-    Returns seconds between 0 and `LONGEST_WAIT`, or None where the header says nothing that makes sense.
+    Returns seconds as `bounded_delay` counts them, or None where the header says nothing that makes sense.
     """
     if not value:
         return None
     try:
-        delay = float(value)
+        return bounded_delay(float(value))
     except ValueError:
-        delay = _seconds_until(value, now)
-    return _clamp(delay)
+        return bounded_delay(_seconds_until(value, now))
 
 
 def rejection(body: bytes, *, json: bool = False) -> PartialSuccess | None:
@@ -118,14 +114,10 @@ def _retry_info(details: bytes) -> float | None:
     try:
         for detail in Status.FromString(details).details:
             if detail.Is(RetryInfo.DESCRIPTOR) and detail.Unpack(info):
-                return _clamp(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+                return bounded_delay(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
     except _protobuf_error():
         return None
     return None
-
-
-def _clamp(delay: float) -> float | None:
-    return None if math.isnan(delay) else min(max(delay, 0.0), LONGEST_WAIT)
 
 
 def _seconds_until(date: str, now: float) -> float:

@@ -35,7 +35,10 @@ class Delivery:
         rejected = 0 if partial is None else self._reject(partial, request)
         request.deliver(rejected)
         self._counts.sent += request.batch.items - rejected
-        self._counts.failed += rejected
+        if rejected:
+            self._counts.fail(rejected, "_OTHER", permanent=True)
+        if request.span is not None:
+            request.span.set_attributes({"items.sent": request.batch.items - rejected, "items.failed": rejected})
 
     def tell_losses(self) -> None:
         """Log the rejections that have not been logged yet."""

@@ -7,7 +7,7 @@ nothing that runs is touched until `Graph.connect` points the links of the runni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,15 +15,20 @@ from pydantic import BaseModel
 
 from sluiceway.component import ALL_SIGNALS, Clock, Consumer, Context, Kind, Reason, Status
 from sluiceway.config.model import ComponentConfig, Config, PipelineConfig
+from sluiceway.config.telemetry_export import TelemetryLevel
+from sluiceway.config.telemetry_traces import TracesConfig
 from sluiceway.errors import ConfigError, Problem
 from sluiceway.otlp import Batch, Signal
 from sluiceway.pipelines.branches import ConnectorBranch, ExporterBranch, FanOut, PassedCounter
 from sluiceway.pipelines.edits import Edits, group_editors
+from sluiceway.pipelines.flow import Flow
 from sluiceway.pipelines.inlet import Inlet, Link
 from sluiceway.pipelines.layout import Connection, arrange
 from sluiceway.pipelines.ledger import Account, Ledger
 from sluiceway.pipelines.node import Key, Node
 from sluiceway.pipelines.status import StatusBoard
+from sluiceway.pipelines.traced import TracedReceiver
+from sluiceway.pipelines.watch import Watch, WatchedLink, is_watched
 from sluiceway.pipelines.wrap import wrap
 from sluiceway.telemetry import Scope, Telemetry, component_logger
 
@@ -123,11 +128,11 @@ class _Builder:
         branches = [self.branch(id, pipeline.signal, ledger.account(id), exporters) for id in pipeline.exporters]
         # Only a queue that answers at once cannot be interrupted after it has taken a batch.
         shielded = len(branches) > 1 or not branches[0].takes_at_once
-        target = self.processors(pipeline, PassedCounter(FanOut(branches), ledger))
+        target, into = self.processors(pipeline, PassedCounter(FanOut(branches), ledger))
         inlet = self.graph.inlets[pipeline.id]
 
         def connect() -> None:
-            inlet.target, inlet.shielded = target, shielded
+            inlet.target, inlet.into, inlet.shielded = target, into, shielded
 
         self.graph.connections.append(connect)
 
@@ -138,26 +143,35 @@ class _Builder:
             return ExporterBranch(exporters[signal, id].instance, account)
         return ConnectorBranch(self.connectors(id, signal), account)
 
-    def processors(self, pipeline: PipelineConfig, target: Consumer) -> Consumer:
-        """Make a pipeline's processors and return the first of them, or `target` when there are none."""
+    def processors(self, pipeline: PipelineConfig, target: Consumer) -> tuple[Consumer, Flow]:
+        """Make a pipeline's processors; return the first of them with its flow, or `target` when there are none."""
         nodes = [
             self.place(Kind.PROCESSOR, self.config.processors[id], pipeline.id, pipeline=pipeline)
             for id in reversed(pipeline.processors)
         ]
         by_instance = {id(node.instance): node for node in nodes}
+        into = Flow()
         for group in reversed(group_editors([node.instance for node in reversed(nodes)])):
             if isinstance(group, list):
-                target = Edits(group, target)
+                members = [by_instance[id(editor)] for editor in group]
+                target = self.edits(members, pipeline.signal, target, into)
+                into = members[0].flow
             else:
                 node = by_instance[id(group)]
-                self.point(node, target)
-                target = node.instance
+                self.point(node, target, into)
+                target, into = node.door, node.flow
         ledger = self.around.ledger.pipeline(pipeline.id, pipeline.signal)
         holders: dict[Hashable, Callable[[], int]] = {
             node: _held(node.instance) for node in nodes if hasattr(node.instance, "held")
         }
         self.graph.connections.append(lambda: ledger.holders.update(holders))
-        return target
+        return target, into
+
+    def edits(self, nodes: Sequence[Node], signal: Signal, target: Consumer, into: Flow) -> Edits:
+        """Have the editors of some nodes run as one."""
+        scope = nodes[0].scope
+        watch = Watch([node.key.id for node in nodes], signal, scope) if is_watched(scope) else None
+        return Edits([node.instance for node in nodes], target, [node.flow for node in nodes], into, watch)
 
     def connectors(self, id: str, takes: Signal) -> tuple[Consumer, ...]:
         """The instances of a connector for one incoming signal; pipelines of that signal share them."""
@@ -184,7 +198,10 @@ class _Builder:
                     by_signal.setdefault(pipeline.signal, []).append(self.graph.inlets[pipeline.id])
         for id, by_signal in used.items():
             node = self.place(Kind.RECEIVER, self.config.receivers[id], signals=frozenset(by_signal))
-            self.point(node, _BySignal({signal: FanOut(inlets) for signal, inlets in by_signal.items()}))
+            target: Consumer = _BySignal({signal: FanOut(inlets) for signal, inlets in by_signal.items()})
+            if tracing := node.scope.tracing:
+                target = TracedReceiver(target, id, tracing)
+            self.point(node, target)
 
     def place(
         self,
@@ -199,7 +216,10 @@ class _Builder:
         key = Key(kind, settings.id, place)
         if pipeline is not None:
             signals = frozenset([pipeline.signal])
-        made_from = _Recipe(settings, signals, self.named_extensions(settings))
+        telemetry = self.config.telemetry
+        made_from = _Recipe(
+            settings, signals, self.named_extensions(settings), telemetry.metrics.level, telemetry.traces
+        )
         node = self.running.get(key)
         if node is None or node.made_from != made_from:
             node = self.make(key, made_from, settings, self.context(key, settings, signals, pipeline))
@@ -208,7 +228,7 @@ class _Builder:
         return node
 
     def make(self, key: Key, made_from: Hashable, settings: ComponentConfig, context: Context) -> Node:
-        link = None if key.kind in (Kind.EXPORTER, Kind.EXTENSION) else Link()
+        link = None if key.kind in (Kind.EXPORTER, Kind.EXTENSION) else self.link(key, context)
         try:
             instance = settings.component.create(settings.settings, context, *([] if link is None else [link]))
         except ConfigError as error:
@@ -218,14 +238,26 @@ class _Builder:
             raise ConfigError(_located(Problem(text), settings, key)) from error
         if key.kind is Kind.EXPORTER:
             instance = wrap(instance, settings.settings, context)
-        return Node(key, made_from, instance, context.telemetry, self.around.statuses, link)
+        node = Node(key, made_from, instance, context.telemetry, self.around.statuses, link)
+        if key.kind is Kind.PROCESSOR:
+            (signal,) = context.signals
+            node.flow.publish(context.telemetry, key.id, signal)
+        return node
 
-    def point(self, node: Node, target: Consumer) -> None:
-        """Have a component's link lead to `target` once the graph is connected."""
+    def link(self, key: Key, context: Context) -> Link:
+        """What a component pushes to; it notices when a processor's work on a batch ends, where that is of interest."""
+        scope = context.telemetry
+        if key.kind is not Kind.PROCESSOR or not is_watched(scope):
+            return Link()
+        (signal,) = context.signals
+        return WatchedLink(Watch([key.id], signal, scope))
+
+    def point(self, node: Node, target: Consumer, into: Flow | None = None) -> None:
+        """Have a component's link lead to `target`, whose flow is `into`, once the graph is connected."""
 
         def connect() -> None:
             assert node.link is not None  # noqa: S101 - only exporters and extensions have none
-            node.link.target = target
+            node.link.target, node.link.into = target, into or Flow()
 
         self.graph.connections.append(connect)
 
@@ -281,6 +313,9 @@ class _Recipe:
     settings: ComponentConfig
     signals: frozenset[Signal]
     extensions: tuple[ComponentConfig, ...]
+    level: TelemetryLevel
+    traces: TracesConfig
+    """What is recorded of a component is decided when it is made, so that what is not wanted costs nothing."""
 
 
 class _BySignal:

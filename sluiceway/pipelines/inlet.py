@@ -6,21 +6,26 @@ import asyncio
 
 from sluiceway.component import Consumer, Reason
 from sluiceway.otlp import Batch
+from sluiceway.pipelines.flow import Flow
 from sluiceway.pipelines.ledger import PipelineLedger
 
 __all__ = ["Inlet", "Link"]
 
 
 class Link:
-    """A connection between two components that a reload can point elsewhere."""
+    """A connection between two components that a reload can point elsewhere; it counts at both of its ends."""
 
     def __init__(self, target: Consumer | None = None) -> None:
         self.target = target
+        self.out_of = Flow()
+        self.into = Flow()
 
     async def consume(self, batch: Batch) -> None:
         """Hand the batch on to whatever the link points at now."""
         assert self.target is not None, "a graph is connected before it is started"  # noqa: S101 - our own invariant
         await self.target.consume(batch)
+        self.out_of.outgoing += batch.items
+        self.into.incoming += batch.items
 
 
 class Inlet:
@@ -34,6 +39,7 @@ class Inlet:
         self.name = ledger.pipeline
         self.ledger = ledger
         self.target: Consumer | None = None
+        self.into = Flow()
         self.shielded = False
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -71,6 +77,7 @@ class Inlet:
             self.ledger.refused += batch.items
             raise
         self.ledger.accepted += batch.items
+        self.into.incoming += batch.items
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

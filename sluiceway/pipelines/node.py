@@ -10,8 +10,10 @@ from typing import Any
 
 from sluiceway.component import Kind, Lifecycle, Status
 from sluiceway.errors import StartError
+from sluiceway.pipelines.flow import Flow
 from sluiceway.pipelines.inlet import Link
 from sluiceway.pipelines.status import StatusBoard
+from sluiceway.pipelines.watch import Watched, WatchedLink
 from sluiceway.telemetry import Scope
 
 __all__ = ["Key", "Node"]
@@ -57,6 +59,9 @@ class Node:
         self.made_from = made_from
         self.instance = instance
         self.link = link
+        self.flow = link.out_of if link is not None else Flow()
+        self.door: Any = Watched(instance, link.watch) if isinstance(link, WatchedLink) else instance
+        """What is to be consumed by: the instance, or what stands before it."""
         self.scope = scope
         self.statuses = statuses
         self._leave = asyncio.Event()

@@ -2,46 +2,97 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from sluiceway.component import Context, ReportStatus, Status
 from sluiceway.errors import DeliveryError, PermanentError
 from sluiceway.otlp import Signal
+from sluiceway.otlp.status import Code
 from sluiceway.pipelines.request import Request, Sender
+from sluiceway.telemetry import AttributeValue
 
-__all__ = ["Counts", "Health", "Observation", "describe"]
+__all__ = ["Counts", "Health", "Observation", "describe", "error_type"]
 
-_UNITS = {Signal.TRACES: "{span}", Signal.METRICS: "{datapoint}", Signal.LOGS: "{record}"}
+_ANY: Final = ("", False)
+
+_ERROR_TYPES: Final = {
+    "CANCELLED": "Canceled",
+    "DEADLINE_EXCEEDED": "Deadline_Exceeded",
+    "OK": "_OTHER",
+    "UNKNOWN": "_OTHER",
+}
+_CODES: Final = frozenset(code.name for code in Code)
 
 
-@dataclass(slots=True)
 class Counts:
-    """Items of one exporter by what became of them, and requests on their way now."""
+    """Items of one exporter by what became of them, and requests on their way now.
 
-    sent: int = 0
-    failed: int = 0
-    refused: int = 0
-    in_flight: int = 0
+    With `by_error` failures are told apart by `error.type` and `error.permanent`, both of closed sets.
+    """
 
-    def publish(self, context: Context, signal: Signal) -> None:
-        """Make the numbers metrics, under the Collector's names."""
-        scope, noun, unit = context.telemetry, signal.items, _UNITS[signal]
+    def __init__(self, *, by_error: bool = False) -> None:
+        self.sent = 0
+        self.refused = 0
+        self.in_flight = 0
+        self._by_error = by_error
+        self._failed: dict[tuple[str, bool], int] = {}
+        self._show: Callable[[tuple[str, bool]], None] = lambda _: None
+        if not by_error:
+            self._failed[_ANY] = 0
+
+    @property
+    def failed(self) -> int:
+        """Items that could not be delivered, whatever the error."""
+        return sum(self._failed.values())
+
+    def fail(self, items: int, error_type: str, *, permanent: bool) -> None:
+        """Count items as not delivered."""
+        key = (error_type, permanent) if self._by_error else _ANY
+        if key not in self._failed:
+            self._failed[key] = 0
+            self._show(key)
+        self._failed[key] += items
+
+    def publish(self, context: Context, signal: Signal, destination: Mapping[str, AttributeValue]) -> None:
+        """Make the numbers metrics, under the Collector's names; `destination` says where items are sent to."""
+        scope, noun, unit = context.telemetry, signal.items, signal.unit
         scope.counter(
             f"otelcol_exporter_sent_{noun}", lambda: self.sent, unit,
-            "Items delivered to the destination.", exporter=context.id,
+            "Items delivered to the destination.", exporter=context.id, **destination,
         )  # fmt: skip
-        scope.counter(
-            f"otelcol_exporter_send_failed_{noun}", lambda: self.failed, unit,
-            "Items that could not be delivered, after all retries.", exporter=context.id,
-        )  # fmt: skip
+
+        def show(key: tuple[str, bool]) -> None:
+            attributes: dict[str, AttributeValue] = {}
+            if key != _ANY:
+                attributes = {"error.type": key[0], "error.permanent": key[1]}
+            scope.counter(
+                f"otelcol_exporter_send_failed_{noun}", lambda: self._failed[key], unit,
+                "Items that could not be delivered, after all retries.", exporter=context.id, **attributes,
+            )  # fmt: skip
+
+        self._show = show
+        for key in self._failed:
+            show(key)
         scope.counter(
             f"otelcol_exporter_enqueue_failed_{noun}", lambda: self.refused, unit,
             "Items that the sending queue did not take.", exporter=context.id,
         )  # fmt: skip
-        scope.gauge(
+        scope.updown(
             "otelcol_exporter_in_flight_requests", lambda: self.in_flight, "{request}",
             "Requests being exported, retries included.", exporter=context.id, data_type=signal.value,
         )  # fmt: skip
+
+
+def error_type(error: BaseException) -> str:
+    """What `error.type` says: the name of a gRPC status code, and a few words for what has none; a closed set."""
+    if isinstance(error, asyncio.CancelledError):
+        return "Canceled"
+    code = error.code if isinstance(error, DeliveryError) else ""
+    if code in _ERROR_TYPES or code not in _CODES:
+        return _ERROR_TYPES.get(code, "_OTHER")
+    return code.title().replace("_", "")
 
 
 class Health:
@@ -82,7 +133,8 @@ class Observation:
         try:
             await self._next.send(request)
         except BaseException as error:
-            self._counts.failed += request.batch.items
+            permanent = isinstance(error, PermanentError)
+            self._counts.fail(request.batch.items, error_type(error), permanent=permanent)
             self._judge(error)
             raise
         finally:

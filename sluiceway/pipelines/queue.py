@@ -20,6 +20,7 @@ from sluiceway.pipelines.observation import Counts, Health, describe
 from sluiceway.pipelines.request import Request, Sender
 from sluiceway.pipelines.room import Room
 from sluiceway.pipelines.waiting import Element, Policy, Ticket
+from sluiceway.telemetry import Scope
 
 __all__ = ["SendingQueue", "Statistics"]
 
@@ -40,6 +41,19 @@ class Statistics:
     in_flight: int
     partitions: int
     waiting_senders: int
+
+
+class Sizes:
+    """Two histograms of what passes the queue at one of its ends: items, and bytes."""
+
+    def __init__(self, scope: Scope, name: str, what: str, exporter: str) -> None:
+        self._items = scope.histogram(name, "{unit}", f"Items of a {what}.", exporter=exporter)
+        self._bytes = scope.histogram(f"{name}_bytes", "By", f"Bytes of a {what}.", exporter=exporter)
+
+    def record(self, batch: Batch) -> None:
+        """Count one request."""
+        self._items.record(batch.items)
+        self._bytes.record(len(batch.payload))
 
 
 class SendingQueue:
@@ -64,6 +78,8 @@ class SendingQueue:
         self._room = Room(settings.queue_size, settings.max_bytes)
         self._consumers = Consumers(policy, self._export, context.clock, settings.num_consumers)
         self._results: dict[Ticket, asyncio.Future[None]] = {}
+        self._taken: Sizes | None = None
+        self._sent: Sizes | None = None
         self._is_closed = False
         self.heir: SendingQueue | None = None
         """Who takes over what is left when this queue is left: its successor, when a reload changed the exporter."""
@@ -81,6 +97,9 @@ class SendingQueue:
             "otelcol_exporter_queue_size", lambda: self._room.size, unit, "What the sending queue holds.", **names
         )
         scope.gauge("otelcol_exporter_queue_capacity", lambda: self._room.capacity, unit, "What it can hold.", **names)
+        if scope.detailed:
+            self._taken = Sizes(scope, "otelcol_exporter_enqueue_size", "request that the queue took", context.id)
+            self._sent = Sizes(scope, "otelcol_exporter_queue_batch_send_size", "request that left it", context.id)
 
     def statistics(self) -> Statistics:
         """What the queue holds now."""
@@ -147,6 +166,8 @@ class SendingQueue:
         raise RefusedError(text, retry_after=RETRY_AFTER)
 
     def _put(self, request: Request, ticket: Ticket) -> None:
+        if self._taken is not None:
+            self._taken.record(request.batch)
         request.hold()
         self._room.take(ticket.size, ticket.bytes)
         self._consumers.put(Element(request, ((ticket, request.batch.items),), self._context.clock.now()))
@@ -168,6 +189,8 @@ class SendingQueue:
                 account.drop(lost, drop.reason, intended=drop.intended)
 
     async def _export(self, element: Element) -> None:
+        if self._sent is not None:
+            self._sent.record(element.request.batch)
         try:
             await self._next.send(element.request)
         except Exception as error:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from sluiceway.component import Reason
-from sluiceway.otlp import Batch, Origin, join
+from sluiceway.otlp import Batch, Origin, causes_of, join
 from sluiceway.pipelines.ledger import Account
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 __all__ = ["Request", "Sender", "Shares", "divide", "join_requests"]
 
@@ -24,6 +27,8 @@ class Request:
 
     batch: Batch
     shares: Shares
+    span: Span | None = None
+    """The span of our own that follows the request through all attempts, where there is one."""
 
     def hold(self) -> None:
         """Count the items as held."""
@@ -101,7 +106,7 @@ def _add_up(shares: Sequence[tuple[Account, int]]) -> Shares:
 
 
 def _common(origins: Sequence[Origin]) -> Origin:
-    """What is true of all origins, with the arrival of the first."""
+    """What is true of all origins, with the arrival of the first and the causes of all."""
     first = origins[0]
     if all(_is_same(first, origin) for origin in origins):
         return first
@@ -112,6 +117,7 @@ def _common(origins: Sequence[Origin]) -> Origin:
         subject=first.subject if all(origin.subject == first.subject for origin in origins) else None,
         auth=_in_all([origin.auth for origin in origins]),
         headers=_in_all([origin.headers for origin in origins]),
+        causes=causes_of(origins),
     )
 
 
@@ -122,6 +128,7 @@ def _is_same(one: Origin, other: Origin) -> bool:
         and one.headers == other.headers
         and one.auth == other.auth
         and one.transport == other.transport
+        and one.causes == other.causes
     )
 
 

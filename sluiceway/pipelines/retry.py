@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -16,22 +15,14 @@ from sluiceway.pipelines.observation import Health, describe
 from sluiceway.pipelines.pause import pause
 from sluiceway.pipelines.request import Request, Sender
 
-__all__ = ["LONGEST_THROTTLE", "Backoff", "Retry", "throttle"]
-
-LONGEST_THROTTLE: Final = 120.0
-"""Seconds. A backend that asks for more is asked again after these: a mistaken `Retry-After` must not lose data."""
+__all__ = ["Backoff", "Retry"]
 
 SHORTEST_WAIT: Final = 0.01
 """Intervals of zero must not turn a dead backend into a busy loop."""
 
+_RETRYING: Final = "Exporting failed. Will retry the request after interval."
+
 Failure: TypeAlias = RetryableError | RefusedError
-
-
-def throttle(seconds: float | None) -> float:
-    """The delay that a backend asked for, between zero and `LONGEST_THROTTLE`; nonsense counts as none."""
-    if seconds is None or math.isnan(seconds) or seconds < 0:
-        return 0.0
-    return min(seconds, LONGEST_THROTTLE)
 
 
 class Backoff:
@@ -94,19 +85,24 @@ class Retry:
             except (RetryableError, RefusedError) as error:
                 failure = error
             backoff = backoff or Backoff(self._settings, self._random)
-            wait = max(backoff.next(), throttle(failure.retry_after))
+            wait = max(backoff.next(), failure.retry_after or 0.0)
             spent += self._clock.now() - began + wait
-            await self._wait(wait, spent, failure)
+            self._judge(spent, failure)
+            if request.span is not None:
+                request.span.add_event(_RETRYING, {"error": describe(failure), "interval": format_duration(wait)})
+            await self._wait(wait, failure)
 
-    async def _wait(self, wait: float, spent: float, failure: Failure) -> None:
-        """Wait before the next attempt, which begins when `spent` seconds have passed, or raise if there is none."""
+    def _judge(self, spent: float, failure: Failure) -> None:
+        """Raise if there is no next attempt, which would begin when `spent` seconds have passed."""
         if self._stop.is_set():
             raise _given_up("interrupted due to shutdown", failure)
         if 0 < self._settings.max_elapsed_time < spent:
             raise _given_up("no more retries left", failure)
+
+    async def _wait(self, wait: float, failure: Failure) -> None:
         self._health.troubled(f"{describe(failure)}, retrying")
         self._logger.info(
-            "Exporting failed. Will retry the request after interval.",
+            _RETRYING,
             extra={"error": str(failure), "interval": format_duration(wait)},
         )
         await pause(self._clock, wait, self._stop)

@@ -1,6 +1,6 @@
 """Puts around an exporter what its settings ask for.
 
-    queue → observation → retry → circuit breaker → timeout → delivery → exporter
+    queue → trace → observation → retry → circuit breaker → timeout → delivery → exporter
 
 Each part wraps the next and has one verb, `send`. Why the breaker stands where it does is told in
 docs/decisions/0001-where-the-circuit-breaker-stands.md.
@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
-from sluiceway.component import Context, Lifecycle
+from sluiceway.component import Context, Destined, Lifecycle
 from sluiceway.pipelines.circuit_breaker import Breaker
 from sluiceway.pipelines.delivery import Delivery
 from sluiceway.pipelines.gate import BreakerGate, Patience
@@ -26,6 +26,7 @@ from sluiceway.pipelines.queue import SendingQueue
 from sluiceway.pipelines.request import Request, Sender
 from sluiceway.pipelines.retry import Retry
 from sluiceway.pipelines.timeout import Timeout
+from sluiceway.pipelines.traced import TracedExport
 
 __all__ = ["Wrapped", "wrap"]
 
@@ -84,8 +85,8 @@ def wrap(exporter: Any, settings: BaseModel, context: Context, *, random: Callab
     """
     (signal,) = context.signals
     stop = asyncio.Event()
-    counts, health = Counts(), Health(context.report)
-    counts.publish(context, signal)
+    counts, health = Counts(by_error=context.telemetry.detailed), Health(context.report)
+    counts.publish(context, signal, exporter.destination if isinstance(exporter, Destined) else {})
     wrapped = Wrapped(exporter, Delivery(exporter, counts, context), stop)
     sender = wrapped.sender
     if seconds := getattr(settings, "timeout", 0):
@@ -99,6 +100,8 @@ def wrap(exporter: Any, settings: BaseModel, context: Context, *, random: Callab
     elif wrapped.gate and getattr(settings, "sending_queue", None):
         sender = Patience(wrapped.gate)
     sender = Observation(sender, counts, health)
+    if tracing := context.telemetry.tracing:
+        sender = TracedExport(sender, context, signal, tracing)
     if queue := getattr(settings, "sending_queue", None):
         wrapped.queue = sender = SendingQueue(sender, queue, context, counts, health)
         wrapped.queue.publish(context, signal)

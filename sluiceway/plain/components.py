@@ -12,6 +12,7 @@ from typing import Any, Self
 from sluiceway.component import Consumer, Context, Lifecycle, PartialSuccess, Reason, Status
 from sluiceway.errors import PermanentError, RefusedError, RetryableError, SluicewayError
 from sluiceway.otlp import Batch
+from sluiceway.received import Received
 
 __all__ = ["PlainExporter", "PlainProcessor", "PlainReceiver"]
 
@@ -106,6 +107,7 @@ class PlainReceiver(PlainExporter):
         super().__init__(inner, context)
         self._work = inner.receive if method == "receive" else self._pump
         self._next = next
+        self._received = Received(context)
         self._under_way = 0
         self._quiet = asyncio.Event()
         self._leaving = False
@@ -136,10 +138,15 @@ class PlainReceiver(PlainExporter):
             await asyncio.Event().wait()  # until the task is cancelled: the batch was not taken
         self._under_way += 1
         try:
-            return await self._next.consume(batch)
+            answer = await self._received.push(batch, self._next)
+        except BaseException as error:
+            self._received.note(error)
+            raise
         finally:
             self._under_way -= 1
             self._quiet.set()
+        self._received.note()
+        return answer
 
     async def _run(self) -> None:
         try:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import sluiceway
-from sluiceway.telemetry.metrics import Distribution, Family, Metrics
+from sluiceway.telemetry.metrics import AttributeValue, Distribution, Family, Metrics
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Observation
@@ -59,9 +59,12 @@ class Collection:
         if family.name in self._observed or family.type == "histogram":
             return
         self._observed.add(family.name)
-        create = (
-            self._meter.create_observable_counter if family.type == "counter" else self._meter.create_observable_gauge
-        )
+        meter = self._meter
+        create = {
+            "counter": meter.create_observable_counter,
+            "updown": meter.create_observable_up_down_counter,
+            "gauge": meter.create_observable_gauge,
+        }[family.type]
         create(family.name, [_observations(family)], family.unit, family.description)
 
     def _distribution(self, family: Family) -> Metric:
@@ -71,7 +74,7 @@ class Collection:
         histogram = Histogram(points, AggregationTemporality.CUMULATIVE)
         return Metric(family.name, family.description, family.unit, histogram)
 
-    def _point(self, attributes: dict[str, str], distribution: Distribution) -> HistogramDataPoint:
+    def _point(self, attributes: dict[str, AttributeValue], distribution: Distribution) -> HistogramDataPoint:
         from opentelemetry.sdk.metrics.export import HistogramDataPoint
 
         return HistogramDataPoint(

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,11 +69,18 @@ def fields_of(record: logging.LogRecord, *, stacktrace: bool) -> dict[str, Any]:
 
 
 class ConsoleLines(logging.Formatter):
-    """Time, level, place, message and fields, separated by tabs as the Collector does it."""
+    """Time, level, place, message and fields, separated by tabs as the Collector does it; `fixed` fields come first."""
 
-    def __init__(self, *, caller: bool = True, stacktrace: bool = True, colour: bool = False) -> None:
+    def __init__(
+        self,
+        fixed: Mapping[str, Any] | None = None,
+        *,
+        caller: bool = True,
+        stacktrace: bool = True,
+        colour: bool = False,
+    ) -> None:
         super().__init__()
-        self._caller, self._stacktrace, self._colour = caller, stacktrace, colour
+        self._fixed, self._caller, self._stacktrace, self._colour = dict(fixed or {}), caller, stacktrace, colour
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
@@ -82,13 +89,16 @@ class ConsoleLines(logging.Formatter):
         if self._caller:
             words.append(_caller(record))
         words.append(escape(record.getMessage()))
-        if fields := fields_of(record, stacktrace=self._stacktrace):
+        if fields := self._fixed | fields_of(record, stacktrace=self._stacktrace):
             words.append(_json(fields))
         return "\n".join(filter(None, ("\t".join(words), _block(record))))
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: `level`, `ts`, `caller`, `msg`, `resource`, then the fields."""
+    """One JSON object a line: `level`, `ts`, `caller`, `msg`, then the `fixed` fields and the record's own.
+
+    No field takes the place of one of the first four.
+    """
 
     def __init__(self, fixed: Mapping[str, Any] | None = None, *, caller: bool = True, stacktrace: bool = True) -> None:
         super().__init__()
@@ -102,7 +112,7 @@ class JsonLines(logging.Formatter):
         line["msg"] = record.getMessage()
         if block := _block(record):
             line["block"] = block
-        return _json(line | self._fixed | fields_of(record, stacktrace=self._stacktrace))
+        return _json(self._fixed | fields_of(record, stacktrace=self._stacktrace) | line, first=line)
 
 
 class Sampler(logging.Filter):
@@ -162,5 +172,6 @@ def _caller(record: logging.LogRecord) -> str:
     return f"{'/'.join(record.pathname.replace(os.sep, '/').rsplit('/', 2)[-2:])}:{record.lineno}"
 
 
-def _json(value: Mapping[str, Any]) -> str:
-    return escape(json.dumps(value, ensure_ascii=False, default=str))
+def _json(value: Mapping[str, Any], first: Iterable[str] = ()) -> str:
+    ordered = {key: value[key] for key in (*first, *value)}
+    return escape(json.dumps(ordered, ensure_ascii=False, default=str))

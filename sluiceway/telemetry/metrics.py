@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from fnmatch import fnmatchcase
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-__all__ = ["Distribution", "Family", "Histogram", "Level", "Metrics", "Scope"]
+if TYPE_CHECKING:
+    from sluiceway.telemetry.tracing import Tracing
+
+__all__ = ["AttributeValue", "Distribution", "Family", "Histogram", "Level", "Metrics", "Scope"]
 
 MAX_SERIES = 2000
 """How many series one metric may have; what comes later is summed into one that says `otel.metric.overflow`."""
@@ -25,7 +28,9 @@ BOUNDS = (0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 1000
 BOUNDS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 BOUNDS_BYTES = tuple(128 << n for n in range(18))
 
-Attributes = tuple[tuple[str, str], ...]
+AttributeValue: TypeAlias = str | bool | int
+Attributes: TypeAlias = tuple[tuple[str, AttributeValue], ...]
+Kind: TypeAlias = Literal["counter", "gauge", "updown", "histogram"]
 _OVERFLOW: Attributes = (("otel.metric.overflow", "true"),)
 _log = logging.getLogger(__name__)
 
@@ -51,7 +56,7 @@ _DETAILED = frozenset({
 
 def level_of(name: str) -> Level:
     """The lowest level at which the metric called `name` is shown; the Collector's rules."""
-    if name in _DETAILED:
+    if name in _DETAILED or name.startswith(("http.", "rpc.")):
         return Level.DETAILED
     return Level.NORMAL if name.startswith("otelcol_processor_batch_") else Level.BASIC
 
@@ -108,22 +113,22 @@ class Family:
     """All series of one name."""
 
     name: str
-    type: Literal["counter", "gauge", "histogram"]
+    type: Kind
     unit: str
     description: str
     series: dict[Attributes, _Series] = field(default_factory=dict)
 
-    def at(self, attributes: Mapping[str, str]) -> _Series:
+    def at(self, attributes: Mapping[str, AttributeValue]) -> _Series:
         """The series with these attributes, opened on first use; the overflow series when there are too many."""
         key = tuple(sorted(attributes.items()))
         if key not in self.series and len(self.series) >= MAX_SERIES - 1:
             key = _OVERFLOW
         return self.series.setdefault(key, _Series())
 
-    def values(self) -> Iterator[tuple[dict[str, str], float]]:
+    def values(self) -> Iterator[tuple[dict[str, AttributeValue], float]]:
         """Attributes and value of each series now; one whose reading fails is left out, and logged."""
         for attributes, series in tuple(self.series.items()):
-            if not series.readers and self.type == "gauge":
+            if not series.readers and self.type != "counter":
                 continue
             try:
                 value = series.read()
@@ -132,7 +137,7 @@ class Family:
             else:
                 yield dict(attributes), value
 
-    def distributions(self) -> Iterator[tuple[dict[str, str], Distribution]]:
+    def distributions(self) -> Iterator[tuple[dict[str, AttributeValue], Distribution]]:
         """Attributes and histogram of each series."""
         for attributes, series in tuple(self.series.items()):
             if series.distribution is not None:
@@ -142,9 +147,9 @@ class Family:
 class Metrics:
     """The own metrics of one collector. They outlive components and reloads."""
 
-    def __init__(self, level: Level = Level.NORMAL) -> None:
+    def __init__(self, level: Level = Level.NORMAL, dropped: tuple[str, ...] = ()) -> None:
         self.level = level
-        self.dropped: tuple[str, ...] = ()
+        self.dropped = dropped
         """Patterns (`*`, `?`) of names that are not shown."""
         self._families: dict[str, Family] = {}
 
@@ -157,14 +162,14 @@ class Metrics:
             and not any(fnmatchcase(family.name, pattern) for pattern in self.dropped)
         ]
 
-    def family(self, name: str, kind: Literal["counter", "gauge", "histogram"], unit: str, description: str) -> Family:
+    def family(self, name: str, kind: Kind, unit: str, description: str) -> Family:
         """The metric called `name`, opened on first use. Raises `ValueError` when it is of another type."""
         family = self._families.setdefault(name, Family(name, kind, unit, description))
         if family.type != kind:
             raise ValueError(f"own metric {name} is a {family.type}, not a {kind}")
         return family
 
-    def read(self, name: str, **attributes: str) -> float:
+    def read(self, name: str, **attributes: AttributeValue) -> float:
         """The sum over all series of `name` that carry `attributes`, zero when there are none: for tests, summaries."""
         family = self._families.get(name)
         wanted = attributes.items()
@@ -178,30 +183,41 @@ class Scope:
     that it never goes backwards when a reload replaces the component. Attributes must come from a bounded set.
     """
 
-    def __init__(self, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, metrics: Metrics | None = None, level: Level | None = None, tracing: Tracing | None = None
+    ) -> None:
         self.metrics = metrics if metrics is not None else Metrics()
+        self.level = self.metrics.level if level is None else level
+        self.tracing = tracing
+        """Where the component's spans go, or None when no traces of our own are wanted."""
         self._opened: list[tuple[Family, _Series, Callable[[], float]]] = []
 
     @property
     def detailed(self) -> bool:
         """Whether metrics of level `detailed` are wanted, such as error attributes."""
-        return self.metrics.level >= Level.DETAILED
+        return self.level >= Level.DETAILED
 
     def counter(
-        self, name: str, read: Callable[[], float], unit: str = "", description: str = "", **attributes: str
+        self, name: str, read: Callable[[], float], unit: str = "", description: str = "", **attributes: AttributeValue
     ) -> None:
         """A sum that only grows."""
         self._open(self.metrics.family(name, "counter", unit, description), read, attributes)
 
     def gauge(
-        self, name: str, read: Callable[[], float], unit: str = "", description: str = "", **attributes: str
+        self, name: str, read: Callable[[], float], unit: str = "", description: str = "", **attributes: AttributeValue
     ) -> None:
-        """A value that goes up and down."""
+        """A value that goes up and down and cannot be added up."""
         self._open(self.metrics.family(name, "gauge", unit, description), read, attributes)
 
-    def histogram(self, name: str, unit: str = "", description: str = "", **attributes: str) -> Histogram:
+    def updown(
+        self, name: str, read: Callable[[], float], unit: str = "", description: str = "", **attributes: AttributeValue
+    ) -> None:
+        """A number of things that are there now: a sum that goes up and down."""
+        self._open(self.metrics.family(name, "updown", unit, description), read, attributes)
+
+    def histogram(self, name: str, unit: str = "", description: str = "", **attributes: AttributeValue) -> Histogram:
         """A distribution. At a level that does not show it, recording does nothing."""
-        if level_of(name) > self.metrics.level:
+        if level_of(name) > self.level:
             return _Ignored()
         series = self.metrics.family(name, "histogram", unit, description).at(attributes)
         if series.distribution is None:
@@ -216,7 +232,7 @@ class Scope:
             series.readers.remove(read)
         self._opened.clear()
 
-    def _open(self, family: Family, read: Callable[[], float], attributes: Mapping[str, str]) -> None:
+    def _open(self, family: Family, read: Callable[[], float], attributes: Mapping[str, AttributeValue]) -> None:
         series = family.at(attributes)
         series.readers.append(read)
         self._opened.append((family, series, read))

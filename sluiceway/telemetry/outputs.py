@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from sluiceway.errors import ConfigError, Problem
+from sluiceway.telemetry.background import LAST_PUSH, call_within
 from sluiceway.telemetry.logs import ConsoleLines, JsonLines, Sampler, fields_of, level_number
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class LogOutputs:
     def __enter__(self) -> Self:
         with ExitStack() as undo:
             outputs: list[logging.Handler] = [self._lines(undo, path) for path in self._config.output_paths]
-            outputs += [_otlp_lines(undo, processor, self._resource) for processor in self._config.processors]
-            self._configure(outputs)
+            outputs += [self._otlp_lines(undo, processor) for processor in self._config.processors]
+            self._sample(outputs)
             root, ours = logging.getLogger(), logging.getLogger("sluiceway")
             # Given back first, before the files are closed.
             undo.callback(_restore, {logger: (logger.handlers, logger.level) for logger in (root, ours)})
@@ -72,47 +73,63 @@ class LogOutputs:
         output = logging.StreamHandler(stream)
         shown = {"caller": not self._config.disable_caller, "stacktrace": not self._config.disable_stacktrace}
         if self._config.encoding == "console":
-            output.setFormatter(ConsoleLines(**shown, colour=stream.isatty() and not os.environ.get("NO_COLOR")))
+            colour = stream.isatty() and not os.environ.get("NO_COLOR")
+            output.setFormatter(ConsoleLines(self._config.initial_fields, **shown, colour=colour))
         else:
-            fixed = {} if self._config.disable_zap_resource else {"resource": self._resource}
-            output.setFormatter(JsonLines(fixed, **shown))
+            resource = {} if self._config.disable_zap_resource else {"resource": self._resource}
+            output.setFormatter(JsonLines(resource | dict(self._config.initial_fields), **shown))
         return output
 
-    def _configure(self, outputs: list[logging.Handler]) -> None:
+    def _otlp_lines(self, undo: ExitStack, processor: Processor) -> logging.Handler:
+        from opentelemetry.sdk._logs import LoggerProvider
+        from opentelemetry.sdk.resources import Resource
+
+        from sluiceway.telemetry.push import log_processor
+
+        provider = LoggerProvider(Resource(dict(self._resource)), shutdown_on_exit=False)
+        undo.callback(call_within, provider.shutdown, LAST_PUSH)
+        provider.add_log_record_processor(log_processor(processor))
+        return OtlpLines(provider.get_logger("sluiceway"), self._config.initial_fields)
+
+    def _sample(self, outputs: list[logging.Handler]) -> None:
         sampling = self._config.sampling
-        sampler = Sampler(sampling.tick, sampling.initial, sampling.thereafter) if sampling is not None else None
-        fields = dict(self._config.initial_fields)
-        for output in outputs:
-            if sampler is not None:
+        if sampling is not None:
+            sampler = Sampler(sampling.tick, sampling.initial, sampling.thereafter)
+            for output in outputs:
                 output.addFilter(sampler)
-            if fields:
-                output.addFilter(lambda record: vars(record).update({**fields, **vars(record)}) or True)
 
 
 class OtlpLines(logging.Handler):
-    """Hands log records to an OpenTelemetry logger. The SDK's own are left out: they could go round in circles."""
+    """Hands log records to an OpenTelemetry logger.
 
-    def __init__(self, logger: Logger) -> None:
+    The SDK's own are left out, and what `debug` shows of telemetry, which comes as a block: they could go round in
+    circles.
+
+    The SDK queues them, at most `max_queue_size`, and sends from a thread of its own.
+    """
+
+    def __init__(self, logger: Logger, fixed: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self._logger = logger
+        self._fixed = dict(fixed or {})
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand over one record."""
         from opentelemetry._logs import SeverityNumber
 
-        if record.name.startswith(("opentelemetry", "grpc", "urllib3")):
+        if record.name.startswith(("opentelemetry", "grpc", "urllib3")) or hasattr(record, "block"):
             return
         severity = {10: SeverityNumber.DEBUG, 20: SeverityNumber.INFO, 30: SeverityNumber.WARN}
-        attributes: dict[str, Any] = fields_of(record, stacktrace=True)
+        attributes = self._fixed | fields_of(record, stacktrace=True)
         self._logger.emit(
             timestamp=int(record.created * 1e9),
             severity_number=severity.get(
                 record.levelno, SeverityNumber.ERROR if record.levelno < logging.CRITICAL else SeverityNumber.FATAL
             ),
             severity_text=record.levelname,
-            body=record.getMessage(),
+            body=_encodable(record.getMessage()),
             attributes={
-                key: value if isinstance(value, str | bool | int | float) else str(value)
+                key: value if isinstance(value, bool | int | float) else _encodable(str(value))
                 for key, value in attributes.items()
             },
         )
@@ -128,29 +145,9 @@ def open_output(path: str, files: ExitStack) -> TextIO:
     return files.enter_context(io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True))
 
 
-def _otlp_lines(undo: ExitStack, processor: Processor, resource: Mapping[str, str]) -> OtlpLines:
-    from opentelemetry.sdk._logs import LoggerProvider
-    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, SimpleLogRecordProcessor
-    from opentelemetry.sdk.resources import Resource
-
-    from sluiceway.telemetry.push import log_exporter
-
-    provider = LoggerProvider(Resource(dict(resource)), shutdown_on_exit=False)
-    undo.callback(provider.shutdown)
-    if processor.batch is not None:
-        batch = processor.batch
-        provider.add_log_record_processor(
-            BatchLogRecordProcessor(
-                log_exporter(batch.exporter),
-                schedule_delay_millis=batch.schedule_delay,
-                max_export_batch_size=batch.max_export_batch_size,
-                export_timeout_millis=batch.export_timeout,
-                max_queue_size=batch.max_queue_size,
-            )
-        )
-    elif processor.simple is not None:
-        provider.add_log_record_processor(SimpleLogRecordProcessor(log_exporter(processor.simple.exporter)))
-    return OtlpLines(provider.get_logger("sluiceway"))
+def _encodable(text: str) -> str:
+    """The text without what protobuf refuses to encode, for which all records of a request would be lost."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _restore(before: Mapping[logging.Logger, tuple[list[logging.Handler], int]]) -> None:

@@ -96,14 +96,19 @@ def _head(name: str, kind: str, description: str) -> list[str]:
     return [f"# HELP {name} {description.translate(_HELP_ESCAPES)}", f"# TYPE {name} {kind}"]
 
 
-def _sample(name: str, labels: Mapping[str, Any], value: float) -> str:
+def _sample(name: str, labels: Mapping[str, Any], number: float) -> str:
     joined: dict[str, str] = {}
     for key in sorted(labels):
         label = _label(key)
+        value = _text(labels[key])
         # Names that become equal have their values joined by ";": the specification's rule.
-        joined[label] = f"{joined[label]};{labels[key]}" if label in joined else str(labels[key])
+        joined[label] = f"{joined[label]};{value}" if label in joined else value
     text = ",".join(f'{label}="{value.translate(_ESCAPES)}"' for label, value in joined.items())
-    return f"{name}{{{text}}} {_number(value)}" if text else f"{name} {_number(value)}"
+    return f"{name}{{{text}}} {_number(number)}" if text else f"{name} {_number(number)}"
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _label(key: str) -> str:

@@ -1,32 +1,38 @@
-"""OTLP exporters for our own telemetry, made from `service::telemetry`, and the loop that pushes metrics.
+"""What pushes our own telemetry, made from `service::telemetry`: exporters, processors, and the loop for metrics.
 
-The OpenTelemetry SDK sends; each exporter is imported only when a configuration asks for it.
+The OpenTelemetry SDK sends; each exporter is imported only when a configuration asks for it. It sends from threads of
+its own, so a backend that is away or hangs holds up neither the event loop nor, for more than `LAST_PUSH` seconds, a
+stop. What waits is bounded: metrics are read anew for each push, and of spans and log records at most `max_queue_size`
+are kept, of which the oldest go first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sluiceway.errors import ConfigError
+from sluiceway.telemetry.background import LAST_PUSH, Background
 from sluiceway.telemetry.collection import Collection
+from sluiceway.telemetry.tracing import OWN_HEADER, own_mark
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk._logs import LogRecordProcessor
     from opentelemetry.sdk._logs.export import LogRecordExporter
     from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace.export import SpanExporter
 
     from sluiceway.clock import Clock
-    from sluiceway.config.telemetry_export import Exporter, OtlpExporter, PeriodicReader
+    from sluiceway.config.telemetry_export import Exporter, OtlpExporter, PeriodicReader, Processor
 
-__all__ = ["log_exporter", "metric_exporter", "push"]
+__all__ = ["log_exporter", "log_processor", "metric_exporter", "push", "span_exporter", "span_processor"]
 
 _log = logging.getLogger(__name__)
-
-LAST_PUSH = 5.0
-"""Seconds that the last push, at the end, may take."""
 
 
 def metric_exporter(exporter: Exporter) -> MetricExporter:
@@ -62,30 +68,90 @@ def log_exporter(exporter: Exporter) -> LogRecordExporter:
     return OTLPLogExporter(**_http(otlp, "/v1/logs"))
 
 
+def span_exporter(exporter: Exporter) -> SpanExporter:
+    """The SDK's exporter for spans. Raises `ConfigError` when a certificate cannot be read."""
+    otlp = exporter.otlp
+    if otlp is None:
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+        return ConsoleSpanExporter()
+    if otlp.protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
+
+        return GrpcExporter(**_grpc(otlp))
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter(**_http(otlp, "/v1/traces"))
+
+
+def span_processor(processor: Processor) -> SpanProcessor:
+    """What takes spans to where the settings say. Raises `ConfigError` when a certificate cannot be read."""
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    return BatchSpanProcessor(span_exporter(_target(processor)), **_batching(processor))
+
+
+def log_processor(processor: Processor) -> LogRecordProcessor:
+    """What takes log records to where the settings say. Raises `ConfigError` when a certificate cannot be read."""
+    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+
+    return BatchLogRecordProcessor(log_exporter(_target(processor)), **_batching(processor))
+
+
 async def push(collection: Collection, exporter: MetricExporter, reader: PeriodicReader, clock: Clock) -> None:
     """Push metrics at the reader's interval until cancelled, and then once more; shuts the exporter down."""
+    pusher = _Pusher(collection, exporter)
+    seconds = reader.timeout / 1e3
     try:
         while True:
-            try:
-                await clock.sleep(reader.interval / 1e3)
-            except asyncio.CancelledError:
-                await _export(collection, exporter, min(reader.timeout / 1e3, LAST_PUSH))
-                raise
-            await _export(collection, exporter, reader.timeout / 1e3)
+            await clock.sleep(reader.interval / 1e3)
+            await pusher.push(seconds)
     finally:
-        # The SDK waits here for an export that is under way.
-        await asyncio.to_thread(exporter.shutdown, timeout_millis=LAST_PUSH * 1e3)
+        await pusher.close(min(seconds or LAST_PUSH, LAST_PUSH))
 
 
-async def _export(collection: Collection, exporter: MetricExporter, timeout: float) -> None:
-    data = collection.collect()
-    if data is not None:
-        # The SDK logs what goes wrong and does not raise. `wait_for` cannot stop the thread, but does not wait for it.
-        sending = asyncio.to_thread(exporter.export, data, timeout_millis=timeout * 1e3)
-        try:
-            await asyncio.wait_for(sending, timeout or None)
-        except TimeoutError:
-            _log.warning("Pushing our own metrics took more than %g s and was given up", timeout)
+class _Pusher:
+    """Pushes one after the other: one that hangs is given up, but none is begun while it still goes on."""
+
+    def __init__(self, collection: Collection, exporter: MetricExporter) -> None:
+        self._collection = collection
+        self._exporter = exporter
+        self._sending: Background | None = None
+
+    async def push(self, seconds: float) -> None:
+        """Send what there is to tell now. The SDK logs what goes wrong and does not raise."""
+        data = self._collection.collect()
+        if data is None or (self._sending is not None and not self._sending.is_over):
+            return
+        self._sending = Background(partial(self._exporter.export, data, timeout_millis=seconds * 1e3))
+        if not await self._sending.wait(seconds):
+            _log.warning("Pushing our own metrics took more than %g s and was given up", seconds)
+
+    async def close(self, seconds: float) -> None:
+        """Push a last time and shut the exporter down, where the SDK waits for what is under way."""
+        closing = asyncio.get_running_loop().time() + LAST_PUSH
+        await self.push(seconds)
+        left = max(closing - asyncio.get_running_loop().time(), 0.1)
+        await Background(partial(self._exporter.shutdown, timeout_millis=left * 1e3)).wait(left)
+
+
+def _target(processor: Processor) -> Exporter:
+    way = processor.batch or processor.simple
+    assert way is not None  # noqa: S101 - the settings see to it that there is one
+    return way.exporter
+
+
+def _batching(processor: Processor) -> dict[str, Any]:
+    """How spans or records are gathered. `simple` means one a request and at once, and yet not on the event loop."""
+    batch = processor.batch
+    if batch is None:
+        return {"max_export_batch_size": 1}
+    return {
+        "schedule_delay_millis": batch.schedule_delay,
+        "max_export_batch_size": batch.max_export_batch_size,
+        "export_timeout_millis": batch.export_timeout,
+        "max_queue_size": batch.max_queue_size,
+    }
 
 
 def _warn_of_ignored(otlp: OtlpExporter) -> None:
@@ -98,7 +164,8 @@ def _warn_of_ignored(otlp: OtlpExporter) -> None:
 def _headers(otlp: OtlpExporter) -> dict[str, str]:
     pairs = (pair.partition("=") for pair in (otlp.headers_list or "").split(",") if "=" in pair)
     listed = {key.strip(): value.strip() for key, _, value in pairs}
-    return listed | {key.lower(): secret.reveal() for key, secret in otlp.headers.items()}
+    written = {key.lower(): secret.reveal() for key, secret in otlp.headers.items()}
+    return listed | written | {OWN_HEADER: own_mark()}
 
 
 def _grpc(otlp: OtlpExporter) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import os
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import sluiceway
 
@@ -16,16 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["resource_attributes"]
 
 
-def resource_attributes(written: ResourceConfig) -> dict[str, str]:
+def resource_attributes(written: ResourceConfig, instance: str) -> dict[str, str]:
     """What `service::telemetry::resource` comes to: the defaults, then what is detected, then what is written.
 
-    A null value takes a default away.
+    A null value takes a default away. `instance` is the default of `service.instance.id`.
     """
     pairs = (pair.partition("=") for pair in (written.attributes_list or "").split(",") if "=" in pair)
     attributes: dict[str, Any] = {
         "service.name": "sluiceway",
         "service.version": sluiceway.__version__,
-        "service.instance.id": str(uuid4()),
+        "service.instance.id": instance,
         **_detected(written),
         **{key.strip(): value.strip() for key, _, value in pairs},
         **{attribute.name: attribute.value for attribute in written.attributes},

@@ -2,16 +2,20 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
 import yaml
+from aiohttp import ClientSession
 from pydantic import ValidationError
 
 from sluiceway.component import Context, Kind, Status, StatusEntry
+from sluiceway.errors import PermanentError
 from sluiceway.extensions.health_check import COMPONENT
-from sluiceway.testing import ManualClock
+from sluiceway.service import Collector as Whole
+from sluiceway.testing import ManualClock, spans
+from tests.exporters.backends import HttpBackend
 
 
 @dataclass
@@ -139,3 +143,82 @@ async def test_other_machines_are_mentioned(caplog):
         async with running(Collector(), "endpoint: 0.0.0.0:0"):
             pass
     assert "Health is shown to other machines" in caplog.text
+
+
+WHOLE = """
+receivers:
+  feed: {{component: sluiceway.testing:Feeder}}
+exporters:
+  otlp_http: {{endpoint: 'http://127.0.0.1:{port}', sending_queue: {{enabled: {queue}}}{more}}}
+  memory: {{component: sluiceway.testing:MemorySink}}
+extensions:
+  health_check: {{endpoint: '127.0.0.1:0'}}
+service:
+  telemetry: {{metrics: {{level: none}}}}
+  extensions: [health_check]
+  pipelines:
+    traces: {{receivers: [feed], exporters: [otlp_http]}}
+    logs: {{receivers: [feed], exporters: [memory]}}
+"""
+
+
+@asynccontextmanager
+async def whole(port: int, queue: str = "true", more: str = "", clock: ManualClock | None = None):
+    """A collector that exports to a port, with what feeds it, and what asks for its health."""
+    text = WHOLE.format(port=port, queue=queue, more=more)
+    async with Whole.from_yaml(text, **({"clock": clock} if clock else {})) as collector:
+        port = collector.component("extension", "health_check").port
+        async with ClientSession() as session:
+
+            async def health():
+                async with session.get(f"http://127.0.0.1:{port}/") as answer:
+                    return answer.status, (await answer.json())["components"]
+
+            yield collector.component("receiver", "feed"), health
+
+
+@pytest.mark.parametrize("queue", ["true", "false"])
+@pytest.mark.parametrize("status", [400, 401, 404])
+async def test_an_exporter_that_fails_for_good_and_recovers(queue, status):
+    """A real backend that refuses turns the whole unhealthy, and the first success turns it healthy again."""
+    async with HttpBackend(status=status).running() as backend, whole(backend.port, queue) as (feed, health):
+        assert (await health())[0] == 200
+        with suppress(PermanentError):
+            await feed.feed(spans(1))
+        await until(health, 500)
+        _, components = await health()
+        exporter = components["exporter:otlp_http"]
+        assert (exporter["healthy"], exporter["status"]) == (False, "StatusPermanentError")
+        assert exporter["error"].startswith("exporting failed: ")
+        assert components["exporter:memory"]["status"] == components["receiver:feed"]["status"] == "StatusOK"
+        backend.status = 200
+        await feed.feed(spans(1))
+        await until(health, 200)
+        assert (await health())[1]["exporter:otlp_http"]["status"] == "StatusOK"
+
+
+async def test_an_exporter_that_retries_for_too_long():
+    """A backend that is away is an error that counts once it has lasted a minute, and not before."""
+    clock = ManualClock()
+    more = ", retry_on_failure: {initial_interval: 10s, max_elapsed_time: 0s}"
+    async with HttpBackend(status=503).running() as backend, whole(backend.port, "true", more, clock) as (feed, health):
+        await feed.feed(spans(1))
+        await asyncio.wait_for(backend.arrived.wait(), 10)
+        async with asyncio.timeout(10):
+            while (await health())[1]["exporter:otlp_http"]["status"] != "StatusRecoverableError":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert (await health())[0] == 200
+        await clock.advance(61)
+        assert (await health())[0] == 500
+        backend.status = 200
+        async with asyncio.timeout(10):
+            while (await health())[0] != 200:
+                await clock.advance(31)
+                await asyncio.sleep(0.01)
+
+
+async def until(health, status):
+    """Return once the health is what is waited for."""
+    async with asyncio.timeout(10):
+        while (await health())[0] != status:  # noqa: ASYNC110 - a page has no event
+            await asyncio.sleep(0.01)

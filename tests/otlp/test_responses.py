@@ -15,8 +15,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from sluiceway.component import PartialSuccess
-from sluiceway.errors import DecodeError, RetryableError
-from sluiceway.otlp.responses import LONGEST_WAIT, grpc_error, one_line, read_retry_after, read_status, rejection
+from sluiceway.errors import LONGEST_DELAY, DecodeError, RetryableError
+from sluiceway.otlp.responses import grpc_error, one_line, read_retry_after, read_status, rejection
 
 NOW = 1_700_000_000.0
 
@@ -34,13 +34,13 @@ def date(seconds: float) -> str:
         ("5", 5.0),
         ("0.5", 0.5),
         ("-3", 0.0),
-        ("31536000", LONGEST_WAIT),
-        ("inf", LONGEST_WAIT),
+        ("31536000", LONGEST_DELAY),
+        ("inf", LONGEST_DELAY),
         ("nan", None),
         ("soon", None),
         (date(20), 20.0),
         (date(-20), 0.0),
-        (date(10**8), LONGEST_WAIT),
+        (date(10**8), LONGEST_DELAY),
         ("Tue, 14 Nov 2023 22:13:30", 10.0),
     ],
 )
@@ -49,7 +49,7 @@ def test_retry_after_is_clamped(value, seconds):
     assert read_retry_after(value, NOW) == seconds
 
 
-@pytest.mark.parametrize(("delay", "seconds"), [(2.5, 2.5), (0, None), (-5, None), (10**9, LONGEST_WAIT)])
+@pytest.mark.parametrize(("delay", "seconds"), [(2.5, 2.5), (0, None), (-5, None), (10**9, LONGEST_DELAY)])
 def test_retry_info_is_clamped(delay, seconds):
     """A delay that says nothing leaves the wait to the backoff."""
     detail = Any()

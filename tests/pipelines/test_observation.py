@@ -9,7 +9,7 @@ import pytest
 from sluiceway.component import Context, Kind, Status
 from sluiceway.errors import PermanentError, RetryableError
 from sluiceway.otlp import Signal
-from sluiceway.pipelines.observation import Counts, describe
+from sluiceway.pipelines.observation import Counts, describe, error_type
 from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import settle
 from tests.pipelines.around import set_up, traces
@@ -21,12 +21,14 @@ from tests.pipelines.around import set_up, traces
 )
 def test_metrics_have_the_collectors_names(signal: Signal, noun: str) -> None:
     """One set for each signal."""
-    metrics = Metrics()
-    Counts(1, 2, 3, 4).publish(Context("out", Kind.EXPORTER, telemetry=Scope(metrics)), signal)
+    metrics, counts = Metrics(), Counts()
+    counts.sent, counts.refused, counts.in_flight = 1, 3, 4
+    counts.fail(2, "Unavailable", permanent=True)
+    counts.publish(Context("out", Kind.EXPORTER, telemetry=Scope(metrics)), signal, {"server.port": 1})
     values = {family.name: list(family.values()) for family in metrics.families()}
     own = {"exporter": "out"}
     assert values == {
-        f"otelcol_exporter_sent_{noun}": [(own, 1)],
+        f"otelcol_exporter_sent_{noun}": [(own | {"server.port": 1}, 1)],
         f"otelcol_exporter_send_failed_{noun}": [(own, 2)],
         f"otelcol_exporter_enqueue_failed_{noun}": [(own, 3)],
         "otelcol_exporter_in_flight_requests": [(own | {"data_type": signal.value}, 4)],
@@ -74,3 +76,36 @@ def test_health_never_repeats_what_a_backend_said() -> None:
     """An error's text may hold a secret; its code may not."""
     assert describe(RetryableError("token abc", code="UNAVAILABLE")) == "exporting failed: UNAVAILABLE"
     assert describe(ValueError("token abc")) == "exporting failed: ValueError"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RetryableError("away", code="UNAVAILABLE"), "Unavailable"),
+        (PermanentError("bad", code="INVALID_ARGUMENT"), "InvalidArgument"),
+        (RetryableError("late", code="DEADLINE_EXCEEDED"), "Deadline_Exceeded"),
+        (RetryableError("gone", code="CANCELLED"), "Canceled"),
+        (asyncio.CancelledError(), "Canceled"),
+        (PermanentError("what", code="UNKNOWN"), "_OTHER"),
+        (PermanentError("invented", code="hunter2"), "_OTHER"),
+        (ValueError("bug"), "_OTHER"),
+    ],
+)
+def test_error_types_are_a_closed_set(error: BaseException, expected: str) -> None:
+    """The names are the Collector's, and no backend can add one."""
+    assert error_type(error) == expected
+
+
+def test_failures_are_told_apart_only_where_that_is_wanted() -> None:
+    """At level `detailed` there is a series for each error; the sum is the same."""
+    for by_error, series in ((False, 1), (True, 2)):
+        metrics, counts = Metrics(), Counts(by_error=by_error)
+        counts.publish(Context("out", Kind.EXPORTER, telemetry=Scope(metrics)), Signal.TRACES, {})
+        counts.fail(2, "Unavailable", permanent=False)
+        counts.fail(3, "InvalidArgument", permanent=True)
+        counts.fail(3, "InvalidArgument", permanent=True)
+        family = metrics.family("otelcol_exporter_send_failed_spans", "counter", "{span}", "")
+        assert len(list(family.values())) == series
+        assert counts.failed == metrics.read(family.name, exporter="out") == 8
+        permanent = {"error.type": "InvalidArgument", "error.permanent": True}
+        assert metrics.read(family.name, **permanent) == (6 if by_error else 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from sluiceway.component import Status
 from sluiceway.config.exporter import RetryOnFailure
 from sluiceway.errors import PermanentError, RefusedError, RetryableError
-from sluiceway.pipelines.retry import LONGEST_THROTTLE, SHORTEST_WAIT, Backoff, throttle
+from sluiceway.pipelines.retry import SHORTEST_WAIT, Backoff
 from sluiceway.testing import settle
 from tests.pipelines.around import set_up, traces
 
@@ -85,15 +84,6 @@ async def test_the_delay_that_the_backend_asks_for_is_honoured(error: Exception)
     assert len(setup.backend.calls) == 1
     await setup.clock.advance(0.1)
     assert sending.done()
-
-
-@pytest.mark.parametrize(
-    ("asked", "wait"),
-    [(None, 0.0), (-1.0, 0.0), (math.nan, 0.0), (7.0, 7.0), (3e7, LONGEST_THROTTLE), (math.inf, LONGEST_THROTTLE)],
-)
-def test_nonsense_delays_are_bounded(asked: float | None, wait: float) -> None:
-    """A year, a negative number or no number at all do no harm."""
-    assert throttle(asked) == wait
 
 
 @given(st.lists(st.floats(0, 1), min_size=20, max_size=20))

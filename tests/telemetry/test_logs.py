@@ -37,7 +37,7 @@ def test_a_json_line():
 
 
 @pytest.mark.parametrize("lines", [ConsoleLines(), JsonLines()])
-@pytest.mark.parametrize("evil", ["\x1b[2J", "\r\n2023 forged", "\x9b31m", "\u2028", "\x00"])
+@pytest.mark.parametrize("evil", ["\x1b[2J", "\r\n2023 forged", "\x9b31m", "\u2028", "\x00", "\ud800", "\u202e"])
 def test_control_characters_are_escaped(lines, evil):
     """Nothing that came from outside moves the cursor or begins a line, in the message or in a field."""
     text = lines.format(record("got %s", evil, field=evil))
@@ -150,3 +150,61 @@ def test_settings_that_change_nothing_are_named(tmp_path):
         pass
     assert "logs::development is accepted and changes nothing" in file.read_text()
     assert "logs::error_output_paths is accepted, but" in file.read_text()
+
+
+HOSTILE = "\n2023-11-14T22:13:20.500Z\terror\tforged\r\x1b[2J\x00\ud800\u2028\u202e{"
+
+
+@pytest.mark.parametrize("encoding", ["console", "json"])
+@pytest.mark.parametrize("output", ["file", "stdout", "stderr"])
+def test_a_hostile_text_is_one_line_wherever_it_goes(encoding, output, tmp_path, capfd):
+    """Whatever a sender put into a message, a field or an error, it begins no line and is no reason to lose one."""
+    file = tmp_path / "own.log"
+    config = telemetry_config(f"logs: {{encoding: {encoding}, output_paths: [{file if output == 'file' else output}]}}")
+    with LogOutputs(config.logs):
+        try:
+            raise ValueError(HOSTILE)
+        except ValueError:
+            logging.getLogger("sluiceway.x").exception("got %s", HOSTILE, extra={"field": HOSTILE, "list": [HOSTILE]})
+    written = capfd.readouterr()
+    text = file.read_text() if output == "file" else getattr(written, output[3:])
+    (line,) = text.splitlines()
+    assert line.isascii()
+    assert all(char.isprintable() or char == "\t" for char in line)
+    assert written.err == (text if output == "stderr" else "")
+    if encoding == "json":
+        assert (json.loads(line)["msg"], json.loads(line)["field"]) == (f"got {HOSTILE}", HOSTILE)
+
+
+@pytest.mark.parametrize("encoding", ["console", "json"])
+def test_initial_fields_are_shown_whatever_they_are_called(encoding, tmp_path):
+    """Also under names that Python's logging has for itself; but no field takes the place of the line's own."""
+    file = tmp_path / "own.log"
+    fields = "{name: edge, args: 1, level: none, zone: a}"
+    config = telemetry_config(f"logs: {{encoding: {encoding}, output_paths: [{file}], initial_fields: {fields}}}")
+    with LogOutputs(config.logs):
+        logging.getLogger("sluiceway.x").warning("this", extra={"zone": "b"})
+    text = file.read_text()
+    shown = json.loads(text if encoding == "json" else text.split("\t")[-1])
+    assert (shown["name"], shown["args"], shown["zone"]) == ("edge", 1, "b")
+    assert shown["level"] == ("warn" if encoding == "json" else "none")
+
+
+def test_sampling_keys(tmp_path):
+    """`initial` lines pass, then every `thereafter`-th; `enabled: false` lets all pass."""
+    file = tmp_path / "own.log"
+    for sampling, expected in (("{tick: 1h, initial: 2, thereafter: 3}", 4), ("{enabled: false, initial: 2}", 10)):
+        config = telemetry_config(f"logs: {{output_paths: [{file}], sampling: {sampling}}}")
+        file.unlink(missing_ok=True)
+        with LogOutputs(config.logs):
+            for number in range(10):
+                logging.getLogger("sluiceway.x").info("again %d", number)
+        assert len(file.read_text().splitlines()) == expected
+
+
+def test_several_outputs_get_the_same(tmp_path):
+    """A line goes to each of `output_paths`."""
+    files = [tmp_path / "a.log", tmp_path / "b.log"]
+    with LogOutputs(telemetry_config(f"logs: {{output_paths: [{files[0]}, {files[1]}]}}").logs):
+        logging.getLogger("sluiceway.x").info("this")
+    assert files[0].read_text() == files[1].read_text() != ""

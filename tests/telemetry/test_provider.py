@@ -187,18 +187,25 @@ async def test_http_json_is_refused():
         telemetry_config(PUSH.format(port=1, more=", protocol: http/json"))
 
 
-async def test_own_traces_are_announced_as_missing(caplog):
-    """Settings that do nothing are not passed over in silence."""
-    telemetry = Telemetry(
-        telemetry_config("metrics: {level: none}\ntraces: {processors: [{simple: {exporter: {console: {}}}}]}")
-    )
-    await telemetry.start()
-    assert "records no traces of its own" in caplog.text
+@pytest.mark.parametrize("signal", ["logs", "traces"])
+@pytest.mark.parametrize("way", ["batch", "simple"])
+def test_http_json_is_refused_for_every_signal(signal, way):
+    """What the SDK cannot send is found before anything starts."""
+    with pytest.raises(ValidationError, match='unsupported protocol "http/json"'):
+        telemetry_config(f"{signal}: {{processors: [{{{way}: {{exporter: {{otlp: {{protocol: http/json}}}}}}}}]}}")
+
+
+def test_the_instance_stays_the_same_across_a_change():
+    """Counters that go on are those of one instance."""
+    first = Telemetry(telemetry_config("{}"))
+    second = Telemetry(telemetry_config("metrics: {level: basic}"), before=first)
+    assert first.resource["service.instance.id"] == second.resource["service.instance.id"]
+    assert first.metrics is second.metrics
 
 
 @pytest.mark.parametrize("processor", ["simple: {", "batch: {schedule_delay: 100, "])
 async def test_own_logs_go_out_by_otlp(processor):
-    """Each record is sent with severity, fields and resource; those of the SDK itself are not."""
+    """Each record is sent with severity, fields and resource; those of the SDK and of `debug` are not."""
     with backend() as (port, got, _):
         config = telemetry_config(
             f"logs: {{output_paths: [], processors: [{{{processor}exporter: {{otlp: {{endpoint: 'http://127.0.0.1:{port}'}}}}}}}}]}}"
@@ -208,6 +215,7 @@ async def test_own_logs_go_out_by_otlp(processor):
             with LogOutputs(config.logs, {"service.name": "s"}):
                 logging.getLogger("sluiceway.x").error("gone: %s", "x", extra={"items": 3, "why": ["a"]})
                 logging.getLogger("opentelemetry.sdk").error("not this")
+                logging.getLogger("sluiceway.exporter").info("Traces", extra={"block": "ResourceTraces #0"})
 
         await asyncio.to_thread(speak)
     (resource,) = ExportLogsServiceRequest.FromString(got[0][1]).resource_logs
@@ -219,13 +227,31 @@ async def test_own_logs_go_out_by_otlp(processor):
     assert len(got) == 1
 
 
+async def test_a_text_that_protobuf_refuses_loses_no_record():
+    """Half of a UTF-16 pair in one record would have the whole request fail."""
+    with backend() as (port, got, _):
+        exporter = f"exporter: {{otlp: {{endpoint: 'http://127.0.0.1:{port}'}}}}"
+        config = telemetry_config(
+            f"logs: {{output_paths: [], initial_fields: {{zone: a}}, processors: [{{batch: {{{exporter}}}}}]}}"
+        )
+
+        def speak():
+            with LogOutputs(config.logs):
+                logging.getLogger("sluiceway.x").error("evil \ud800", extra={"field": "\udfff"})
+
+        await asyncio.to_thread(speak)
+    (record,) = ExportLogsServiceRequest.FromString(got[0][1]).resource_logs[0].scope_logs[0].log_records
+    attributes = {attribute.key: attribute.value.string_value for attribute in record.attributes}
+    assert (record.body.string_value, attributes["field"], attributes["zone"]) == ("evil \\ud800", "\\udfff", "a")
+
+
 def test_the_resource_has_defaults():
     """Name, version and an id of this run are there unless they are taken away."""
     attributes = resource_attributes(
-        telemetry_config("resource: {service.version: null, zone: a, flag: true}").resource
+        telemetry_config("resource: {service.version: null, zone: a, flag: true}").resource, "one"
     )
     assert attributes["service.name"] == "sluiceway"
-    assert len(attributes["service.instance.id"]) == 36
+    assert attributes["service.instance.id"] == "one"
     assert (attributes["zone"], attributes["flag"]) == ("a", "true")
     assert "service.version" not in attributes
 
@@ -238,7 +264,7 @@ def test_the_resource_in_the_declarative_form():
       attributes_list: "a=b, c = d"
       detection/development: {detectors: [{host: }, {process: }]}
     """
-    attributes = resource_attributes(telemetry_config(text).resource)
+    attributes = resource_attributes(telemetry_config(text).resource, "one")
     assert (attributes["service.name"], attributes["host.name"]) == ("edge", "mine")
     assert (attributes["a"], attributes["c"]) == ("b", "d")
     assert int(attributes["process.pid"]) > 0

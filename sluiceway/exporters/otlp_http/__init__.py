@@ -30,9 +30,10 @@ exporters:
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
+from time import perf_counter
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from pydantic import field_validator, model_validator
@@ -49,6 +50,7 @@ from sluiceway.errors import ConfigError, DecodeError, DeliveryError, PermanentE
 from sluiceway.exporters.otlp_http.encoding import encoder
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.responses import http_error, one_line, read_retry_after, read_status, rejection
+from sluiceway.telemetry import AttributeValue, Calls
 
 if TYPE_CHECKING:
     import aiohttp
@@ -58,6 +60,7 @@ __all__ = ["COMPONENT", "OtlpHttpConfig", "OtlpHttpExporter"]
 
 LARGEST_RESPONSE: Final = 64 * 1024
 
+_NO_ANSWER: Final[Mapping[str, AttributeValue]] = MappingProxyType({"error.type": "_OTHER"})
 _CONTENT_TYPES: Final = {"proto": "application/x-protobuf", "json": "application/json"}
 
 
@@ -133,6 +136,12 @@ class OtlpHttpExporter:
         self._proof = credentials(config.auth, context)
         self._urls = {signal: URL(config.url(signal)) for signal in context.signals}
         self._proxies = {signal: proxy_for(str(url), config.proxy_url) for signal, url in self._urls.items()}
+        self.destination = self._destination()
+        self._tracing = context.telemetry.tracing
+        self._calls: Calls | None = None
+        if context.telemetry.detailed:
+            name, text = "http.client.request.duration", "Duration of HTTP client requests."
+            self._calls = Calls(context.telemetry, name, text, **{"http.request.method": "POST"}, **self.destination)
         self._encode = encoder(config.encoding, config.open_compressor())
         self._tls: Callable[[], ssl.SSLContext] | None = None
         self._session: aiohttp.ClientSession
@@ -162,26 +171,40 @@ class OtlpHttpExporter:
         from sluiceway.exporters.otlp_http.body import read_bounded
 
         content = await self._encode(batch)
+        began, outcome = perf_counter(), _NO_ANSWER
         try:
-            async with self._post(batch.signal, content) as response:
+            async with self._post(batch, content) as response:
                 answer = await read_bounded(response, LARGEST_RESPONSE)
+                outcome = MappingProxyType({"http.response.status_code": response.status})
         except (ClientError, OSError) as error:
             reason = f"error exporting items, request to {self._shown(batch.signal)} failed: {type(error).__name__}"
             raise RetryableError(f"{reason}: {one_line(str(error))}", code="UNAVAILABLE") from error
+        finally:
+            if self._calls is not None:
+                self._calls.record(perf_counter() - began, **outcome)
         if 200 <= response.status < 300:
             return self._accepted(batch.signal, response, answer)
         raise self._refusal(batch.signal, response, answer)
 
-    def _post(self, signal: Signal, content: bytes) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    def _post(self, batch: Batch, content: bytes) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        signal = batch.signal
+        headers = None if self._proof is None else self._proof.request_headers()
+        if self._tracing is not None:
+            headers = {**(headers or {}), **self._tracing.headers(batch.origin.causes)}
         return self._session.post(
             self._urls[signal],
             data=self._as_body(content),
-            headers=None if self._proof is None else self._proof.request_headers(),
+            headers=headers,
             allow_redirects=False,  # a redirect could carry telemetry to anybody
             proxy=self._proxies[signal],
             ssl=True if self._tls is None else self._tls(),
             server_hostname=self._config.tls.server_name_override or None,
         )
+
+    def _destination(self) -> dict[str, str | bool | int]:
+        """The backend as our own metrics name it. An exporter is made once for each signal, so there is one URL."""
+        url = next(iter(self._urls.values()))
+        return {"server.address": url.host or "", "server.port": url.port or 0, "url.path": url.path}
 
     def _accepted(
         self, signal: Signal, response: aiohttp.ClientResponse, answer: bytes | None

@@ -103,7 +103,7 @@ class BatchProcessor:
         self._shards: dict[tuple[tuple[str, ...], ...], Shard] = {}
         self._tasks = asyncio.TaskGroup()
         self._leaving = False
-        context.telemetry.gauge(
+        context.telemetry.updown(
             "otelcol_processor_batch_metadata_cardinality",
             lambda: len(self._shards),
             "{combination}",

@@ -10,7 +10,7 @@ from typing import Final
 
 from sluiceway.component import Consumer, Context, Reason, Status, reason_of
 from sluiceway.errors import PermanentError, RefusedError, RetryableError, SenderError
-from sluiceway.otlp import Batch, Origin, join, split
+from sluiceway.otlp import Batch, Origin, causes_of, join, split
 from sluiceway.processors.batch.room import Room
 
 __all__ = ["Sends", "Shard", "Trigger"]
@@ -18,8 +18,6 @@ __all__ = ["Sends", "Shard", "Trigger"]
 _FIRST_DELAY: Final = 0.1
 _LAST_DELAY: Final = 5.0
 """Seconds between attempts when nobody says when to come again; doubled from the first to the last."""
-_LONGEST_DELAY: Final = 300.0
-"""Seconds of the longest delay that is honoured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +171,8 @@ class Shard:
         self._outgoing.extend(pieces)
 
     def _pieces(self, taken: list[Batch]) -> Iterator[Batch]:
-        origin = Origin(received=taken[0].origin.received, headers=self._headers)
+        causes = causes_of([batch.origin for batch in taken])
+        origin = Origin(received=taken[0].origin.received, headers=self._headers, causes=causes)
         joined = replace(join(taken) if len(taken) > 1 else taken[0], origin=origin)
         is_large = 0 < self._trigger.max_size < joined.items
         for batch in taken:
@@ -203,7 +202,7 @@ class Shard:
 
     async def _wait_out(self, delay: float, error: Exception) -> None:
         """Wait before the next attempt. A stop ends the wait once, to try again at once; then delays hold again."""
-        delay = min(_LONGEST_DELAY, max(_FIRST_DELAY, delay))
+        delay = max(_FIRST_DELAY, delay)
         clock = self._context.clock
         if not self._refused_until:
             self._context.logger.warning("Sender failed; the batch is kept and tried again in %.1f s: %s", delay, error)

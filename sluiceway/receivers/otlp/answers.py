@@ -27,7 +27,6 @@ from sluiceway.otlp.status import HTTP_OF_CODE, RETRYABLE, Code
 
 __all__ = ["Answer", "answer_to", "answer_to_bug"]
 
-LONGEST_DELAY: Final = 3600.0
 _TYPE: Final = "type.googleapis.com/google.rpc.RetryInfo"
 
 
@@ -88,10 +87,7 @@ def answer_to_bug(reference: str) -> Answer:
 
 
 def _delay(error: RefusedError | RetryableError) -> float:
-    seconds = error.retry_after
-    if seconds is None or math.isnan(seconds) or seconds <= 0:
-        return 1.0
-    return min(seconds, LONGEST_DELAY)
+    return error.retry_after or 1.0  # a sender that may come again at once would do so in a busy loop
 
 
 def _code(name: str) -> Code:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -15,9 +17,11 @@ from sluiceway.errors import ConfigError
 from sluiceway.otlp import Signal
 from sluiceway.receivers.otlp.answers import Answer
 from sluiceway.receivers.otlp.intake import Intake
+from sluiceway.telemetry import Calls
 
 if TYPE_CHECKING:
     Call = grpc.aio.ServicerContext[bytes, bytes]
+    Export = Callable[[bytes, Call], Awaitable[bytes]]
 
 __all__ = ["GrpcReceiver"]
 
@@ -38,7 +42,8 @@ class GrpcReceiver:
         self._intake = intake
         self._authenticator = authenticator
         self._context = context
-        self._needs_headers = authenticator is not None or settings.include_metadata
+        self._tracing = context.telemetry.tracing
+        self._needs_headers = authenticator is not None or settings.include_metadata or self._tracing is not None
 
     async def start(self) -> None:
         """Listen; raise `ConfigError` when that is not possible."""
@@ -81,14 +86,34 @@ class GrpcReceiver:
                 await _abort(call, self._intake.answer(error))
                 raise AssertionError("abort does not return") from error
 
-        return export
+        return self._timed(export, signal) if self._context.telemetry.detailed else export
+
+    def _timed(self, export: Export, signal: Signal) -> Export:
+        calls = Calls(
+            self._context.telemetry, "rpc.server.call.duration", "Duration of incoming gRPC calls.",
+            **{"rpc.system.name": "grpc", "rpc.method": f"{signal.service}/Export"},
+        )  # fmt: skip
+
+        async def timed(request: bytes, call: Call) -> bytes:
+            began, outcome = perf_counter(), "OK"
+            try:
+                return await export(request, call)
+            except BaseException:
+                code = call.code()
+                outcome = code.name if isinstance(code, grpc.StatusCode) else "CANCELLED"
+                raise
+            finally:
+                calls.record(perf_counter() - began, **{"rpc.response.status_code": outcome})
+
+        return timed
 
     async def _export(self, signal: Signal, request: bytes, call: Call) -> bytes:
         peer = _address(call.peer())
         if self._needs_headers:
             headers = _headers(call)
             identity = await self._authenticator.authenticate(headers) if self._authenticator else None
-            origin = self._intake.origin(peer, identity, headers if self._settings.include_metadata else {})
+            causes = self._tracing.arriving(_first(headers)) if self._tracing else ()
+            origin = self._intake.origin(peer, identity, headers if self._settings.include_metadata else {}, causes)
         else:
             origin = self._intake.origin(peer)
         await self._intake.take(signal, request, origin)
@@ -106,6 +131,10 @@ def _headers(call: Call) -> dict[str, tuple[str, ...]]:
         if isinstance(value, str):
             collected[name] = (*collected.get(name, ()), value)
     return collected
+
+
+def _first(headers: dict[str, tuple[str, ...]]) -> Callable[[str], str | None]:
+    return lambda name: headers.get(name, (None,))[0]
 
 
 def _address(peer: str) -> str:

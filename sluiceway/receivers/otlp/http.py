@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from email.utils import formatdate
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
@@ -19,6 +21,7 @@ from sluiceway.receivers.otlp.http1 import Connection, Gone, Timeouts
 from sluiceway.receivers.otlp.intake import LARGE, Intake
 from sluiceway.receivers.otlp.listener import Listener
 from sluiceway.receivers.otlp.response import Response
+from sluiceway.telemetry import AttributeValue, Calls
 
 if TYPE_CHECKING:
     from sluiceway.receivers.otlp import OtlpHttp
@@ -29,6 +32,7 @@ JSON: Final = "application/json"
 PROTO: Final = "application/x-protobuf"
 _SLOW_JSON: Final = 128 * 1024
 _SLOW_COMPRESSED: Final = 128 * 1024
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 _NOT_FOUND: Final = Response(404, b"404 page not found\n")
 _WRONG_METHOD: Final = Response(
     405, b"405 method not allowed, supported: [POST]", "text/plain", headers=(("Allow", "POST"),)
@@ -82,6 +86,12 @@ class HttpReceiver:
             f"{name}: {value.reveal()}\r\n" for name, value in settings.response_headers.items()
         )
         self._dated = (0, "")
+        self._tracing = context.telemetry.tracing
+        self._calls: Calls | None = None
+        if context.telemetry.detailed:
+            name, text = "http.server.request.duration", "Duration of HTTP server requests."
+            scheme = "https" if settings.tls is not None else "http"
+            self._calls = Calls(context.telemetry, name, text, **{"url.scheme": scheme})
 
     async def start(self, tasks: asyncio.TaskGroup) -> None:
         """Listen; raise `ConfigError` when that is not possible."""
@@ -91,6 +101,20 @@ class HttpReceiver:
         """Answer what is being served, refuse what is half sent, and close."""
         self.stopping = True
         await self.listener.stop()
+
+    def answered(self, head: Head | None, response: Response, began: float) -> None:
+        """Tell how long a request took, at level `detailed`."""
+        if self._calls is None:
+            return
+        seconds = perf_counter() - began if head is not None else 0.0
+        method = head.method if head is not None and head.method in _METHODS else "_OTHER"
+        attributes: dict[str, AttributeValue] = {
+            "http.request.method": method,
+            "http.response.status_code": response.status,
+        }
+        if head is not None and head.path in self._routes:
+            attributes["http.route"] = head.path
+        self._calls.record(seconds, **attributes)
 
     def common_headers(self) -> str:
         """Give the header lines that every response carries: those of the settings, and the date."""
@@ -146,7 +170,8 @@ class HttpReceiver:
             if refusal := self._check(head):
                 return refusal
         headers = head.headers() if self._settings.include_metadata else {}
-        origin = self._intake.origin(connection.peer, identity, headers)
+        causes = self._tracing.arriving(_values(head)) if self._tracing else ()
+        origin = self._intake.origin(connection.peer, identity, headers, causes)
         signal, encoding = self._routes[head.path], _encoding(head)
         raw = await self._plain(_coding(head), await connection.body())
         if encoding == JSON:
@@ -179,6 +204,10 @@ class HttpReceiver:
             return response
         headers = (*response.headers, *self._cors.headers(head))
         return Response(response.status, response.body, response.content_type, headers)
+
+
+def _values(head: Head) -> Callable[[str], str]:
+    return lambda name: head.value(name.encode())
 
 
 def _encoding(head: Head | None) -> str | None:

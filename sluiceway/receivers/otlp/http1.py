@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from enum import Enum, auto
+from time import perf_counter
 from typing import Final, Protocol, cast
 
 from sluiceway.component import Clock
@@ -54,6 +55,9 @@ class Service(Protocol):
     """Whether a request is served from its head on, before its body is read."""
     stopping: bool
 
+    def answered(self, head: Head | None, response: Response, began: float) -> None:
+        """Learn of an answer to a request that was taken up at `began` (`perf_counter`); its head may be unreadable."""
+
     def check(self, head: Head) -> Response | None:
         """Refuse a request by its head alone, as when its body is too large; None lets its body come."""
 
@@ -92,6 +96,7 @@ class Connection(asyncio.BufferedProtocol):
         self.state = State.HEAD
         self.peer = ""
         self.since = 0.0
+        self._began = 0.0
         self._buffer = ReceiveBuffer(service.room)
         self._scanned = 0
         self._head: Head | None = None
@@ -253,6 +258,7 @@ class Connection(asyncio.BufferedProtocol):
         return True
 
     def _take_up(self, head: Head) -> None:
+        self._began = perf_counter()
         if self.service.held:
             self.state = State.HELD
             self._awaken()
@@ -325,6 +331,7 @@ class Connection(asyncio.BufferedProtocol):
         last = last or not whole or self._ended or service.stopping or not service.keep_alive
         bodiless = head is not None and head.method == "HEAD"
         self._transport.write(render(response, service.common_headers(), last=last, bodiless=bodiless))
+        service.answered(head, response, self._began)
         self.since = service.clock.now()
         self._head = None
         if last:

@@ -1,0 +1,78 @@
+"""What became of what a receiver pushed: the metrics that every receiver shows, under the Collector's names."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from sluiceway.component import Consumer, Context, PartialSuccess
+from sluiceway.errors import DeliveryError, RefusedError, SenderError
+from sluiceway.otlp import Batch, Signal
+
+__all__ = ["Counts", "Received"]
+
+_TEXTS: Final = {
+    "accepted": "Items pushed into the pipeline.",
+    "refused": "Items that the pipeline did not take.",
+    "failed": "Items that an internal error kept out of the pipeline.",
+}
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the items of one signal that came by one transport."""
+
+    accepted: int = 0
+    refused: int = 0
+    failed: int = 0
+
+
+class Received:
+    """Counts items and requests of one receiver that come by one transport.
+
+    A receiver that says by a status of its own why a request is not taken counts it with `note`.
+    """
+
+    def __init__(self, context: Context, transport: str = "") -> None:
+        self._counts = {signal: Counts() for signal in Signal}
+        self._requests = {"success": 0, "refused": 0, "failure": 0}
+        self._publish(context, {"receiver": context.id, "transport": transport})
+
+    async def push(self, batch: Batch, consumer: Consumer) -> PartialSuccess | None:
+        """Hand a batch on and count what becomes of its items; a batch without any is nobody's business."""
+        counts, items = self._counts[batch.signal], batch.items
+        answer = None
+        try:
+            if items:
+                answer = await consumer.consume(batch)
+        except (RefusedError, DeliveryError, SenderError, asyncio.CancelledError):
+            counts.refused += items
+            raise
+        except BaseException:
+            counts.failed += items
+            raise
+        counts.accepted += items
+        return answer
+
+    def note(self, error: BaseException | None = None) -> None:
+        """Count a request by its outcome: pressure and a backend's answer refuse it, all else is a failure."""
+        if error is None:
+            self._requests["success"] += 1
+        elif isinstance(error, RefusedError | DeliveryError | asyncio.CancelledError):
+            self._requests["refused"] += 1
+        else:
+            self._requests["failure"] += 1
+
+    def _publish(self, context: Context, names: dict[str, str]) -> None:
+        scope = context.telemetry
+        for signal in context.signals:
+            for name, text in _TEXTS.items():
+                read = partial(getattr, self._counts[signal], name)
+                scope.counter(f"otelcol_receiver_{name}_{signal.items}", read, signal.unit, text, **names)
+        for outcome in self._requests:
+            read = partial(self._requests.__getitem__, outcome)
+            scope.counter(
+                "otelcol_receiver_requests", read, "{request}", "Requests by outcome.", outcome=outcome, **names
+            )
