@@ -100,7 +100,8 @@ class RequestLimits(Settings):
     max_in_flight_mib: int = Field(default=0, ge=0)
     """MiB of request bodies held at the same time; more are told to come again. 0 is 64, or the largest request."""
     max_connections: int = Field(default=1024, ge=1)
-    """Open HTTP connections; a further one displaces the one that is idle longest."""
+    """Open connections of each protocol. Over HTTP a further one displaces an idle or half-sent one of the peer that
+    has most of them; over gRPC it is refused."""
 
 
 class OtlpConfig(Settings):
@@ -197,7 +198,8 @@ class OtlpReceiver:
 
         door = authenticator(settings.auth, self._context)
         self._warn(settings)
-        receiver = GrpcReceiver(settings, self._intake("grpc", room), door, self._context)
+        max_connections = self._config.limits.max_connections
+        receiver = GrpcReceiver(settings, self._intake("grpc", room), door, max_connections, self._context)
         await receiver.start()
         self._grpc = receiver
 

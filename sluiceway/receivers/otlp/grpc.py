@@ -31,9 +31,15 @@ class GrpcReceiver:
     """The gRPC half of the receiver."""
 
     def __init__(
-        self, settings: GrpcServer, intake: Intake, authenticator: Authenticator | None, context: Context
+        self,
+        settings: GrpcServer,
+        intake: Intake,
+        authenticator: Authenticator | None,
+        max_connections: int,
+        context: Context,
     ) -> None:
         self.address = ("", 0)
+        self._options = [*settings.options, ("grpc.max_allowed_incoming_connections", max_connections)]
         self._settings = settings
         self._intake = intake
         self._authenticator = authenticator
@@ -42,7 +48,7 @@ class GrpcReceiver:
 
     async def start(self) -> None:
         """Listen; raise `ConfigError` when that is not possible."""
-        self._server = grpc.aio.server(options=self._settings.options)
+        self._server = grpc.aio.server(options=self._options)
         for signal in sorted(self._context.signals, key=lambda signal: signal.code):
             method = grpc.unary_unary_rpc_method_handler(self._method(signal))
             self._server.add_generic_rpc_handlers(

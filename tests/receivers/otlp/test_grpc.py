@@ -129,6 +129,22 @@ async def test_requests_in_flight_are_bounded_by_a_retryable_answer():
         assert [await call for call in calls] == [b"", b""]
 
 
+async def test_connections_are_bounded():
+    """One more than the limit is closed again, and those that are open are served on."""
+    async with (
+        receiving(
+            MemorySink(), "protocols: {grpc: {endpoint: '127.0.0.1:0'}}\nlimits: {max_connections: 1}"
+        ) as receiver,
+        channel(receiver) as first,
+        channel(receiver) as second,
+    ):
+        await first.unary_unary(TRACES)(spans(1), timeout=10)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await second.unary_unary(TRACES)(spans(1), timeout=10)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        await first.unary_unary(TRACES)(spans(1), timeout=10)
+
+
 async def test_a_client_that_gives_up_loses_nothing_that_was_taken():
     """A cancelled call ends at once, counts as refused when it was not taken, and leaves the server sound."""
     sink, metrics = MemorySink(), Metrics()
