@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sluiceway.component import Context, ReportStatus, Status
@@ -69,12 +70,18 @@ class Health:
 
 
 class Observation:
-    """Counts each request once, after all its retries, and reports what its end says of the exporter's health."""
+    """Counts each request once, after all its retries, and reports what its end says of the exporter's health.
 
-    def __init__(self, sender: Sender, counts: Counts, health: Health) -> None:
+    A request that `goes_on` after an error, in parts, has not failed.
+    """
+
+    def __init__(
+        self, sender: Sender, counts: Counts, health: Health, goes_on: Callable[[Request, Exception], bool]
+    ) -> None:
         self._next = sender
         self._counts = counts
         self._health = health
+        self._goes_on = goes_on
 
     async def send(self, request: Request) -> None:
         """Send on; what raises has failed for good as far as this exporter is concerned."""
@@ -82,8 +89,9 @@ class Observation:
         try:
             await self._next.send(request)
         except BaseException as error:
-            self._counts.failed += request.batch.items
-            self._judge(error)
+            if not (isinstance(error, Exception) and self._goes_on(request, error)):
+                self._counts.failed += request.batch.items
+                self._judge(error)
             raise
         finally:
             self._counts.in_flight -= 1
