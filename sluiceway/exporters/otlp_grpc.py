@@ -18,10 +18,10 @@ A request that is cancelled, by its timeout or by a stop, is cancelled at the ba
 same, and is then there twice after a retry. However long a delay a backend asks for, the next attempt waits for two
 minutes at most because of it.
 
-TLS is on unless `tls::insecure` is true or the endpoint begins with `http://`. `compression` is `gzip` or `none`,
-because gRPC in Python knows nothing else, and its gzip is slow: about 6 CPU seconds per million log records, where
-`none` costs nothing and `otlp_http` with zstd about 0.6. With `tls::reload_interval`, changed certificates are taken
-over by a new connection while the requests on the old one end in peace.
+TLS is on unless `tls::insecure` is true or the endpoint begins with `http://`; `auth` is refused without it.
+`compression` is `gzip` or `none`, because gRPC in Python knows nothing else, and its gzip is slow: about 6 CPU seconds
+per million log records, where `none` costs nothing and `otlp_http` with zstd about 0.6. With `tls::reload_interval`,
+changed certificates are taken over by a new connection while the requests on the old one end in peace.
 
 ```yaml
 exporters:
@@ -90,7 +90,7 @@ class OtlpGrpcExporter:
     def __init__(self, config: OtlpGrpcConfig, context: Context) -> None:
         self._config = config
         self._context = context
-        self._proof = credentials(config.auth, context)
+        self._proof = credentials(config.auth, context, encrypted=config.is_encrypted)
         self._metadata = config.metadata
         self._timeout = config.timeout or None
         self._wait_for_ready = config.wait_for_ready or None
