@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from pydantic import model_validator
 
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     import grpc.aio
 
 __all__ = ["COMPONENT", "OtlpGrpcConfig", "OtlpGrpcExporter"]
+
+_ANSWER_TOO_LARGE: Final = "CLIENT: Received message larger"
 
 
 class OtlpGrpcConfig(GrpcClient):
@@ -158,9 +160,12 @@ def _plain_text() -> None:
 
 
 def _delivery_error(error: grpc.aio.AioRpcError) -> DeliveryError:
+    text = error.details() or ""
+    if _ANSWER_TOO_LARGE in text:  # this side's words: the backend has the data, so it must not be sent in parts
+        return PermanentError("the response is larger than 4 MiB")
     trailers = cast("Mapping[str, str | bytes]", error.trailing_metadata())
     details = trailers.get("grpc-status-details-bin")
-    return grpc_error(error.code().name, error.details() or "", details if isinstance(details, bytes) else None)
+    return grpc_error(error.code().name, text, details if isinstance(details, bytes) else None)
 
 
 COMPONENT = Component(
