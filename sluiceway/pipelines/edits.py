@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
+from typing import Final
 
 from sluiceway.component import Consumer, Editor, SlotValue
 from sluiceway.otlp import Batch
 from sluiceway.otlp.plan import Slot
 
 __all__ = ["Edits", "group_editors"]
+
+LARGE: Final = 1024 * 1024
+"""Bytes: larger batches are edited in a thread, so that they do not hold up everybody else."""
 
 
 class Edits:
@@ -33,7 +38,11 @@ class Edits:
             arguments.update(prepared.arguments)
             if prepared.settled is not None:
                 settled.append(prepared.settled)
-        await self.next.consume(self.plan.run(batch, arguments))
+        if len(batch.payload) > LARGE and self.plan.runs_in_threads:
+            batch = await asyncio.to_thread(self.plan.run, batch, arguments)
+        else:
+            batch = self.plan.run(batch, arguments)
+        await self.next.consume(batch)
         for settle in settled:
             settle()
 
