@@ -170,7 +170,7 @@ class OtlpReceiver:
         tasks = self._tasks = asyncio.TaskGroup()
         await tasks.__aenter__()
         try:
-            await self._start_grpc(room)
+            await self._start_grpc(room, tasks)
             await self._start_http(room, tasks)
         except BaseException as error:
             await self.__aexit__(None, None, None)
@@ -190,7 +190,7 @@ class OtlpReceiver:
             await self._tasks.__aexit__(None, None, None)
         return None
 
-    async def _start_grpc(self, room: Room) -> None:
+    async def _start_grpc(self, room: Room, tasks: asyncio.TaskGroup) -> None:
         settings = self._config.protocols.grpc
         if settings is None:
             return
@@ -198,9 +198,9 @@ class OtlpReceiver:
 
         door = authenticator(settings.auth, self._context)
         self._warn(settings)
-        max_connections = self._config.limits.max_connections
-        receiver = GrpcReceiver(settings, self._intake("grpc", room), door, max_connections, self._context)
-        await receiver.start()
+        most, half_sent = self._config.limits.max_connections, self._config.room // settings.max_message_size
+        receiver = GrpcReceiver(settings, self._intake("grpc", room), door, most, half_sent, self._context)
+        await receiver.start(tasks)
         self._grpc = receiver
 
     async def _start_http(self, room: Room, tasks: asyncio.TaskGroup) -> None:
