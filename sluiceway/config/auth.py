@@ -32,13 +32,21 @@ def authenticator(auth: Auth | None, context: Context) -> Authenticator | None:
     return found
 
 
-def credentials(auth: Auth | None, context: Context) -> Credentials | None:
-    """Find the extension by which a client proves itself; raise `ConfigError` where there is none."""
+def credentials(auth: Auth | None, context: Context, *, encrypted: bool = True) -> Credentials | None:
+    """Find the extension by which a client proves itself; raise `ConfigError` where there is none.
+
+    Not `encrypted` is an error as well: whoever listens could use the credentials.
+    """
     if auth is None:
         return None
     found: Credentials = _extension(auth, context)
     if not hasattr(found, "request_headers"):
         raise ConfigError(f'"{auth.authenticator}": requested authenticator is not a client authenticator')
+    if not encrypted:
+        raise ConfigError(
+            f'"{auth.authenticator}": the credentials require transport level security; '
+            "remove tls::insecure and http:// from this exporter"
+        )
     return found
 
 

@@ -18,10 +18,10 @@ A request that is cancelled, by its timeout or by a stop, is cancelled at the ba
 same, and is then there twice after a retry. However long a delay a backend asks for, the next attempt waits for two
 minutes at most because of it.
 
-TLS is on unless `tls::insecure` is true or the endpoint begins with `http://`. `compression` is `gzip` or `none`,
-because gRPC in Python knows nothing else, and its gzip is slow: about 6 CPU seconds per million log records, where
-`none` costs nothing and `otlp_http` with zstd about 0.6. With `tls::reload_interval`, changed certificates are taken
-over by a new connection while the requests on the old one end in peace.
+TLS is on unless `tls::insecure` is true or the endpoint begins with `http://`; `auth` is refused without it.
+`compression` is `gzip` or `none`, because gRPC in Python knows nothing else, and its gzip is slow: about 6 CPU seconds
+per million log records, where `none` costs nothing and `otlp_http` with zstd about 0.6. With `tls::reload_interval`,
+changed certificates are taken over by a new connection while the requests on the old one end in peace.
 
 ```yaml
 exporters:
@@ -36,7 +36,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from pydantic import model_validator
 
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     import grpc.aio
 
 __all__ = ["COMPONENT", "OtlpGrpcConfig", "OtlpGrpcExporter"]
+
+_ANSWER_TOO_LARGE: Final = "CLIENT: Received message larger"
 
 
 class OtlpGrpcConfig(GrpcClient):
@@ -92,7 +94,7 @@ class OtlpGrpcExporter:
     def __init__(self, config: OtlpGrpcConfig, context: Context) -> None:
         self._config = config
         self._context = context
-        self._proof = credentials(config.auth, context)
+        self._proof = credentials(config.auth, context, encrypted=config.is_encrypted)
         self._metadata = config.metadata
         self._timeout = config.timeout or None
         self._wait_for_ready = config.wait_for_ready or None
@@ -179,9 +181,12 @@ def _plain_text() -> None:
 
 
 def _delivery_error(error: grpc.aio.AioRpcError) -> DeliveryError:
+    text = error.details() or ""
+    if _ANSWER_TOO_LARGE in text:  # this side's words: the backend has the data, so it must not be sent in parts
+        return PermanentError("the response is larger than 4 MiB")
     trailers = cast("Mapping[str, str | bytes]", error.trailing_metadata())
     details = trailers.get("grpc-status-details-bin")
-    return grpc_error(error.code().name, error.details() or "", details if isinstance(details, bytes) else None)
+    return grpc_error(error.code().name, text, details if isinstance(details, bytes) else None)
 
 
 COMPONENT = Component(

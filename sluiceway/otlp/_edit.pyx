@@ -357,7 +357,7 @@ cdef class Program:
     cdef Memo** memos
     cdef size_t memo_count
     cdef list kept
-    cdef bint asks
+    cdef readonly bint asks
     cdef size_t slot_count
 
     def __cinit__(self, steps, selections, Py_ssize_t slots):

@@ -58,6 +58,11 @@ class Plan:
         joined._compile(self._parts + other._parts)
         return joined
 
+    @property
+    def runs_in_threads(self) -> bool:
+        """Whether a run neither holds the GIL nor disturbs another: so it is unless it asks something of Python."""
+        return not self._program.asks
+
     def run(self, batch: Batch, arguments: Mapping[Slot, Value | list[Value | None] | None] | None = None) -> Batch:
         """The batch with all actions applied; the same batch if nothing changed.
 

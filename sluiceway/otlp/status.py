@@ -59,6 +59,8 @@ CODE_OF_HTTP: Final[Mapping[int, Code]] = MappingProxyType(
         401: Code.UNAUTHENTICATED,
         403: Code.PERMISSION_DENIED,
         404: Code.UNIMPLEMENTED,
+        413: Code.RESOURCE_EXHAUSTED,
+        422: Code.INVALID_ARGUMENT,
         429: Code.RESOURCE_EXHAUSTED,
         502: Code.UNAVAILABLE,
         503: Code.UNAVAILABLE,

@@ -12,8 +12,8 @@ from typing import Final
 
 from sluiceway.config.exporter import QueueBatch, Sizer
 from sluiceway.otlp import Batch, split
-from sluiceway.pipelines.request import Request, divide, join_requests
-from sluiceway.pipelines.waiting import Element, Lane
+from sluiceway.pipelines.request import join_requests
+from sluiceway.pipelines.waiting import Element, Lane, cut
 
 __all__ = ["DISTANCE", "NATURAL_BYTES", "NATURAL_ITEMS", "PATIENCE", "WORTHWHILE_BYTES", "Natural", "Timed"]
 
@@ -98,26 +98,17 @@ class Timed:
         element = _merge(taken)
         if not 0 < self._max < size:
             return element
-        first, *rest = self._cut(element, taken[-1].arrived)
+        batch = element.request.batch
+        pieces = split(batch, items=self._max) if self._by_items else split(batch, size=self._max)
+        first, *rest = cut(element, pieces)
+        for piece in rest:
+            piece.arrived = taken[-1].arrived
         lane.put_back(rest)
         return first
 
     def _size(self, element: Element) -> int:
         batch = element.request.batch
         return batch.items if self._by_items else len(batch.payload)
-
-    def _cut(self, element: Element, arrived: float) -> list[Element]:
-        batch = element.request.batch
-        pieces = split(batch, items=self._max) if self._by_items else split(batch, size=self._max)
-        sizes = [piece.items for piece in pieces]
-        shares = divide(element.request.shares, sizes)
-        tickets = divide(element.tickets, sizes)
-        for ticket, _ in element.tickets:
-            ticket.parts -= 1
-        for piece in tickets:
-            for ticket, _ in piece:
-                ticket.parts += 1
-        return [Element(Request(b, s), t, arrived) for b, s, t in zip(pieces, shares, tickets, strict=True)]
 
 
 def _merge(elements: list[Element]) -> Element:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add
+from typing import Final
 
 from sluiceway.component import Consumer, Editor, SlotValue
 from sluiceway.otlp import Batch
@@ -13,6 +15,9 @@ from sluiceway.pipelines.flow import Flow
 from sluiceway.pipelines.watch import Watch
 
 __all__ = ["Edits", "group_editors"]
+
+LARGE: Final = 1024 * 1024
+"""Bytes: larger batches are edited in a thread, so that they do not hold up everybody else."""
 
 
 class Edits:
@@ -41,9 +46,9 @@ class Edits:
         outgoing: list[int] = []
         settled: list[Callable[[], None]] = []
         if self._watch is None:
-            edited = self._walk(batch, outgoing, settled)
+            edited = await self._walk(batch, outgoing, settled)
         else:
-            edited = self._watch.run(lambda arrived: self._walk(arrived, outgoing, settled), batch)
+            edited = await self._watch.run(self._walk(batch, outgoing, settled), batch)
         if edited is not None:
             await self.next.consume(edited)
             for settle in settled:
@@ -52,7 +57,7 @@ class Edits:
             one.outgoing += items
             other.incoming += items
 
-    def _walk(self, batch: Batch, outgoing: list[int], settled: list[Callable[[], None]]) -> Batch | None:
+    async def _walk(self, batch: Batch, outgoing: list[int], settled: list[Callable[[], None]]) -> Batch | None:
         """The batch as the editors leave it, or None where one of them drops it.
 
         Notes how many items come out of each editor, and what it wants done once the batch is safe.
@@ -68,6 +73,8 @@ class Edits:
                 arguments.update(wanted)
             if settle is not None:
                 settled.append(settle)
+        if len(batch.payload) > LARGE and self.plan.runs_in_threads:
+            return await asyncio.to_thread(self.plan.run, batch, arguments)
         return self.plan.run(batch, arguments)
 
 

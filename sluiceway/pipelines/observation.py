@@ -120,12 +120,18 @@ class Health:
 
 
 class Observation:
-    """Counts each request once, after all its retries, and reports what its end says of the exporter's health."""
+    """Counts each request once, after all its retries, and reports what its end says of the exporter's health.
 
-    def __init__(self, sender: Sender, counts: Counts, health: Health) -> None:
+    A request that `goes_on` after an error, in parts, has not failed.
+    """
+
+    def __init__(
+        self, sender: Sender, counts: Counts, health: Health, goes_on: Callable[[Request, Exception], bool]
+    ) -> None:
         self._next = sender
         self._counts = counts
         self._health = health
+        self._goes_on = goes_on
 
     async def send(self, request: Request) -> None:
         """Send on; what raises has failed for good as far as this exporter is concerned."""
@@ -133,9 +139,10 @@ class Observation:
         try:
             await self._next.send(request)
         except BaseException as error:
-            permanent = isinstance(error, PermanentError)
-            self._counts.fail(request.batch.items, error_type(error), permanent=permanent)
-            self._judge(error)
+            if not (isinstance(error, Exception) and self._goes_on(request, error)):
+                permanent = isinstance(error, PermanentError)
+                self._counts.fail(request.batch.items, error_type(error), permanent=permanent)
+                self._judge(error)
             raise
         finally:
             self._counts.in_flight -= 1

@@ -13,6 +13,7 @@ from sluiceway.config.exporter import SendingQueue as Settings
 from sluiceway.errors import RefusedError, RetryableError, TooLargeError
 from sluiceway.otlp import Batch, Signal
 from sluiceway.pipelines.batching import DISTANCE, Natural, Timed
+from sluiceway.pipelines.bisection import Bisection
 from sluiceway.pipelines.consumers import Consumers
 from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.losses import LossLog
@@ -65,7 +66,15 @@ class SendingQueue:
     without a line in the ledger.
     """
 
-    def __init__(self, sender: Sender, settings: Settings, context: Context, counts: Counts, health: Health) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        settings: Settings,
+        context: Context,
+        counts: Counts,
+        health: Health,
+        bisection: Bisection,
+    ) -> None:
         batch = settings.batch
         distance = 0.0 if settings.wait_for_result else DISTANCE
         policy: Policy = Natural(distance) if batch is None else Timed(batch, settings.batch_sizer)
@@ -74,6 +83,7 @@ class SendingQueue:
         self._context = context
         self._counts = counts
         self._health = health
+        self._bisection = bisection
         self._losses = LossLog("Exporting failed. Dropping data.", logging.ERROR, context)
         self._room = Room(settings.queue_size, settings.max_bytes)
         self._consumers = Consumers(policy, self._export, context.clock, settings.num_consumers)
@@ -97,6 +107,10 @@ class SendingQueue:
             "otelcol_exporter_queue_size", lambda: self._room.size, unit, "What the sending queue holds.", **names
         )
         scope.gauge("otelcol_exporter_queue_capacity", lambda: self._room.capacity, unit, "What it can hold.", **names)
+        scope.counter(
+            "sluiceway_exporter_divided_requests", lambda: self._bisection.divided, "{request}",
+            "Requests that the destination refused for good and that were sent again in halves.", **names,
+        )  # fmt: skip
         if scope.detailed:
             self._taken = Sizes(scope, "otelcol_exporter_enqueue_size", "request that the queue took", context.id)
             self._sent = Sizes(scope, "otelcol_exporter_queue_batch_send_size", "request that left it", context.id)
@@ -189,22 +203,38 @@ class SendingQueue:
                 account.drop(lost, drop.reason, intended=drop.intended)
 
     async def _export(self, element: Element) -> None:
+        """Export an element: whole, or in ever smaller parts while the backend says that it will never take them."""
+        parts = [element]
+        try:
+            while parts:
+                parts[-1:] = await self._attempt(parts[-1], half=parts[-1] is not element)
+        except BaseException:
+            for part in reversed(parts):
+                self._interrupt(part)
+            raise
+
+    async def _attempt(self, element: Element, *, half: bool) -> list[Element]:
+        """Send an element and settle it, or return the halves in which it is to be sent, the first one last."""
         if self._sent is not None:
             self._sent.record(element.request.batch)
         try:
             await self._next.send(element.request)
         except Exception as error:
-            reason = self._reason(error)
-            self._fail(element, error, reason)
-            if reason is Reason.INTERNAL_ERROR:
-                self._context.logger.exception("The exporter raised an unexpected error.")
-            if reason is not Reason.SHUTDOWN:
-                self._health.losing(describe(error))
-        except BaseException:
-            self._interrupt(element)
-            raise
+            if self._bisection.applies(element.request, error):
+                return self._bisection.divide(element)[::-1]
+            self._lose(element, error)
         else:
+            self._bisection.taken(half=half)
             self._release(element)
+        return []
+
+    def _lose(self, element: Element, error: Exception) -> None:
+        reason = self._reason(error)
+        self._fail(element, error, reason)
+        if reason is Reason.INTERNAL_ERROR:
+            self._context.logger.error("The exporter raised an unexpected error.", exc_info=error)
+        if reason is not Reason.SHUTDOWN:
+            self._health.losing(describe(error))
 
     def _reason(self, error: Exception) -> Reason:
         if isinstance(error, RetryableError | RefusedError):

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from sluiceway.otlp import Batch
-from sluiceway.pipelines.request import Request
+from sluiceway.pipelines.request import Request, divide
 
-__all__ = ["Element", "Lane", "Policy", "Ticket", "Waiting"]
+__all__ = ["Element", "Lane", "Policy", "Ticket", "Waiting", "cut"]
 
 _AT_ONCE: Final = 1e-6
 """Seconds that are not worth waiting for: less than this may be what rounding has left of a wait."""
@@ -38,6 +38,19 @@ class Element:
         self.request = request
         self.tickets = tickets
         self.arrived = arrived
+
+
+def cut(element: Element, pieces: Sequence[Batch]) -> list[Element]:
+    """Divide an element along its batch, split into `pieces`; its tickets last until all parts are finished."""
+    sizes = [piece.items for piece in pieces]
+    shares = divide(element.request.shares, sizes)
+    tickets = divide(element.tickets, sizes)
+    for ticket, _ in element.tickets:
+        ticket.parts -= 1
+    for piece in tickets:
+        for ticket, _ in piece:
+            ticket.parts += 1
+    return [Element(Request(b, s), t, element.arrived) for b, s, t in zip(pieces, shares, tickets, strict=True)]
 
 
 @dataclass(slots=True, eq=False)

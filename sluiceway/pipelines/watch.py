@@ -5,7 +5,7 @@ Whoever wants neither pays nothing: the graph then puts none of this around a pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from contextvars import ContextVar
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -51,11 +51,11 @@ class Watch:
         span = self._tracing and self._tracing.span(self._name, batch.origin.causes, self._attributes)
         return _Work(self, span or None, batch.items)
 
-    def run(self, walk: Callable[[Batch], Batch | None], batch: Batch) -> Batch | None:
+    async def run(self, walk: Awaitable[Batch | None], batch: Batch) -> Batch | None:
         """Do the work of processors that only edit."""
         work = self.begin(batch)
         try:
-            result = walk(batch)
+            result = await walk
         except BaseException as error:
             work.end(error=error)
             raise

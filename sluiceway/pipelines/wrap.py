@@ -18,6 +18,7 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from sluiceway.component import Context, Destined, Lifecycle
+from sluiceway.pipelines.bisection import Bisection
 from sluiceway.pipelines.circuit_breaker import Breaker
 from sluiceway.pipelines.delivery import Delivery
 from sluiceway.pipelines.gate import BreakerGate, Patience
@@ -99,11 +100,18 @@ def wrap(exporter: Any, settings: BaseModel, context: Context, *, random: Callab
         sender = Retry(sender, retry, context, health, stop=stop, random=random, gate=wrapped.gate)
     elif wrapped.gate and getattr(settings, "sending_queue", None):
         sender = Patience(wrapped.gate)
-    sender = Observation(sender, counts, health)
+    bisection = Bisection()
+    queue = getattr(settings, "sending_queue", None)
+    # Without a queue the request is one sender's, who is told that it was refused.
+    sender = Observation(sender, counts, health, bisection.applies if queue else _never)
     if tracing := context.telemetry.tracing:
         sender = TracedExport(sender, context, signal, tracing)
-    if queue := getattr(settings, "sending_queue", None):
-        wrapped.queue = sender = SendingQueue(sender, queue, context, counts, health)
+    if queue:
+        wrapped.queue = sender = SendingQueue(sender, queue, context, counts, health, bisection)
         wrapped.queue.publish(context, signal)
     wrapped.sender = sender
     return wrapped
+
+
+def _never(_request: Request, _error: Exception) -> bool:
+    return False

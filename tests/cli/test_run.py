@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -16,6 +17,12 @@ import pytest
 from sluiceway.cli.main import main
 from tests.cli.command import GOOD, sluice
 from tests.ports import free_port
+
+HOSTILE = (
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # settings
+    + b"\0\0\x0c\1\5\0\0\0\1" + b"\0\7:method\2no"  # a request with a method that there is not
+    + b"\0\0\x08\6\0\0\0\0\0answered"  # a ping, which is answered when the request has been looked at
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("command", [["run", "--drain-timeout=5s", "--watch"], []])
@@ -77,3 +84,22 @@ def test_a_drain_timeout_that_is_none(good, capsys):
     """Durations of the command line have the Collector's syntax."""
     assert main(["run", "--config", good, "--drain-timeout", "long"]) == 1
     assert "--drain-timeout: time: invalid duration" in capsys.readouterr().err
+
+
+def test_a_hostile_peer_cannot_fill_the_log(tmp_path):
+    """Lines of gRPC's own are off, and connections count towards the hard limit of open files."""
+    port = free_port()
+    file = tmp_path / "run.yaml"
+    file.write_text(GOOD.replace("127.0.0.1:0", f"127.0.0.1:{port}"))
+    shell = ["bash", "-c", 'ulimit -S -n 256; exec "$0" "$@"', sys.executable, "-m", "sluiceway", "run"]
+    with subprocess.Popen([*shell, "--config", str(file)], stderr=subprocess.PIPE, text=True) as process:
+        assert any("Everything is ready" in line for line in process.stderr)
+        soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        assert soft == hard > 256
+        with socket.create_connection(("127.0.0.1", port)) as peer:
+            peer.sendall(HOSTILE)
+            seen = b""
+            while b"answered" not in seen:
+                seen += peer.recv(4096)
+        process.send_signal(signal.SIGTERM)
+        assert "hpack" not in process.stderr.read()

@@ -42,3 +42,10 @@ def test_an_extension_that_proves_nothing_is_refused(find, side):
     """Each side needs its own ability."""
     with pytest.raises(ConfigError, match=f'"oidc": requested authenticator is not a {side} authenticator'):
         find(AUTH, running(object()))
+
+
+def test_credentials_need_encryption_where_it_is_asked_for():
+    """Nothing is sent before anybody reads this."""
+    with pytest.raises(ConfigError, match='"oidc": the credentials require transport level security'):
+        credentials(AUTH, running(Both()), encrypted=False)
+    assert credentials(None, running(Both()), encrypted=False) is None

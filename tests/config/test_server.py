@@ -41,7 +41,7 @@ def test_grpc_defaults_protect():
     given = options("{}")
     assert given["grpc.so_reuseport"] == 0
     assert given["grpc.max_receive_message_length"] == 4 * 1024 * 1024
-    assert given["grpc.max_concurrent_streams"] == 256
+    assert given["grpc.max_concurrent_streams"] == 100
     assert given["grpc.max_connection_age_ms"] == 300_000
     assert given["grpc.max_connection_idle_ms"] == 2**31 - 1
 

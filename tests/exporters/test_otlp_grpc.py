@@ -35,6 +35,18 @@ async def backend():
         yield running
 
 
+@pytest.fixture(scope="module")
+def authority():
+    """Who issues the certificates."""
+    return trustme.CA()
+
+
+def server_credentials(authority: trustme.CA, name: str = "127.0.0.1") -> grpc.ServerCredentials:
+    """What a backend with a certificate of `authority` listens with."""
+    pair = authority.issue_cert(name)
+    return grpc.ssl_server_credentials([(pair.private_key_pem.bytes(), pair.cert_chain_pems[0].bytes())])
+
+
 @pytest.mark.parametrize("signal", Signal)
 async def test_a_batch_arrives_as_it_is(backend, signal):
     """The request is the payload, byte for byte, at the service of its signal."""
@@ -102,12 +114,12 @@ async def test_an_unreadable_answer_is_permanent(backend):
 
 
 async def test_an_answer_over_four_mebibytes_is_permanent(backend):
-    """The response is bounded, as the specification asks."""
+    """The response is bounded, as the specification asks, and says nothing of the data, which the backend has."""
     backend.answer = b"\x00" * (4 * 1024 * 1024 + 1)
     async with exporter(backend) as out:
         with pytest.raises(PermanentError) as caught:
             await out.consume(batch())
-    assert caught.value.code == "RESOURCE_EXHAUSTED"
+    assert caught.value.code == ""
 
 
 async def test_no_backend_is_retryable_and_does_not_stop_the_start():
@@ -140,21 +152,34 @@ async def test_the_timeout_is_told_to_the_backend(backend):
     assert backend.deadlines[1] is None
 
 
-async def test_headers_and_proof_go_with_each_request(backend):
+class Token:
+    """What proves who we are."""
+
+    def request_headers(self):
+        """Always the same."""
+        return {"Authorization": "Bearer t0ken"}
+
+
+async def test_headers_and_proof_go_with_each_request(authority, tmp_path):
     """Configured headers, the authenticator's headers, user agent and authority all arrive."""
-
-    class Token:
-        def request_headers(self):
-            return {"Authorization": "Bearer t0ken"}
-
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     more = "headers: {X-Tenant: acme, trace-bin: ab}, user_agent: me/1, auth: {authenticator: bearertokenauth}"
-    async with exporter(backend, more, extension={"bearertokenauth": Token()}.__getitem__) as out:
-        await out.consume(batch())
+    async with GrpcBackend().running(server_credentials(authority)) as backend:
+        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', tls: {{ca_file: '{tmp_path / 'ca.pem'}'}}, {more}}}"
+        async with make(COMPONENT, yaml, extension={"bearertokenauth": Token()}.__getitem__) as out:
+            await out.consume(batch())
     metadata = backend.requests[0][2]
     assert metadata["x-tenant"] == "acme"
     assert metadata["trace-bin"] == b"ab"
     assert metadata["authorization"] == "Bearer t0ken"
     assert metadata["user-agent"].startswith("me/1 ")
+
+
+@pytest.mark.parametrize("where", ["endpoint: 'http://h:1'", "endpoint: 'h:1', tls: {insecure: true}"])
+def test_credentials_in_plain_text_are_a_config_error(where):
+    """As in the Collector, and before anything is sent."""
+    with pytest.raises(ConfigError, match='"token": the credentials require transport level security'):
+        make(COMPONENT, f"{{{where}, auth: {{authenticator: token}}}}", extension={"token": Token()}.__getitem__)
 
 
 async def test_an_unknown_authenticator_is_a_config_error():
@@ -194,18 +219,6 @@ async def test_gzip_is_the_default(backend, key, is_smaller):
         await out.consume(sent)
     assert backend.requests[0][1] == sent.payload
     assert (sum(seen) < len(sent.payload)) is is_smaller
-
-
-@pytest.fixture(scope="module")
-def authority():
-    """Who issues the certificates."""
-    return trustme.CA()
-
-
-def server_credentials(authority: trustme.CA, name: str = "127.0.0.1") -> grpc.ServerCredentials:
-    """What a backend with a certificate of `authority` listens with."""
-    pair = authority.issue_cert(name)
-    return grpc.ssl_server_credentials([(pair.private_key_pem.bytes(), pair.cert_chain_pems[0].bytes())])
 
 
 async def test_tls_is_on_by_default(authority, tmp_path):

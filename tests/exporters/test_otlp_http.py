@@ -275,6 +275,22 @@ async def test_headers_host_and_proof_go_with_each_request(backend):
     assert headers["user-agent"].startswith("sluiceway/")
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "warns"),
+    [("http://backend.test:4318", True), ("https://backend.test:4318", False), ("http://[::1]:4318", False)],
+)
+async def test_credentials_in_plain_text_are_warned_of(caplog, endpoint, warns):
+    """As in the Collector they are sent all the same, which is harmless only on this machine."""
+
+    class Token:
+        def request_headers(self):
+            return {"authorization": "Bearer t0ken"}
+
+    text = f"{{endpoint: '{endpoint}', auth: {{authenticator: tokens}}}}"
+    async with make(COMPONENT, text, extension={"tokens": Token()}.__getitem__):
+        assert ("backend.test in plain text" in caplog.text) is warns
+
+
 async def test_cookies_come_back_only_when_asked_for(backend):
     """The `cookies` section keeps what the server sets."""
     backend.headers = {"Set-Cookie": "route=a; Path=/"}

@@ -113,9 +113,14 @@ class Setup:
         return self.metrics.read(f"otelcol_exporter_{name}", exporter="out")
 
 
-def set_up(text: str, *script: BaseException | PartialSuccess | None, random: float = 0.5) -> Setup:
-    """Wrap a scripted backend; `random` is what every throw of the dice gives, one half is no jitter."""
-    backend, clock, metrics = Backend(*script), ManualClock(), Metrics()
+def set_up(
+    text: str,
+    *script: BaseException | PartialSuccess | None,
+    random: float = 0.5,
+    backend: Backend | None = None,
+) -> Setup:
+    """Wrap a scripted backend, or `backend`; `random` is what every throw of the dice gives, one half is no jitter."""
+    backend, clock, metrics = backend or Backend(*script), ManualClock(), Metrics()
     statuses: list[Status] = []
     context = Context(
         "out", Kind.EXPORTER, frozenset([Signal.TRACES]), clock=clock, telemetry=Scope(metrics),

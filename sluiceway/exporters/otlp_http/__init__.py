@@ -45,6 +45,7 @@ from sluiceway.config.auth import credentials
 from sluiceway.config.client import is_url
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
 from sluiceway.config.http_client import HttpClient, proxy_for
+from sluiceway.config.listen import is_loopback
 from sluiceway.config.types import Section
 from sluiceway.errors import ConfigError, DecodeError, DeliveryError, PermanentError, RetryableError
 from sluiceway.exporters.otlp_http.encoding import encoder
@@ -152,6 +153,10 @@ class OtlpHttpExporter:
 
         if any(url.scheme == "https" for url in self._urls.values()):
             self._tls = self._config.tls.reloaded_ssl_context(self._context.clock)
+        if self._proof is not None and (plain := [url for url in self._urls.values() if _is_readable(url)]):
+            self._context.logger.warning(
+                "credentials go to %s in plain text, where anybody can read them", plain[0].host
+            )
         fixed = {"content_type": _CONTENT_TYPES[self._config.encoding]}
         if self._config.compression not in ("", "none"):
             fixed["content_encoding"] = self._config.compression
@@ -230,6 +235,10 @@ class OtlpHttpExporter:
     def _shown(self, signal: Signal) -> str:
         url = self._urls[signal]
         return f"{url.scheme}://{url.host}:{url.port}{url.path}"  # what else a URL holds may be secret
+
+
+def _is_readable(url: URL) -> bool:
+    return url.scheme == "http" and not is_loopback(f"[{url.host}]:{url.port}", "tcp")
 
 
 def _content_type(response: aiohttp.ClientResponse) -> str:

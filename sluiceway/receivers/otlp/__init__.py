@@ -100,7 +100,8 @@ class RequestLimits(Settings):
     max_in_flight_mib: int = Field(default=0, ge=0)
     """MiB of request bodies held at the same time; more are told to come again. 0 is 64, or the largest request."""
     max_connections: int = Field(default=1024, ge=1)
-    """Open HTTP connections; a further one displaces the one that is idle longest."""
+    """Open connections of each protocol. Over HTTP a further one displaces an idle or half-sent one of the peer that
+    has most of them; over gRPC it is refused."""
 
 
 class OtlpConfig(Settings):
@@ -169,7 +170,7 @@ class OtlpReceiver:
         tasks = self._tasks = asyncio.TaskGroup()
         await tasks.__aenter__()
         try:
-            await self._start_grpc(room)
+            await self._start_grpc(room, tasks)
             await self._start_http(room, tasks)
         except BaseException as error:
             await self.__aexit__(None, None, None)
@@ -189,7 +190,7 @@ class OtlpReceiver:
             await self._tasks.__aexit__(None, None, None)
         return None
 
-    async def _start_grpc(self, room: Room) -> None:
+    async def _start_grpc(self, room: Room, tasks: asyncio.TaskGroup) -> None:
         settings = self._config.protocols.grpc
         if settings is None:
             return
@@ -197,8 +198,9 @@ class OtlpReceiver:
 
         door = authenticator(settings.auth, self._context)
         self._warn(settings)
-        receiver = GrpcReceiver(settings, self._intake("grpc", room), door, self._context)
-        await receiver.start()
+        most, half_sent = self._config.limits.max_connections, self._config.room // settings.max_message_size
+        receiver = GrpcReceiver(settings, self._intake("grpc", room), door, most, half_sent, self._context)
+        await receiver.start(tasks)
         self._grpc = receiver
 
     async def _start_http(self, room: Room, tasks: asyncio.TaskGroup) -> None:

@@ -56,11 +56,11 @@ class ReceiveBuffer:
         Raises `BadRequest` with 503 when the receiver has no room for that.
         """
         have, kept = len(self), len(self.data)
-        size = max(kept, min(_power_of_two(wanted), _power_of_two(4 * have))) if wanted else kept
+        size = max(kept, min(wanted, _power_of_two(4 * have)))
         self.charge(size)
-        with memoryview(self.data) as view:
-            moved = bytearray(size) if size > kept else self.data
-            moved[:have] = bytes(view[self.start : self.end])
+        moved = bytearray(size) if size > kept else self.data
+        with memoryview(self.data) as here, memoryview(moved) as there:
+            there[:have] = here[self.start : self.end]  # between views, as a bytearray would copy it twice
         self.data, self.start, self.end = moved, 0, have
 
     def shrink(self, largest: int = KEPT) -> None:

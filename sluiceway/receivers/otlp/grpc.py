@@ -1,7 +1,12 @@
-"""OTLP over gRPC: raw-bytes methods on `grpc.aio`, and a status for every error."""
+"""OTLP over gRPC: raw-bytes methods on `grpc.aio`, and a status for every error.
+
+On the wire a unary call is a stream of one message. Served as a stream it can be watched while its message arrives,
+which costs nothing to speak of; served as unary, gRPC would wait for the message alone and for ever.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +21,7 @@ from sluiceway.config.types import split_endpoint
 from sluiceway.errors import ConfigError
 from sluiceway.otlp import Signal
 from sluiceway.receivers.otlp.answers import Answer
+from sluiceway.receivers.otlp.arrivals import Arrivals
 from sluiceway.receivers.otlp.intake import Intake
 from sluiceway.telemetry import Calls
 
@@ -35,30 +41,42 @@ class GrpcReceiver:
     """The gRPC half of the receiver."""
 
     def __init__(
-        self, settings: GrpcServer, intake: Intake, authenticator: Authenticator | None, context: Context
+        self,
+        settings: GrpcServer,
+        intake: Intake,
+        authenticator: Authenticator | None,
+        max_connections: int,
+        max_half_sent: int,
+        context: Context,
     ) -> None:
         self.address = ("", 0)
+        self._options = [*settings.options, ("grpc.max_allowed_incoming_connections", max_connections)]
         self._settings = settings
         self._intake = intake
         self._authenticator = authenticator
+        self._arrivals = Arrivals(max_half_sent, context.clock)
         self._context = context
         self._tracing = context.telemetry.tracing
         self._needs_headers = authenticator is not None or settings.include_metadata or self._tracing is not None
 
-    async def start(self) -> None:
-        """Listen; raise `ConfigError` when that is not possible."""
-        self._server = grpc.aio.server(options=self._settings.options)
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Listen; raise `ConfigError` when that is not possible. A task of `tasks` watches over half-sent messages."""
+        self._server = grpc.aio.server(options=self._options)
         for signal in sorted(self._context.signals, key=lambda signal: signal.code):
-            method = grpc.unary_unary_rpc_method_handler(self._method(signal))
+            method = grpc.stream_unary_rpc_method_handler(self._method(signal))
             self._server.add_generic_rpc_handlers(
                 (grpc.method_handlers_generic_handler(signal.service, {"Export": method}),)
             )
         self.address = self._bind()
         await self._server.start()
+        self._watch = tasks.create_task(self._arrivals.watch())
 
     async def stop(self) -> None:
         """Refuse new calls, let running ones end within the grace, and cancel what is left."""
-        await self._server.stop(GRACE)
+        try:
+            await self._server.stop(GRACE)
+        finally:
+            self._watch.cancel()
 
     def _bind(self) -> tuple[str, int]:
         settings, tls = self._settings, self._settings.tls
@@ -79,9 +97,9 @@ class GrpcReceiver:
         return (settings.endpoint, 0) if settings.transport == "unix" else (host, port)
 
     def _method(self, signal: Signal) -> Any:
-        async def export(request: bytes, call: Call) -> bytes:
+        async def export(_messages: object, call: Call) -> bytes:
             try:
-                return await self._export(signal, request, call)
+                return await self._export(signal, await self._arrivals.read(call), call)
             except BaseException as error:
                 await _abort(call, self._intake.answer(error))
                 raise AssertionError("abort does not return") from error

@@ -16,6 +16,8 @@ _SINGLE: Final = frozenset({
     b"authorization", b"content-encoding", b"content-length", b"content-type", b"expect", b"host", b"origin",
     b"transfer-encoding",
 })  # fmt: skip
+MOST_FIELDS: Final = 128
+"""Each costs work, however short it is."""
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 
 
@@ -86,6 +88,8 @@ def parse_head(raw: bytes) -> Head:
     lines = raw.count(b"\r\n")
     if raw.count(b"\n") != lines or raw.count(b"\r") != lines or b"\0" in raw or b"\r\n " in raw or b"\r\n\t" in raw:
         raise BadRequest  # a bare line end, a NUL, or a folded field
+    if lines > MOST_FIELDS + 2:
+        raise BadRequest(431)
     found = _Fields()
     parser = httptools.HttpRequestParser(found)
     try:
@@ -97,6 +101,8 @@ def parse_head(raw: bytes) -> Head:
     version = parser.get_http_version()
     if version not in ("1.0", "1.1"):
         raise BadRequest(505)
+    if version == "1.1" and b"host" not in found.named:
+        raise BadRequest
     path, query = _target(found.url)
     expects = found.named.get(b"expect", b"").lower()
     if expects not in (b"", b"100-continue"):

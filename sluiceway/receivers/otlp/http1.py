@@ -2,7 +2,8 @@
 
 Bodies of a stated length are received straight into one buffer that the connection keeps: no joins, one copy. The
 buffer grows with what has come, never with what was announced. Requests are served one at a time; what a client
-pipelines waits in the buffer, and when that is full, in the client. Deadlines are looked at by `check`.
+pipelines waits in the buffer, and when that is full, in the client, and refused ones take turns with those of other
+connections. Deadlines are looked at by `check`.
 """
 
 from __future__ import annotations
@@ -95,8 +96,11 @@ class Connection(asyncio.BufferedProtocol):
         self.service = service
         self.state = State.HEAD
         self.peer = ""
+        self.host = ""
         self.since = 0.0
         self._began = 0.0
+        self.has_served = False
+        """Whether a whole request has come by it, which those who only hold connections never send."""
         self._buffer = ReceiveBuffer(service.room)
         self._scanned = 0
         self._head: Head | None = None
@@ -105,7 +109,7 @@ class Connection(asyncio.BufferedProtocol):
         self._wake: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._blocked_since = 0.0
-        self._paused = self._ended = False
+        self._paused = self._ended = self._has_turn = False
 
     # What the event loop calls.
 
@@ -114,7 +118,8 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=1, low=0)
         peer = transport.get_extra_info("peername")
-        self.peer = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
+        self.host = peer[0] if isinstance(peer, tuple) else ""
+        self.peer = f"{self.host}:{peer[1]}" if isinstance(peer, tuple) else ""
         self.since = self.service.clock.now()
         self.service.joined(self)
 
@@ -179,9 +184,9 @@ class Connection(asyncio.BufferedProtocol):
                 self._buffer.shrink(BASE)
 
     @property
-    def is_idle(self) -> bool:
-        """Whether nothing of a request is here."""
-        return self.state is State.HEAD and not self._buffer
+    def is_served(self) -> bool:
+        """Whether a request is being answered, which a connection that must make way may not lose."""
+        return self.state in (State.BUSY, State.HELD)
 
     def close(self) -> None:
         """Close at once when no request is being served; otherwise the answer will be the last."""
@@ -226,11 +231,15 @@ class Connection(asyncio.BufferedProtocol):
 
     # From bytes to requests.
 
+    def _take_turn(self) -> None:
+        self._has_turn = False
+        self._advance()
+
     def _advance(self) -> None:
         if self.state is State.CLOSED:
             return
         try:
-            while self._writable is None and (
+            while not (self._has_turn or self._writable) and (
                 (self.state is State.HEAD and self._read_head()) or (self.state is State.BODY and self._read_body())
             ):
                 pass
@@ -289,6 +298,7 @@ class Connection(asyncio.BufferedProtocol):
         buffer.shrink()
         self._scanned = buffer.start
         self.state = State.BUSY
+        self.has_served = True
         self._awaken()
         return True
 
@@ -338,8 +348,9 @@ class Connection(asyncio.BufferedProtocol):
             self._linger()
         else:
             self.state = State.HEAD
-            if self._buffer or self._paused:
-                asyncio.get_running_loop().call_soon(self._advance)
+            if (self._buffer or self._paused) and not self._has_turn:
+                self._has_turn = True  # one request a turn of the loop, or a pipeline would hold up all others
+                asyncio.get_running_loop().call_soon(self._take_turn)
 
     def _linger(self) -> None:
         # Closing while bytes are unread resets the connection, and the client might never see the answer.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections import Counter
 from typing import Final
 
 from sluiceway.component import Context
@@ -21,11 +22,16 @@ _HANDSHAKE: Final = 10.0
 
 
 class Listener:
-    """Listens at an endpoint. At most `max_connections` are open; a new one displaces the one that is idle longest."""
+    """Listens at an endpoint. At most `max_connections` are open: one more, and a connection has to make way.
+
+    It is one of the peer that holds most of them, so that nobody can push others out; of those the one that has brought
+    no request yet, and the oldest. A connection whose request is being answered never makes way.
+    """
 
     def __init__(self, settings: HttpServer, max_connections: int, context: Context) -> None:
         self.settings = settings
         self.connections: set[Connection] = set()
+        self._peers: Counter[str] = Counter()
         self._max_connections = max_connections
         self._context = context
         self._sockets: list[socket.socket] = []
@@ -72,22 +78,30 @@ class Listener:
                 _remove(self.settings.endpoint)
 
     def joined(self, connection: Connection) -> None:
-        """Admit a connection, or cut it when there are too many and none is idle."""
+        """Admit a connection, and cut one when there are too many: this one, when all others are being answered."""
         self.connections.add(connection)
+        self._peers[connection.host] += 1
         self._empty.clear()
         if len(self.connections) > self._max_connections:
-            idle = [other for other in self.connections if other.is_idle and other is not connection]
-            min(idle, key=lambda other: other.since, default=connection).abort()
+            self._least_missed(connection).abort()
         self._running[connection] = self._tasks.create_task(connection.run())
 
     def left(self, connection: Connection) -> None:
         """Forget a connection."""
-        self.connections.discard(connection)
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self._peers -= Counter([connection.host])
         task = self._running.pop(connection, None)
         if task is not None and not task.done():
             self._running[connection] = task
             task.add_done_callback(lambda _: self._forget(connection))
         self._forget(None)
+
+    def _least_missed(self, newest: Connection) -> Connection:
+        candidates = [other for other in self.connections if not other.is_served and other is not newest]
+        return min(
+            candidates, key=lambda other: (-self._peers[other.host], other.has_served, other.since), default=newest
+        )
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from contextlib import AsyncExitStack
 
 import grpc
 import pytest
@@ -20,7 +21,7 @@ from sluiceway.errors import (
 )
 from sluiceway.otlp import Signal
 from sluiceway.telemetry import Metrics, Scope
-from sluiceway.testing import MemorySink
+from sluiceway.testing import ManualClock, MemorySink
 from tests.receivers.otlp.senders import BOTH, METRICS, TRACES, channel, receiving, retry_delay, rpc, spans, until
 
 GRPC = "protocols: {grpc: {endpoint: 'localhost:0', %s}}"
@@ -127,6 +128,22 @@ async def test_requests_in_flight_are_bounded_by_a_retryable_answer():
         assert (error.code(), retry_delay(error)) == (grpc.StatusCode.UNAVAILABLE, 1.0)
         sink.gate.set()
         assert [await call for call in calls] == [b"", b""]
+
+
+async def test_connections_are_bounded():
+    """One more than the limit is closed again, and those that are open are served on."""
+    async with (
+        receiving(
+            MemorySink(), "protocols: {grpc: {endpoint: '127.0.0.1:0'}}\nlimits: {max_connections: 1}"
+        ) as receiver,
+        channel(receiver) as first,
+        channel(receiver) as second,
+    ):
+        await first.unary_unary(TRACES)(spans(1), timeout=10)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await second.unary_unary(TRACES)(spans(1), timeout=10)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        await first.unary_unary(TRACES)(spans(1), timeout=10)
 
 
 async def test_a_client_that_gives_up_loses_nothing_that_was_taken():
@@ -271,22 +288,53 @@ def literal(name: bytes, value: bytes) -> bytes:
     return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
 
 
-async def test_a_half_sent_message_has_a_deadline():
-    """`max_connection_age` and its grace end a stream whose message never comes whole."""
+async def half_sent(receiver, stack: AsyncExitStack) -> asyncio.StreamReader:
+    """Open a connection on which a message never comes whole."""
     headers = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", TRACES.encode()), (b":authority", b"x")]
     block = b"".join(
         literal(*pair) for pair in [*headers, (b"content-type", b"application/grpc"), (b"te", b"trailers")]
     )
+    reader, writer = await asyncio.open_connection(*receiver.grpc_address)
+    stack.callback(asyncio.StreamWriter.close, writer)
+    writer.write(HALF_SENT % (bytes([len(block)]), block))
+    return reader
+
+
+async def test_a_half_sent_message_has_a_deadline():
+    """`max_connection_age` and its grace end a stream whose message never comes whole."""
     keepalive = "keepalive: {server_parameters: {max_connection_age: 500ms, max_connection_age_grace: 500ms}}"
-    async with receiving(MemorySink(), GRPC % keepalive) as receiver:
-        reader, writer = await asyncio.open_connection(*receiver.grpc_address)
-        writer.write(HALF_SENT % (bytes([len(block)]), block))
+    async with receiving(MemorySink(), GRPC % keepalive) as receiver, AsyncExitStack() as stack:
+        reader = await half_sent(receiver, stack)
         began = time.monotonic()
         with contextlib.suppress(ConnectionError):
             async with asyncio.timeout(10):
                 await reader.read(-1)
         assert 0.4 < time.monotonic() - began < 5
-        writer.transport.abort()
+
+
+@pytest.mark.parametrize(("room", "seconds"), [(4, 2.0), (64, 61.0)])
+async def test_half_sent_messages_are_bounded_in_number_and_time(room, seconds):
+    """When there is no room for so many the oldest have to come again at once, otherwise each has a minute."""
+    clock = ManualClock()
+    text = f"{GRPC % ''}\nlimits: {{max_in_flight_mib: {room}}}"
+    async with receiving(MemorySink(), text, clock=clock) as receiver, AsyncExitStack() as stack:
+        readers = [await half_sent(receiver, stack) for _ in range(2)]
+        await until(lambda: len(receiver._grpc._arrivals._under_way) == 2)
+        await clock.advance(seconds - 1.5)
+        assert len(receiver._grpc._arrivals._under_way) == 2
+        await clock.advance(1.5)
+        assert b"send it again later" in await readers[0].readuntil(b"later")
+        assert len(receiver._grpc._arrivals._under_way) == (room == 4)
+        await rpc(receiver, spans(1))
+
+
+async def test_a_call_without_a_message_is_an_invalid_argument():
+    """There is nothing to take."""
+    async with receiving(MemorySink()) as receiver, channel(receiver) as opened:
+        call = opened.stream_unary(TRACES)(iter(()), timeout=10)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_young_connection_is_not_disturbed_by_its_age():

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from contextlib import AsyncExitStack
 
 import pytest
 import trustme
@@ -34,6 +35,7 @@ CHUNKED = post(transfer_encoding="chunked", content_length="")
         post().replace(b"Host: localhost", b"Host: local\0host"),
         post().replace(b"Host:", b"Host :"),
         post().replace(b"Host: localhost", b"Host: a\r\nHost: b"),
+        post().replace(b"Host: localhost\r\n", b""),
         b"POST /v1/traces HTTP/1.1\nHost: localhost\n\n",
         b"POST http://[ HTTP/1.1\r\n\r\n",
         b"POST /v1/traces\r\n\r\n",
@@ -111,6 +113,24 @@ async def test_pipelined_requests_are_answered_in_order():
     assert [batch.payload for batch in sink.batches] == bodies
 
 
+async def test_pipelined_requests_take_turns_with_everybody_else():
+    """However many refused requests come in one piece, each turn of the event loop answers one of them."""
+    turns, many = 0, 1000
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with receiving(MemorySink()) as receiver, wired(receiver) as wire:
+        counting = asyncio.create_task(count())
+        await wire.send(post(path="/x") * many)
+        assert {(await wire.answer()).status for _ in range(many)} == {404}
+        counting.cancel()
+    assert turns >= many
+
+
 async def test_a_connection_that_floods_is_made_to_wait():
     """While one request is served, what follows fills the buffer and then waits at the client."""
     sink = MemorySink()
@@ -185,6 +205,13 @@ async def test_a_client_that_leaves_does_not_stop_its_request():
         await until(lambda: connection.state.name == "CLOSED")
         sink.gate.set()
         await until(lambda: sink.items == 2)
+
+
+async def test_a_head_of_many_fields_is_refused():
+    """Fields cost work however short they are."""
+    async with receiving(MemorySink()) as receiver:
+        fields = "".join(f"X{number}: y\r\n" for number in range(200))
+        assert (await http(receiver, post().replace(b"Host:", fields.encode() + b"Host:"))).status == 431
 
 
 async def test_a_long_head_is_refused():
@@ -309,7 +336,7 @@ async def test_bytes_in_flight_are_bounded():
 
 
 async def test_connections_are_bounded():
-    """A further connection displaces the one that is idle longest; when all are busy it is cut itself."""
+    """A further connection displaces the one that has brought nothing; when all are busy it is cut itself."""
     sink = MemorySink()
     bounded = receiving(sink, BOTH + "\nlimits: {max_connections: 2}")
     async with bounded as receiver, wired(receiver) as oldest, wired(receiver) as second:
@@ -324,6 +351,20 @@ async def test_connections_are_bounded():
                 assert await fourth.ended() == b""
             sink.gate.set()
             assert [(await second.answer()).status, (await third.answer()).status] == [200, 200]
+
+
+async def test_who_holds_most_connections_makes_way():
+    """Half-sent requests of one peer push out one another, and no idle connection of somebody else."""
+    where = "protocols: {http: {endpoint: '127.0.0.1:0'}}\nlimits: {max_connections: 3}"
+    async with receiving(MemorySink(), where) as receiver, wired(receiver) as honest:
+        assert (await honest.ask(post())).status == 200
+        async with AsyncExitStack() as stack:
+            flood = []
+            for _ in range(5):
+                flood.append(await stack.enter_async_context(wired(receiver, local_addr=("127.0.0.2", 0))))
+                await flood[-1].send(b"P")
+            assert [await wire.ended() for wire in flood[:3]] == [b""] * 3
+            assert (await honest.ask(post())).status == 200
 
 
 async def test_stopping_answers_what_is_served_and_refuses_what_is_not():

@@ -1,0 +1,48 @@
+"""Editors that run as one walk: where it runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sluiceway.component import Prepared
+from sluiceway.otlp import Batch
+from sluiceway.otlp.plan import Action, Hash, Level, Plan, Put
+from sluiceway.pipelines.edits import LARGE, Edits
+from sluiceway.testing import MemorySink
+from tests.pipelines.around import names, traces
+
+
+class Editor:
+    """An editor of one action."""
+
+    reads_payload = False
+
+    def __init__(self, action: Action) -> None:
+        self.plan = Plan([action])
+
+    def prepare(self, batch: Batch) -> Prepared:
+        """Always the same."""
+        return Prepared(batch)
+
+
+@pytest.mark.parametrize(
+    ("action", "size", "elsewhere"),
+    [
+        (Put(Level.ITEM, "k", "v"), LARGE + 1, True),
+        (Put(Level.ITEM, "k", "v"), 1000, False),
+        (Hash(Level.ITEM, "k"), LARGE + 1, False),
+    ],
+)
+async def test_a_large_batch_is_edited_beside_the_event_loop(action: Action, size: int, elsewhere: bool) -> None:
+    """Others are served meanwhile; what asks something of Python holds the interpreter anyhow, and stays."""
+    sink, batch = MemorySink(), traces(2)
+    message = batch.proto()
+    message.resource_spans[0].scope_spans[0].spans[1].name = "x" * size
+    batch = Batch.from_proto(message)
+    editing = asyncio.create_task(Edits([Editor(action)], sink).consume(batch))
+    await asyncio.sleep(0)
+    assert editing.done() is not elsewhere
+    await editing
+    assert names(sink.batches[0]) == names(batch)
