@@ -11,7 +11,9 @@ from sluiceway.otlp.batch import (
     partition,
     repaired_texts,
     resources,
+    sample,
     split,
+    take,
 )
 
 __all__ = [
@@ -25,5 +27,7 @@ __all__ = [
     "partition",
     "repaired_texts",
     "resources",
+    "sample",
     "split",
+    "take",
 ]

@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import BaseModel
+
 from sluiceway.component import Component
+from sluiceway.config.decode import nearest
 from sluiceway.config.model import ComponentConfig, Config, PipelineConfig
 from sluiceway.errors import ConfigError, Problem
 from sluiceway.otlp import Signal
 from sluiceway.pipelines.headers import missing_headers
 from sluiceway.pipelines.listening import collisions
 
-__all__ = ["Connection", "Layout", "arrange"]
+__all__ = ["Connection", "Layout", "arrange", "routes_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Layout:
 
 def arrange(config: Config) -> Layout:
     """Work out the graph of a configuration. Raises `ConfigError` with every mistake that it finds."""
-    problems = [*_unsupported(config), *_unconnected(config), *collisions(config)]
+    problems = [*_unsupported(config), *_nowhere(config), *_unconnected(config), *collisions(config)]
     if problems:
         raise ConfigError(*problems)
     connections = tuple(_connections(config))
@@ -53,6 +56,26 @@ def gives(component: Component, takes: Signal) -> frozenset[Signal]:
     if takes not in component.signals:
         return frozenset()
     return frozenset([takes]) if component.emits is None else component.emits.get(takes, frozenset())
+
+
+def routes_of(settings: BaseModel) -> tuple[str, ...]:
+    """The connectors to which a processor with these settings may hand batches, out of the line."""
+    return tuple(dict.fromkeys(getattr(settings, "routes", ())))
+
+
+def _exits(config: Config, pipeline: PipelineConfig) -> tuple[str, ...]:
+    """All that data leaves a pipeline by: what it names as exporters, and the routes of its processors."""
+    routes = (id for name in pipeline.processors for id in routes_of(config.processors[name].settings))
+    return tuple(dict.fromkeys((*pipeline.exporters, *routes)))
+
+
+def _nowhere(config: Config) -> Iterator[Problem]:
+    for processor in config.processors.values():
+        for id in routes_of(processor.settings):
+            if id not in config.connectors:
+                text = f'references connector "{id}" which is not configured{nearest(id, config.connectors)}'
+                mark = processor.mark
+                yield Problem(text, f"processors::{processor.id}", mark.file, mark.line, mark.column)
 
 
 def _unsupported(config: Config) -> Iterator[Problem]:
@@ -75,12 +98,13 @@ def _parts(config: Config, pipeline: PipelineConfig) -> Iterator[tuple[str, Mapp
 
 def _unconnected(config: Config) -> Iterator[Problem]:
     for id, connector in config.connectors.items():
-        sources = [p for p in config.pipelines.values() if id in p.exporters]
+        sources = [p for p in config.pipelines.values() if id in _exits(config, p)]
         targets = [p for p in config.pipelines.values() if id in p.receivers]
         for source in sources:
             if not any(target.signal in gives(connector.component, source.signal) for target in targets):
+                use = "exporter" if id in source.exporters else "route"
                 yield _problem(
-                    f'connector "{id}" used as exporter in [{source.id}] pipeline but not used in any supported '
+                    f'connector "{id}" used as {use} in [{source.id}] pipeline but not used in any supported '
                     "receiver pipeline",
                     source,
                 )
@@ -96,7 +120,7 @@ def _unconnected(config: Config) -> Iterator[Problem]:
 def _connections(config: Config) -> Iterator[Connection]:
     pipelines = config.pipelines.values()
     for id, connector in config.connectors.items():
-        for takes in sorted({p.signal for p in pipelines if id in p.exporters}, key=lambda s: s.code):
+        for takes in sorted({p.signal for p in pipelines if id in _exits(config, p)}, key=lambda s: s.code):
             for out in sorted(gives(connector.component, takes), key=lambda s: s.code):
                 to = tuple(p.id for p in pipelines if id in p.receivers and p.signal is out)
                 if to:
@@ -114,7 +138,7 @@ def _sort(config: Config, connections: Sequence[Connection]) -> tuple[PipelineCo
             return
         path.append((pipeline.id, by))
         for connection in connections:
-            if connection.id in pipeline.exporters and connection.takes is pipeline.signal:
+            if connection.takes is pipeline.signal and connection.id in _exits(config, pipeline):
                 for id in connection.to:
                     visit(config.pipelines[id], connection)
         path.pop()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sluiceway.component import Kind, Lifecycle, Status
@@ -16,6 +17,7 @@ from sluiceway.telemetry import Scope
 
 __all__ = ["Key", "Node"]
 
+_NO_ROUTES: Mapping[str, Link] = MappingProxyType({})
 _log = logging.getLogger("sluiceway.pipelines")
 
 
@@ -52,11 +54,13 @@ class Node:
         scope: Scope,
         statuses: StatusBoard,
         link: Link | None = None,
+        routes: Mapping[str, Link] = _NO_ROUTES,
     ) -> None:
         self.key = key
         self.made_from = made_from
         self.instance = instance
         self.link = link
+        self.routes = routes
         self.scope = scope
         self.statuses = statuses
         self._leave = asyncio.Event()
