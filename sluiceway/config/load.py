@@ -101,6 +101,7 @@ def _read(root: Node, problems: list[Problem]) -> Config:
     needed = (kind for kind in (Kind.RECEIVER, Kind.EXPORTER) if not configured[kind])
     problems += [root.problem(f"no {kind} configuration specified in config") for kind in needed]
     problems += _ambiguous(root, configured)
+    problems += _leading_nowhere(root, sections[Kind.PROCESSOR], configured[Kind.CONNECTOR])
     service = read_service(section_of(root), configured, problems)
     return Config(
         receivers=sections[Kind.RECEIVER],
@@ -148,6 +149,20 @@ def _ambiguous(root: Node, configured: Mapping[Kind, Collection[str]]) -> list[P
                 )
                 problems.append(node.problem(text, ("connectors", id), at_key=True))
     return problems
+
+
+def _leading_nowhere(
+    root: Node, processors: Mapping[str, ComponentConfig], connectors: Collection[str]
+) -> Iterator[Problem]:
+    """Routes of processors to connectors that are not there, at the key that names them."""
+    for key, node in _section(Kind.PROCESSOR, root).items() if processors else ():
+        processor = processors.get(_normal(key))
+        for id in processor.routes if processor is not None else ():
+            if id not in connectors:
+                path: Path = (Kind.PROCESSOR.section, key)
+                named = [(name, part) for name, part in expect_map(node).items() if part.value == id]
+                text = f'references connector "{id}" which is not configured{nearest(id, connectors)}'
+                yield (named[0][1].problem(text, (*path, named[0][0])) if named else node.problem(text, path))
 
 
 def _read_section(kind: Kind, root: Node, problems: list[Problem]) -> dict[str, ComponentConfig]:

@@ -1,7 +1,7 @@
 """The data: a `Batch` is one OTLP message in its wire form, valid by construction, and what is known of its arrival.
 
 Beside it stand the operations on whole batches: `accept`, `join`, `split`, `take`, `sample`, `resources`,
-`partition`, `keep_resources`. None builds an object per item, none changes its arguments.
+`partition`, `group_resources`, `keep_resources`. None builds an object per item, none changes its arguments.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ __all__ = [
     "Origin",
     "Signal",
     "accept",
+    "group_resources",
     "join",
     "keep_resources",
     "partition",
@@ -217,6 +218,14 @@ def partition(batch: Batch, key: str) -> list[tuple[bytes | None, Batch]]:
     return [
         (value, batch if payload is batch.payload else batch.with_payload(payload, items))
         for value, payload, items in _resources.partition(batch.signal.code, batch.payload, key.encode())
+    ]
+
+
+def group_resources(batch: Batch, groups: Sequence[int], number: int) -> list[Batch]:
+    """The batch as `number` batches (at least one); `groups` has for each resource entry the place of its own."""
+    return [
+        batch.with_payload(*part)
+        for part in _resources.group_resources(batch.signal.code, batch.payload, groups, number)
     ]
 
 

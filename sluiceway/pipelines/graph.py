@@ -20,7 +20,7 @@ from sluiceway.otlp import Batch, Signal
 from sluiceway.pipelines.branches import ConnectorBranch, ExporterBranch, FanOut, PassedCounter
 from sluiceway.pipelines.edits import Edits, group_editors
 from sluiceway.pipelines.inlet import Inlet, Link
-from sluiceway.pipelines.layout import Connection, arrange, routes_of
+from sluiceway.pipelines.layout import Connection, arrange
 from sluiceway.pipelines.ledger import Account, Ledger
 from sluiceway.pipelines.node import Key, Node
 from sluiceway.pipelines.status import StatusBoard
@@ -125,7 +125,7 @@ class _Builder:
         routes = {
             id: PassedCounter(self.branch(id, pipeline.signal, ledger.account(id), exporters), ledger)
             for processor in pipeline.processors
-            for id in routes_of(self.config.processors[processor].settings)
+            for id in self.config.processors[processor].routes
         }
         # Only a queue that answers at once cannot be interrupted after it has taken a batch.
         shielded = len(branches) > 1 or not branches[0].takes_at_once or bool(routes)
@@ -224,7 +224,7 @@ class _Builder:
 
     def make(self, key: Key, made_from: Hashable, settings: ComponentConfig, context: Context) -> Node:
         link = None if key.kind in (Kind.EXPORTER, Kind.EXTENSION) else Link()
-        routes = {id: Link() for id in routes_of(settings.settings)} if key.kind is Kind.PROCESSOR else {}
+        routes = {id: Link() for id in settings.routes}
         context = replace(context, route=routes.__getitem__)
         try:
             instance = settings.component.create(settings.settings, context, *([] if link is None else [link]))

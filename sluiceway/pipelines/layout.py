@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel
-
 from sluiceway.component import Component
-from sluiceway.config.decode import nearest
 from sluiceway.config.model import ComponentConfig, Config, PipelineConfig
 from sluiceway.errors import ConfigError, Problem
 from sluiceway.otlp import Signal
 from sluiceway.pipelines.headers import missing_headers
 from sluiceway.pipelines.listening import collisions
 
-__all__ = ["Connection", "Layout", "arrange", "routes_of"]
+__all__ = ["Connection", "Layout", "arrange"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Layout:
 
 def arrange(config: Config) -> Layout:
     """Work out the graph of a configuration. Raises `ConfigError` with every mistake that it finds."""
-    problems = [*_unsupported(config), *_nowhere(config), *_unconnected(config), *collisions(config)]
+    problems = [*_unsupported(config), *_unconnected(config), *collisions(config)]
     if problems:
         raise ConfigError(*problems)
     connections = tuple(_connections(config))
@@ -58,24 +55,10 @@ def gives(component: Component, takes: Signal) -> frozenset[Signal]:
     return frozenset([takes]) if component.emits is None else component.emits.get(takes, frozenset())
 
 
-def routes_of(settings: BaseModel) -> tuple[str, ...]:
-    """The connectors to which a processor with these settings may hand batches, out of the line."""
-    return tuple(dict.fromkeys(getattr(settings, "routes", ())))
-
-
 def _exits(config: Config, pipeline: PipelineConfig) -> tuple[str, ...]:
     """All that data leaves a pipeline by: what it names as exporters, and the routes of its processors."""
-    routes = (id for name in pipeline.processors for id in routes_of(config.processors[name].settings))
+    routes = (id for name in pipeline.processors for id in config.processors[name].routes)
     return tuple(dict.fromkeys((*pipeline.exporters, *routes)))
-
-
-def _nowhere(config: Config) -> Iterator[Problem]:
-    for processor in config.processors.values():
-        for id in routes_of(processor.settings):
-            if id not in config.connectors:
-                text = f'references connector "{id}" which is not configured{nearest(id, config.connectors)}'
-                mark = processor.mark
-                yield Problem(text, f"processors::{processor.id}", mark.file, mark.line, mark.column)
 
 
 def _unsupported(config: Config) -> Iterator[Problem]:

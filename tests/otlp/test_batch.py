@@ -28,6 +28,7 @@ from sluiceway.otlp import (
     _resources,
     _split,
     accept,
+    group_resources,
     join,
     keep_resources,
     partition,
@@ -408,6 +409,28 @@ def test_a_mask_has_one_flag_for_each_entry(mask):
         keep_resources(Batch.from_proto(traces(("a", 1), ("b", 1))), mask)
 
 
+@checked
+@given(payloads(), st.data())
+def test_resources_are_grouped_as_told(wire, data):
+    """Each entry goes to the group of its number, in order; together they hold what the batch held."""
+    batch = accept(*wire)
+    number = data.draw(st.integers(1, 4))
+    groups = [data.draw(st.integers(0, number - 1)) for _ in resources(batch, [])]
+    parts = group_resources(batch, groups, number)
+    for place, part in enumerate(parts):
+        kept = keep_resources(batch, [group == place for group in groups])
+        assert (shape(batch.signal, part.payload), part.items) == (shape(batch.signal, kept.payload), kept.items)
+    assert b"".join(rest(batch.signal, part.payload) for part in parts) == rest(*wire) or number > 1
+    assert sum(len(part.payload) for part in parts) == len(batch.payload)
+
+
+@pytest.mark.parametrize("groups", [[], [0], [0, 2], [0, -1], [0, 0, 0]])
+def test_groups_must_fit_the_entries(groups):
+    """One for each resource entry, of those there are."""
+    with pytest.raises(ValueError, match="groups"):
+        group_resources(Batch.from_proto(traces(("a", 1), ("b", 1))), groups, 2)
+
+
 @pytest.mark.parametrize(
     "operation",
     [
@@ -417,6 +440,7 @@ def test_a_mask_has_one_flag_for_each_entry(mask):
         lambda raw: _resources.resources(1, raw, [b"a"]),
         lambda raw: _resources.partition(1, raw, b"a"),
         lambda raw: _resources.keep_resources(1, raw, b""),
+        lambda raw: _resources.group_resources(1, raw, [0], 1),
     ],
 )
 def test_bytes_that_were_never_accepted_are_refused_safely(operation):
