@@ -6,7 +6,7 @@ for all. What has no such value, or one that is no number and no text of at most
 or attribute is what a sender claims: put `tenant` in front where that matters. What is over the limit is, by
 `on_limit`:
 
-- `refuse`: the whole request is refused and its sender told when to come again; it has spent nothing. Of a request
+- `refuse`: the whole request is refused and its sender told when its turn comes; it has spent nothing. Of a request
   with several tenants, one that is over its limit has all of it refused: where senders mix tenants, choose another.
 - `drop`: of each tenant only what its bucket holds goes on, to the item, the first ones of the batch; the rest is
   dropped, with the reason `rate_limited`, in the ledger by tenant.

@@ -44,9 +44,10 @@ Admit: TypeAlias = Callable[[Sequence[Part], Buckets, float], Admission]
 
 def all_or_nothing(parts: Sequence[Part], buckets: Buckets, now: float) -> Admission:
     """Let a batch through while each of its buckets holds a token, and have it pay in full."""
-    wait = max(buckets.wait(part.key, 1.0, now, _HAIR) for part in parts)
-    if wait > 0:
-        return Admission(wait=wait)
+    waits = [buckets.wait(part.key, 1.0, now, _HAIR) for part in parts]
+    if (wait := max(waits)) > 0:
+        last = parts[waits.index(wait)]
+        return Admission(wait=buckets.turn(last.key, wait, last.cost(last.batch), now))
     spent = [buckets.spend(part.key, part.cost(part.batch), now) for part in parts]
     return Admission([part.batch for part in parts], spent)
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 __all__ = ["Bucket", "Buckets", "Limit", "Spent"]
+
+
+_LONGEST_QUEUE: Final = 5.0
+"""Seconds that the turns of others may add to a wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +32,12 @@ class Limit:
 
 
 class Bucket:
-    """When it will be full again, and how many seconds of that were ever given back."""
+    """When it will be full again, how many seconds of that were ever given back, and when the next turn is free."""
 
-    __slots__ = ("full_at", "given_back")
+    __slots__ = ("full_at", "given_back", "next_turn")
 
     def __init__(self) -> None:
-        self.full_at = -inf
+        self.full_at = self.next_turn = -inf
         self.given_back = 0.0
 
 
@@ -86,6 +90,18 @@ class Buckets:
         limit = self._limit_of(key)
         lacking = 0.0 if limit is None else tokens - self.tokens(key, now)
         return 0.0 if limit is None or lacking <= tolerance else lacking / limit.rate
+
+    def turn(self, key: str, wait: float, tokens: float, now: float) -> float:
+        """Seconds until one who has to `wait` for a bucket should come for so many tokens.
+
+        Those who were sent away before have their turns first, or all would come again at once and only one get
+        through. Nothing is set aside: who comes early may pass, and who never comes again holds up nobody for long.
+        """
+        limit = self._limit_of(key)
+        bucket = self._find(key, now)
+        due = max(now + wait, min(bucket.next_turn, now + wait + _LONGEST_QUEUE))
+        bucket.next_turn = due + (0.0 if limit is None else tokens / limit.rate)
+        return due - now
 
     def spend(self, key: str, tokens: float, now: float) -> Spent:
         """Take tokens out, also more than there are."""

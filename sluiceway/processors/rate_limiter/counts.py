@@ -15,7 +15,7 @@ _OUTCOMES: Final[tuple[Outcome, ...]] = ("passed", "refused", "dropped")
 
 
 class Counts:
-    """Items by outcome for those `known` beforehand and the first others, up to `limit`; the rest is summed."""
+    """Items by outcome for all `known` beforehand, and for the first others up to `limit`; the rest is summed."""
 
     def __init__(self, context: Context, limit: int, known: Iterable[str]) -> None:
         self._context = context
@@ -24,7 +24,7 @@ class Counts:
         self._named: set[str] = set()
         self._show(None, {"otel.metric.overflow": "true"})
         for name in known:
-            self._is_named(name)
+            self._name(name)
 
     def name(self, key: str) -> str:
         """The key, where it is one of those that are told apart, else nothing."""
@@ -47,9 +47,12 @@ class Counts:
             return True
         if len(self._named) >= self._limit:
             return False
+        self._name(key)
+        return True
+
+    def _name(self, key: str) -> None:
         self._named.add(key)
         self._show(key, {"tenant": key})
-        return True
 
     def _show(self, key: str | None, labels: dict[str, str]) -> None:
         for outcome in _OUTCOMES:
