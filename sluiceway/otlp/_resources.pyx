@@ -59,7 +59,7 @@ def partition(int signal_code, bytes payload, bytes key not None):
 
 
 def group_resources(int signal_code, bytes payload, groups, Py_ssize_t number):
-    """The payload in `number` groups, each with its items; `groups` says for each resource entry to which it belongs."""
+    """The payload in `number` groups, each with its items; `groups` has the group of each resource entry."""
     cdef Buffer entries
     cdef Entry* entry
     cdef Py_ssize_t i

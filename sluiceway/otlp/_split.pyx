@@ -450,7 +450,9 @@ cdef bint put_segment(Cut* cut, const int64_t* within, bytes_at start, bytes_at 
 
 cdef bint is_chosen_whole(const Cut* cut, int64_t items) noexcept nogil:
     """Whether a container need not be looked into: its items share one fate."""
-    return cut.choice.by == ALL or (cut.choice.by == NUMBER and (cut.choice.left == 0 or items <= <int64_t>cut.choice.left))
+    if cut.choice.by == NUMBER:
+        return cut.choice.left == 0 or items <= <int64_t>cut.choice.left
+    return cut.choice.by == ALL
 
 
 cdef bint is_chosen(Choice* choice, bytes_at start, bytes_at end, int64_t items) noexcept nogil:
