@@ -5,8 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from sluiceway.config.rules import exactly_one
 from sluiceway.config.types import Settings
 from sluiceway.otlp import Batch, Origin, group_resources, resources
 from sluiceway.otlp.plan import decode_value
@@ -26,7 +29,7 @@ _SHORT: Final = {"subject": {"subject": True}, "tenant": {"attribute": "tenant.i
 class ByConfig(Settings):
     """Where the key comes from: exactly one of these, or the word `subject` or `tenant`."""
 
-    model_config = ConfigDict(json_schema_extra={"type": ["object", "string"]})
+    model_config = ConfigDict(json_schema_extra=exactly_one("subject", "header", "attribute"))
 
     subject: bool = False
     """Who the sender was proved to be."""
@@ -39,6 +42,16 @@ class ByConfig(Settings):
     @classmethod
     def _name(cls, data: Any) -> Any:
         return _SHORT.get(data, data) if isinstance(data, str) else data
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Take the words as well as the keys."""
+        return {"anyOf": [{"enum": list(_SHORT)}, handler(schema)]}
+
+    @property
+    def headers_read(self) -> tuple[tuple[str, str], ...]:
+        """The header that is asked for."""
+        return (("header", self.header),) if self.header else ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
