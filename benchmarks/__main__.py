@@ -52,12 +52,25 @@ def _edits(more: int = 0) -> System:
     return lambda ports, protocol: sluiceway(ports, protocol, edits=True, more=more)
 
 
+def _limits(*names: str) -> System:
+    return lambda ports, protocol: sluiceway(ports, protocol, limits=names)
+
+
 OURS: dict[str, System] = {"sluiceway": sluiceway}
 SCENARIOS = [
     Scenario("forward-spans"),
     Scenario("forward-logs", signal="logs"),
     Scenario("forward-http", protocol="http"),
     Scenario("edits", systems={"forward": sluiceway, "edits": _edits(), "edits+1": _edits(1), "edits+5": _edits(5)}),
+    Scenario(
+        "limits",
+        systems={
+            "forward": sluiceway,
+            "rate_limiter": _limits("rate_limiter"),
+            "circuit_breaker": _limits("circuit_breaker"),
+            "all three": _limits("rate_limiter", "rate_limiter/all", "circuit_breaker"),
+        },
+    ),
     Scenario("large", per_request=2048, items=4_000_000),
     Scenario("small-100", per_request=100, items=600_000),
     Scenario("small-10", per_request=10, items=60_000),

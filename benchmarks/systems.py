@@ -7,11 +7,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+LIMITS = """
+  rate_limiter: {by: {attribute: service.name}, items_per_second: 100000000}
+  rate_limiter/all: {bytes_per_second: 100GiB, on_limit: drop}
+  circuit_breaker:
+"""
 EDITS = """
   tenant:
     from: [{header: x-tenant-id}, {attribute: service.name}]
@@ -46,13 +52,17 @@ class Ports:
         return cls(free_port(), free_port(), free_port(), free_port())
 
 
-def sluiceway_config(ports: Ports, protocol: str, *, edits: bool = False, more: int = 0) -> str:
-    """The whole YAML of one scenario; `more` adds that many further attribute actions."""
+def sluiceway_config(
+    ports: Ports, protocol: str, *, edits: bool = False, more: int = 0, limits: Sequence[str] = ()
+) -> str:
+    """The whole YAML of one scenario; `more` adds that many further attribute actions, `limits` names of LIMITS."""
     processors, names = "", ""
     if edits:
         further = "".join(f"      - {{key: extra.{n}, value: {n}, action: insert}}\n" for n in range(more))
         processors = f"processors:{EDITS}{further}  batch:\n"
         names = "processors: [tenant, attributes, batch], "
+    if limits:
+        processors, names = f"processors:{LIMITS}", f"processors: [{', '.join(limits)}], "
     exporter = (
         f"otlp_grpc: {{endpoint: '127.0.0.1:{ports.sink_grpc}', tls: {{insecure: true}}, compression: none}}"
         if protocol == "grpc"

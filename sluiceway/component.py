@@ -117,6 +117,7 @@ class Reason(StrEnum):
     FILTERED = "filtered"
     SAMPLED = "sampled"
     RATE_LIMITED = "rate_limited"
+    CIRCUIT_OPEN = "circuit_open"
     TENANT_MISSING = "tenant_missing"
     QUEUE_FULL = "queue_full"
     PERMANENT_ERROR = "permanent_error"
@@ -222,7 +223,7 @@ class Credentials(Protocol):
         """The headers that prove who we are, by lower-case name; asked anew for every request."""
 
 
-def _ignore_drop(items: int, reason: Reason, *, intended: bool = False) -> None: ...
+def _ignore_drop(items: int, reason: Reason, *, intended: bool = False, tenant: str = "") -> None: ...
 def _ignore_status(status: Status, message: str = "") -> None: ...
 def _no_statuses() -> Mapping[str, StatusEntry]:
     return {}
@@ -236,10 +237,18 @@ def _no_extension(name: str) -> Any:
     raise LookupError(name)
 
 
-class DropItems(Protocol):
-    """`context.drop(items, reason, intended=...)`: the only way in which a component may lose data."""
+def _no_route(name: str) -> Consumer:
+    raise LookupError(name)
 
-    def __call__(self, items: int, reason: Reason, *, intended: bool = False) -> None: ...
+
+class DropItems(Protocol):
+    """`context.drop(items, reason, intended=...)`: the only way in which a component may lose data.
+
+    `tenant` says whose items they were, where the component knows. Each is a series of its own in our metrics, so it
+    must come from a bounded set.
+    """
+
+    def __call__(self, items: int, reason: Reason, *, intended: bool = False, tenant: str = "") -> None: ...
 
 
 class ReportStatus(Protocol):
@@ -254,6 +263,9 @@ class Context:
 
     `signals` are those for which a pipeline uses the component. `pipeline` is set for processors, of which every
     pipeline has its own. `extension` gives a running extension by its id, or raises `LookupError`.
+
+    `route` gives a processor the way to a connector that its settings name in a property `routes`, or raises
+    `LookupError`: a batch that is handed there leaves the pipeline, and counts as delivered once the connector took it.
     """
 
     id: str
@@ -268,6 +280,10 @@ class Context:
     drop: DropItems = _ignore_drop
     report: ReportStatus = _ignore_status
     extension: Callable[[str], Any] = _no_extension
+    route: Callable[[str], Consumer] = _no_route
+    queued: bool = False
+    """Whether all that a processor's pipeline ends with are exporters whose queues answer at once, so that no processor
+    sees how a delivery ended."""
     shared: dict[str, Any] = field(default_factory=dict)
     """One dict for all processors made from the same entry of the configuration, for what they must have in common."""
     statuses: Callable[[], Mapping[str, StatusEntry]] = _no_statuses

@@ -17,14 +17,17 @@ LOADING = {
 }  # fmt: skip
 """What of `config` makes a whole configuration of YAML and knows components; the rest are types and settings."""
 ORDER = (
-    "errors", "clock", "escape", "otlp", "config", "telemetry", "component", "received", "registry", "plain",
+    "errors", "clock", "escape", "otlp", "config", "circuit_breaker", "telemetry", "component", "received", "registry",
+    "plain",
     "config loading", "pipelines", *COMPONENTS, "service", "testing", "generate", "cli", "__main__",
 )  # fmt: skip
 """Each part imports only parts that stand before it."""
 CONTRACT = {"clock", "component", "config", "errors", "escape", "otlp", "received", "telemetry"}
 MAY_IMPORT = {
     **dict.fromkeys(COMPONENTS, CONTRACT),
-    "pipelines": CONTRACT | {"config loading"},
+    "processors": CONTRACT | {"circuit_breaker"},
+    "pipelines": CONTRACT | {"circuit_breaker", "config loading"},
+    "circuit_breaker": {"config", "errors"},
     "config": {"clock", "errors", "otlp"},
     "otlp": {"errors", "escape"},
     "telemetry": {"clock", "config", "errors", "escape"},

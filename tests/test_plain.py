@@ -383,3 +383,17 @@ def test_full_component_in_a_file(tmp_path: Path) -> None:
     """A file that ends with a COMPONENT record is taken as that component."""
     (tmp_path / "full.py").write_text(FILES["full.py"])
     assert from_file("./full.py", Kind.CONNECTOR, "mine", tmp_path).type == "forward"
+
+
+async def test_a_setting_called_routes_is_a_setting_like_any_other(tmp_path: Path) -> None:
+    """Only a property of a component's model names connectors."""
+    (tmp_path / "mine.py").write_text(
+        "class Mine:\n    def __init__(self, routes: list[str]): ...\n    def consume(self, batch): return batch\n"
+    )
+    text = f"""
+        receivers: {{feed: {{component: sluiceway.testing:Feeder}}}}
+        processors: {{mine: {{component: {tmp_path}/mine.py, routes: [nowhere]}}}}
+        exporters: {{memory: {{component: sluiceway.testing:MemorySink}}}}
+        service: {{pipelines: {{logs: {{receivers: [feed], processors: [mine], exporters: [memory]}}}}}}
+    """
+    Collector.from_yaml(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from pathlib import Path as FilePath
@@ -21,7 +21,7 @@ from sluiceway.config.identity import Id, parse_id
 from sluiceway.config.model import ComponentConfig, Config
 from sluiceway.config.service import read_service, section_of
 from sluiceway.config.sources import read_set, read_source, split_uri
-from sluiceway.config.tree import Node, Path, expect_map, merge, plain
+from sluiceway.config.tree import Node, Path, expect_map, join, merge, plain
 from sluiceway.errors import ConfigError, Problem
 from sluiceway.plain import from_file, path_of
 from sluiceway.registry import UnknownTypeError, find
@@ -101,6 +101,7 @@ def _read(root: Node, problems: list[Problem]) -> Config:
     needed = (kind for kind in (Kind.RECEIVER, Kind.EXPORTER) if not configured[kind])
     problems += [root.problem(f"no {kind} configuration specified in config") for kind in needed]
     problems += _ambiguous(root, configured)
+    problems += _leading_nowhere(sections[Kind.PROCESSOR].values(), configured[Kind.CONNECTOR])
     service = read_service(section_of(root), configured, problems)
     return Config(
         receivers=sections[Kind.RECEIVER],
@@ -148,6 +149,18 @@ def _ambiguous(root: Node, configured: Mapping[Kind, Collection[str]]) -> list[P
                 )
                 problems.append(node.problem(text, ("connectors", id), at_key=True))
     return problems
+
+
+def _leading_nowhere(processors: Iterable[ComponentConfig], connectors: Collection[str]) -> Iterator[Problem]:
+    """Routes of processors to connectors that are not there, at the key that names them."""
+    for processor in processors:
+        for id in processor.routes:
+            if id not in connectors:
+                key = next((name for name, value in processor.settings if value == id), "")
+                mark = processor.mark_of((key,))
+                text = f'references connector "{id}" which is not configured{nearest(id, connectors)}'
+                place = join((Kind.PROCESSOR.section, processor.id, key))
+                yield Problem(text, place, mark.file, mark.line, mark.column)
 
 
 def _read_section(kind: Kind, root: Node, problems: list[Problem]) -> dict[str, ComponentConfig]:

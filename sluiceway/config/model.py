@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from sluiceway.component import Component
+from sluiceway.component import Component, Kind
 from sluiceway.config.telemetry import TelemetryConfig
 from sluiceway.otlp import Signal
 
@@ -47,6 +47,17 @@ class ComponentConfig:
         """Where the setting at a path was written, or what it would stand in."""
         node = self.node.at(path) if self.node is not None else None
         return self.mark if node is None or node is self.node else node.mark
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """The connectors to which a processor may hand batches out of the line: its settings' own property `routes`."""
+        # A plain class may well have a setting of that name, which is a field and not meant.
+        if self.component.kind is not Kind.PROCESSOR or not isinstance(
+            getattr(type(self.settings), "routes", 0), property
+        ):
+            return ()
+        routes: Iterable[str] = getattr(self.settings, "routes", ())
+        return tuple(dict.fromkeys(routes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,15 @@ from sluiceway.otlp.batch import (
     Signal,
     accept,
     causes_of,
+    group_resources,
     join,
     keep_resources,
     partition,
     repaired_texts,
     resources,
+    sample,
     split,
+    take,
 )
 
 __all__ = [
@@ -22,10 +25,13 @@ __all__ = [
     "Signal",
     "accept",
     "causes_of",
+    "group_resources",
     "join",
     "keep_resources",
     "partition",
     "repaired_texts",
     "resources",
+    "sample",
     "split",
+    "take",
 ]

@@ -58,6 +58,36 @@ def partition(int signal_code, bytes payload, bytes key not None):
     return [(value, b"".join(parts), items) for value, (items, parts) in groups.items()]
 
 
+def group_resources(int signal_code, bytes payload, groups, Py_ssize_t number):
+    """The payload in `number` groups, each with its items; `groups` has the group of each resource entry."""
+    cdef Buffer entries
+    cdef Entry* entry
+    cdef Py_ssize_t i
+    cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
+    cdef list wanted = list(groups)
+    cdef list parts = [[] for _ in range(number)]
+    cdef list items = [0] * number
+    cdef Py_ssize_t place = 0
+    cdef Py_ssize_t group = 0  # unknown fields go with the entry before them
+    view = memoryview(payload)
+    _scan(signal_code, payload, &entries)
+    try:
+        for i in range(<Py_ssize_t>(entries.size // sizeof(Entry))):
+            entry = <Entry*>entries.data + i
+            if entry.items >= 0:
+                place += 1
+                group = wanted[place - 1] if place <= len(wanted) else -1
+                if not 0 <= group < number:
+                    raise ValueError("the groups do not fit the resource entries")
+                items[group] += entry.items
+            parts[group].append(view[entry.start - start : entry.end - start])
+    finally:
+        buffer_free(&entries)
+    if place != len(wanted):
+        raise ValueError("the groups do not fit the resource entries")
+    return [(b"".join(part), items[i]) for i, part in enumerate(parts)]
+
+
 def keep_resources(int signal_code, bytes payload, mask):
     """The payload with only those resource entries whose place in `mask` is true, and its items."""
     cdef Buffer entries

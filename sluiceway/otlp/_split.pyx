@@ -1,4 +1,7 @@
-"""Cut an accepted batch into pieces, by items or by bytes. No item is looked into, and bytes are copied once."""
+"""Cut an accepted batch into pieces, by items or by bytes, or keep a part of its items. Bytes are copied once.
+
+Of an item nothing is looked at but the trace it belongs to, and that only to sample.
+"""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.string cimport memcmp, memset
@@ -6,6 +9,12 @@ from libc.string cimport memcmp, memset
 from sluiceway.otlp._containers cimport *
 
 from sluiceway.errors import DecodeError
+
+cdef enum:
+    SPAN_TRACE = 0x0A
+    LOG_TRACE = 0x4A
+
+cdef uint64_t ONE = 1 << 32
 
 cdef struct Container:
     # What is repeated in every piece that holds a part of a resource entry, a scope or a metric: its fields but the
@@ -33,8 +42,21 @@ cdef struct State:
     uint64_t items
     bint is_empty
 
+cdef enum:  # by what items are chosen
+    ALL = 0
+    NUMBER = 1
+    SHARE = 2
+
+cdef struct Choice:
+    int by
+    uint64_t left  # how many more are wanted, by NUMBER
+    uint64_t share  # of ONE, by SHARE
+    uint64_t carried  # what of ONE the items without a trace have added up to
+    uint32_t trace_tag
+
 cdef struct Cut:
     bint is_metrics
+    Choice choice
     uint64_t max_items
     uint64_t max_bytes
     uint64_t budget  # bytes of headers that may still be repeated
@@ -70,6 +92,56 @@ def split(int signal_code, bytes payload, uint64_t max_items, uint64_t max_bytes
         if not done:
             raise MemoryError
         return [(payload, items)] if piece_count(&cut) < 2 else _pieces(&cut)
+    finally:
+        finish(&cut)
+
+
+def take(int signal_code, bytes payload, uint64_t items):
+    """The payload with only its first `items`, and how many there are."""
+    cdef Choice choice
+    memset(&choice, 0, sizeof(Choice))
+    choice.by = NUMBER
+    choice.left = items
+    return _chosen(signal_code, payload, choice)
+
+
+def sample(int signal_code, bytes payload, uint64_t share, uint64_t start):
+    """The payload with only a share (of 2**32) of its items, and how many there are.
+
+    A trace is kept or left out as a whole, by a hash of its id. Items without one are taken evenly, the first when
+    `start` (of 2**32) and the shares add up to a whole.
+    """
+    cdef Choice choice
+    memset(&choice, 0, sizeof(Choice))
+    choice.by = SHARE
+    choice.share = share
+    choice.carried = start
+    choice.trace_tag = SPAN_TRACE if signal_code == TRACES else LOG_TRACE if signal_code == LOGS else 0
+    return _chosen(signal_code, payload, choice)
+
+
+cdef tuple _chosen(int signal_code, bytes payload, Choice choice):
+    cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
+    cdef bytes_at end = start + len(payload)
+    cdef int64_t outside[3]
+    cdef Piece piece
+    cdef Cut cut
+    cdef bint done
+    _count(payload, signal_code == METRICS)
+    begin(&cut, signal_code == METRICS, 0, 0, len(payload))
+    cut.choice = choice
+    outside[0] = outside[1] = outside[2] = -1
+    piece.first_segment = piece.items = 0
+    try:
+        done = buffer_put(&cut.pieces, &piece, sizeof(Piece))
+        if done and end - start > RELEASE_ABOVE:
+            with nogil:
+                done = divide(&cut, TOP, start, end, outside)
+        elif done:
+            done = divide(&cut, TOP, start, end, outside)
+        if not done:
+            raise MemoryError
+        return _pieces(&cut)[0]
     finally:
         finish(&cut)
 
@@ -143,7 +215,7 @@ cdef bint place_child(
     else:
         items = count_metric(body, end) if cut.is_metrics else 1
         is_divisible = items > 1
-    if not is_divisible or fits(cut, within, end - start, items):
+    if not is_divisible or (fits(cut, within, end - start, items) and is_chosen_whole(cut, items)):
         return place(cut, within, start, end, items)
     memcpy(inside, within, sizeof(inside))
     inside[level] = cut.containers.size // sizeof(Container)
@@ -271,8 +343,10 @@ cdef bint is_allowed(const Cut* cut, const State* state) noexcept nogil:
 
 
 cdef bint place(Cut* cut, const int64_t* within, bytes_at start, bytes_at end, int64_t items) noexcept nogil:
-    """Put a run of bytes into the present piece, or begin another one with it."""
+    """Put a run of bytes into the present piece, or begin another one with it, unless it is not wanted."""
     cdef State next = cut.state
+    if cut.choice.by != ALL and items > 0 and not is_chosen(&cut.choice, start, end, items):
+        return True
     add(cut, &next, within, end - start, items)
     if not cut.state.is_empty and not is_allowed(cut, &next) and afford(cut, within):
         if not end_piece(cut):
@@ -369,6 +443,69 @@ cdef bint put_segment(Cut* cut, const int64_t* within, bytes_at start, bytes_at 
     segment.start = start
     segment.end = end
     return buffer_put(&cut.segments, &segment, sizeof(Segment))
+
+
+# Which items are wanted, where not all are.
+
+
+cdef bint is_chosen_whole(const Cut* cut, int64_t items) noexcept nogil:
+    """Whether a container need not be looked into: its items share one fate."""
+    if cut.choice.by == NUMBER:
+        return cut.choice.left == 0 or items <= <int64_t>cut.choice.left
+    return cut.choice.by == ALL
+
+
+cdef bint is_chosen(Choice* choice, bytes_at start, bytes_at end, int64_t items) noexcept nogil:
+    """Decide on one item, or by NUMBER on some that fit."""
+    cdef bytes_at trace
+    if choice.by == NUMBER:
+        if choice.left == 0:
+            return False
+        choice.left -= items
+        return True
+    trace = trace_of(choice, start, end)
+    if trace != NULL:
+        return spread(trace) >> 32 < choice.share
+    choice.carried += choice.share
+    if choice.carried < ONE:
+        return False
+    choice.carried -= ONE
+    return True
+
+
+cdef bytes_at trace_of(const Choice* choice, bytes_at p, bytes_at end) noexcept nogil:
+    """Where the trace id of an item stands, NULL where it has none. The last one counts, as in protobuf."""
+    cdef uint32_t tag = 0
+    cdef bytes_at body = NULL
+    cdef bytes_at found = NULL
+    if choice.trace_tag == 0:
+        return NULL
+    enter_field(p, end, &tag, &p)
+    while p != NULL and p < end:
+        p = enter_field(p, end, &tag, &body)
+        if p != NULL and tag == choice.trace_tag:
+            found = body if p - body == 16 else NULL
+    return found
+
+
+cdef uint64_t spread(bytes_at trace) noexcept nogil:
+    """A hash of a trace id.
+
+    Not the id's own random bits, by which others sample: what an earlier sampler let through is not spread over them.
+    """
+    cdef uint64_t halves[2]
+    cdef int i
+    halves[0] = halves[1] = 0
+    for i in range(16):
+        halves[i >> 3] = halves[i >> 3] << 8 | trace[i]
+    return mixed(mixed(halves[0]) ^ halves[1])
+
+
+cdef inline uint64_t mixed(uint64_t word) noexcept nogil:
+    """The finalizer of MurmurHash3 with 64 bits."""
+    word = (word ^ word >> 33) * <uint64_t>0xFF51AFD7ED558CCD
+    word = (word ^ word >> 33) * <uint64_t>0xC4CEB9FE1A85EC53
+    return word ^ word >> 33
 
 
 # Second half: write the pieces, each into bytes of exactly its size.

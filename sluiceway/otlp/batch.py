@@ -1,7 +1,7 @@
 """The data: a `Batch` is one OTLP message in its wire form, valid by construction, and what is known of its arrival.
 
-Beside it stand the operations on whole batches: `accept`, `join`, `split`, `resources`, `partition`,
-`keep_resources`. None builds an object per item, none changes its arguments.
+Beside it stand the operations on whole batches: `accept`, `join`, `split`, `take`, `sample`, `resources`,
+`partition`, `group_resources`, `keep_resources`. None builds an object per item, none changes its arguments.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ __all__ = [
     "Signal",
     "accept",
     "causes_of",
+    "group_resources",
     "join",
     "keep_resources",
     "partition",
     "repaired_texts",
     "resources",
+    "sample",
     "split",
+    "take",
 ]
 
 
@@ -78,6 +81,7 @@ _SIGNALS = {
     "ExportMetricsServiceRequest": Signal.METRICS,
     "ExportLogsServiceRequest": Signal.LOGS,
 }
+_WHOLE = 2**32
 _NO_LIMITS = (2**63, 2**63, 2**63)
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _NO_HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
@@ -213,6 +217,27 @@ def split(batch: Batch, items: int = 0, size: int = 0) -> list[Batch]:
     return [batch] if len(pieces) == 1 else [batch.with_payload(*piece) for piece in pieces]
 
 
+def take(batch: Batch, items: int) -> Batch:
+    """The batch with only its first `items`; itself where it holds no more."""
+    if items >= batch.items:
+        return batch
+    return batch.with_payload(*_split.take(batch.signal.code, batch.payload, items))
+
+
+def sample(batch: Batch, share: float, start: float = 0.5) -> Batch:
+    """The batch with about a share of its items; itself where `share` is one or more.
+
+    Spans and log records with a trace id are kept or left out by a hash of it, so that traces stay whole: whatever is
+    kept at a share is kept at any larger one. Other items are taken evenly, the first where `start` and the shares add
+    up to a whole: a random `start` makes the mean exact for small batches too.
+    """
+    if share >= 1 or not batch.items:
+        return batch
+    return batch.with_payload(
+        *_split.sample(batch.signal.code, batch.payload, int(max(share, 0) * _WHOLE), int(start * _WHOLE))
+    )
+
+
 def resources(batch: Batch, keys: Sequence[str]) -> list[tuple[int, tuple[bytes | None, ...]]]:
     """For each resource entry, in order: its items and, for each key, that attribute's encoded `AnyValue` or None."""
     return _resources.resources(batch.signal.code, batch.payload, [key.encode() for key in keys])
@@ -223,6 +248,14 @@ def partition(batch: Batch, key: str) -> list[tuple[bytes | None, Batch]]:
     return [
         (value, batch if payload is batch.payload else batch.with_payload(payload, items))
         for value, payload, items in _resources.partition(batch.signal.code, batch.payload, key.encode())
+    ]
+
+
+def group_resources(batch: Batch, groups: Sequence[int], number: int) -> list[Batch]:
+    """The batch as `number` batches (at least one); `groups` has for each resource entry the place of its own."""
+    return [
+        batch.with_payload(*part)
+        for part in _resources.group_resources(batch.signal.code, batch.payload, groups, number)
     ]
 
 

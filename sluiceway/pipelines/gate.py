@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from math import isinf
-from typing import Final
 
+from sluiceway.circuit_breaker import Breaker, Call, Outcome, State, judge
 from sluiceway.component import Context
-from sluiceway.errors import PermanentError, RefusedError, RetryableError
+from sluiceway.errors import RefusedError, RetryableError
 from sluiceway.otlp import Signal
-from sluiceway.pipelines.circuit_breaker import Breaker, Call, Outcome, State
 from sluiceway.pipelines.observation import Health
 from sluiceway.pipelines.pause import pause
 from sluiceway.pipelines.request import Request, Sender
 
 __all__ = ["BreakerGate", "Patience"]
-
-BROKEN_BACKEND: Final = frozenset(
-    {"UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "UNIMPLEMENTED", "INTERNAL", "UNKNOWN"}
-)
-"""Codes of permanent errors that any data would meet; with the others the backend works and objects to the data."""
-
-_LEVELS: Final = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 
 class BreakerGate:
@@ -45,7 +36,7 @@ class BreakerGate:
     def publish(self, context: Context, signal: Signal) -> None:
         """Make the state a metric."""
         context.telemetry.gauge(
-            "otelcol_exporter_circuit_breaker_state", lambda: _LEVELS[self._breaker.state], "1",
+            "otelcol_exporter_circuit_breaker_state", lambda: self._breaker.state.level, "1",
             "Closed 0, half-open 1, open 2.", exporter=context.id, data_type=signal.value,
         )  # fmt: skip
 
@@ -60,8 +51,7 @@ class BreakerGate:
         """Send on, or raise `RefusedError` while the breaker is open."""
         call = self._breaker.begin()
         if call is None:
-            delay = self._breaker.delay()
-            raise RefusedError("circuit breaker is open", retry_after=1.0 if isinf(delay) else delay)
+            raise RefusedError("circuit breaker is open", retry_after=self._breaker.retry_after())
         try:
             await self._next.send(request)
         except BaseException as error:
@@ -105,14 +95,3 @@ class Patience:
         """Send on as soon as the gate is passable."""
         await self._gate.passable()
         await self._gate.send(request)
-
-
-def judge(error: BaseException) -> Outcome:
-    """What the end of an attempt says about the backend."""
-    match error:
-        case RetryableError() | RefusedError():
-            return Outcome.FAILURE
-        case PermanentError():
-            return Outcome.FAILURE if error.code in BROKEN_BACKEND else Outcome.SUCCESS
-        case _:
-            return Outcome.VOID

@@ -8,7 +8,7 @@ nothing that runs is touched until `Graph.connect` points the links of the runni
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -126,9 +126,15 @@ class _Builder:
     def pipeline(self, pipeline: PipelineConfig, exporters: Mapping[tuple[Signal, str], Node]) -> None:
         ledger = self.around.ledger.pipeline(pipeline.id, pipeline.signal)
         branches = [self.branch(id, pipeline.signal, ledger.account(id), exporters) for id in pipeline.exporters]
+        # What a processor hands to a connector has left the processors as well, and is offered to nobody else.
+        routes = {
+            id: PassedCounter(self.branch(id, pipeline.signal, ledger.account(id), exporters), ledger)
+            for processor in pipeline.processors
+            for id in self.config.processors[processor].routes
+        }
         # Only a queue that answers at once cannot be interrupted after it has taken a batch.
-        shielded = len(branches) > 1 or not branches[0].takes_at_once
-        target, into = self.processors(pipeline, PassedCounter(FanOut(branches), ledger))
+        shielded = len(branches) > 1 or not branches[0].takes_at_once or bool(routes)
+        target, into = self.processors(pipeline, PassedCounter(FanOut(branches), ledger), routes)
         inlet = self.graph.inlets[pipeline.id]
 
         def connect() -> None:
@@ -143,12 +149,17 @@ class _Builder:
             return ExporterBranch(exporters[signal, id].instance, account)
         return ConnectorBranch(self.connectors(id, signal), account)
 
-    def processors(self, pipeline: PipelineConfig, target: Consumer) -> tuple[Consumer, Flow]:
+    def processors(
+        self, pipeline: PipelineConfig, target: Consumer, routes: Mapping[str, Consumer]
+    ) -> tuple[Consumer, Flow]:
         """Make a pipeline's processors; return the first of them with its flow, or `target` when there are none."""
         nodes = [
             self.place(Kind.PROCESSOR, self.config.processors[id], pipeline.id, pipeline=pipeline)
             for id in reversed(pipeline.processors)
         ]
+        for node in nodes:
+            for name, link in node.routes.items():
+                self.point(link, routes[name])
         by_instance = {id(node.instance): node for node in nodes}
         into = Flow()
         for group in reversed(group_editors([node.instance for node in reversed(nodes)])):
@@ -158,7 +169,7 @@ class _Builder:
                 into = members[0].flow
             else:
                 node = by_instance[id(group)]
-                self.point(node, target, into)
+                self.point(node.link, target, into)
                 target, into = node.door, node.flow
         ledger = self.around.ledger.pipeline(pipeline.id, pipeline.signal)
         holders: dict[Hashable, Callable[[], int]] = {
@@ -185,9 +196,15 @@ class _Builder:
         place = f"{connection.takes.value} to {connection.gives.value}"
         settings = self.config.connectors[connection.id]
         node = self.place(Kind.CONNECTOR, settings, place, signals=frozenset([connection.takes]))
-        self.point(node, FanOut([self.graph.inlets[id] for id in connection.to]))
+        self.point(node.link, FanOut([self.graph.inlets[id] for id in connection.to]))
         consumer: Consumer = node.instance
         return consumer
+
+    def ends_in_queues(self, pipeline: PipelineConfig) -> bool:
+        """Whether each of a pipeline's exporters has a queue that answers at once, and there is nothing else."""
+        nodes = {node.key: node for node in self.graph.nodes}
+        ends = [nodes.get(Key(Kind.EXPORTER, id, pipeline.signal.value)) for id in pipeline.exporters]
+        return all(end is not None and end.instance.takes_at_once for end in ends)
 
     def receivers(self) -> None:
         used: dict[str, dict[Signal, list[Inlet]]] = {}
@@ -201,7 +218,7 @@ class _Builder:
             target: Consumer = _BySignal({signal: FanOut(inlets) for signal, inlets in by_signal.items()})
             if tracing := node.scope.tracing:
                 target = TracedReceiver(target, id, tracing)
-            self.point(node, target)
+            self.point(node.link, target)
 
     def place(
         self,
@@ -229,6 +246,8 @@ class _Builder:
 
     def make(self, key: Key, made_from: Hashable, settings: ComponentConfig, context: Context) -> Node:
         link = None if key.kind in (Kind.EXPORTER, Kind.EXTENSION) else self.link(key, context)
+        routes = {id: Link() for id in settings.routes}
+        context = replace(context, route=routes.__getitem__)
         try:
             instance = settings.component.create(settings.settings, context, *([] if link is None else [link]))
         except ConfigError as error:
@@ -238,7 +257,7 @@ class _Builder:
             raise ConfigError(_located(Problem(text), settings, key)) from error
         if key.kind is Kind.EXPORTER:
             instance = wrap(instance, settings.settings, context)
-        node = Node(key, made_from, instance, context.telemetry, self.around.statuses, link)
+        node = Node(key, made_from, instance, context.telemetry, self.around.statuses, link, routes)
         if key.kind is Kind.PROCESSOR:
             (signal,) = context.signals
             node.flow.publish(context.telemetry, key.id, signal)
@@ -252,12 +271,12 @@ class _Builder:
         (signal,) = context.signals
         return WatchedLink(Watch([key.id], signal, scope))
 
-    def point(self, node: Node, target: Consumer, into: Flow | None = None) -> None:
+    def point(self, link: Link | None, target: Consumer, into: Flow | None = None) -> None:
         """Have a component's link lead to `target`, whose flow is `into`, once the graph is connected."""
 
         def connect() -> None:
-            assert node.link is not None  # noqa: S101 - only exporters and extensions have none
-            node.link.target, node.link.into = target, into or Flow()
+            assert link is not None  # noqa: S101 - only exporters and extensions have none
+            link.target, link.into = target, into or Flow()
 
         self.graph.connections.append(connect)
 
@@ -284,10 +303,10 @@ class _Builder:
         def report(status: Status, message: str = "") -> None:
             around.statuses.record(key.component, key.place, status, message)
 
-        def drop(items: int, reason: Reason, *, intended: bool = False) -> None:
+        def drop(items: int, reason: Reason, *, intended: bool = False, tenant: str = "") -> None:
             if pipeline is not None:
                 ledger = around.ledger.pipeline(pipeline.id, pipeline.signal)
-                ledger.drop(key.id, items, reason, intended=intended)
+                ledger.drop(key.id, items, reason, intended=intended, tenant=tenant)
 
         return Context(
             id=key.id,
@@ -300,6 +319,7 @@ class _Builder:
             drop=drop,
             report=report,
             extension=self.extensions.__getitem__,
+            queued=pipeline is not None and self.ends_in_queues(pipeline),
             shared=self.shared(key, settings.settings),
             statuses=around.statuses.view,
             ready=around.ready,

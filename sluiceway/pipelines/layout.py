@@ -55,6 +55,12 @@ def gives(component: Component, takes: Signal) -> frozenset[Signal]:
     return frozenset([takes]) if component.emits is None else component.emits.get(takes, frozenset())
 
 
+def _exits(config: Config, pipeline: PipelineConfig) -> tuple[str, ...]:
+    """All that data leaves a pipeline by: what it names as exporters, and the routes of its processors."""
+    routes = (id for name in pipeline.processors for id in config.processors[name].routes)
+    return tuple(dict.fromkeys((*pipeline.exporters, *routes)))
+
+
 def _unsupported(config: Config) -> Iterator[Problem]:
     for pipeline in config.pipelines.values():
         signal = pipeline.signal
@@ -75,12 +81,13 @@ def _parts(config: Config, pipeline: PipelineConfig) -> Iterator[tuple[str, Mapp
 
 def _unconnected(config: Config) -> Iterator[Problem]:
     for id, connector in config.connectors.items():
-        sources = [p for p in config.pipelines.values() if id in p.exporters]
+        sources = [p for p in config.pipelines.values() if id in _exits(config, p)]
         targets = [p for p in config.pipelines.values() if id in p.receivers]
         for source in sources:
             if not any(target.signal in gives(connector.component, source.signal) for target in targets):
+                use = "exporter" if id in source.exporters else "route"
                 yield _problem(
-                    f'connector "{id}" used as exporter in [{source.id}] pipeline but not used in any supported '
+                    f'connector "{id}" used as {use} in [{source.id}] pipeline but not used in any supported '
                     "receiver pipeline",
                     source,
                 )
@@ -96,7 +103,7 @@ def _unconnected(config: Config) -> Iterator[Problem]:
 def _connections(config: Config) -> Iterator[Connection]:
     pipelines = config.pipelines.values()
     for id, connector in config.connectors.items():
-        for takes in sorted({p.signal for p in pipelines if id in p.exporters}, key=lambda s: s.code):
+        for takes in sorted({p.signal for p in pipelines if id in _exits(config, p)}, key=lambda s: s.code):
             for out in sorted(gives(connector.component, takes), key=lambda s: s.code):
                 to = tuple(p.id for p in pipelines if id in p.receivers and p.signal is out)
                 if to:
@@ -114,7 +121,7 @@ def _sort(config: Config, connections: Sequence[Connection]) -> tuple[PipelineCo
             return
         path.append((pipeline.id, by))
         for connection in connections:
-            if connection.id in pipeline.exporters and connection.takes is pipeline.signal:
+            if connection.takes is pipeline.signal and connection.id in _exits(config, pipeline):
                 for id in connection.to:
                     visit(config.pipelines[id], connection)
         path.pop()

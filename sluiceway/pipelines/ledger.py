@@ -23,11 +23,15 @@ __all__ = ["Account", "Balance", "Drop", "Drops", "Ledger", "PipelineLedger"]
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """One kind of loss: which component, why, and whether the configuration asked for it."""
+    """One kind of loss: which component, why, whether the configuration asked for it, and whose items they were.
+
+    `tenant` is empty where the component does not know or does not tell.
+    """
 
     component: str
     reason: Reason
     intended: bool
+    tenant: str = ""
 
 
 class Drops(Counter[Drop]):
@@ -56,6 +60,7 @@ class Drops(Counter[Drop]):
             component=drop.component,
             reason=drop.reason.value,
             intended=str(drop.intended).lower(),
+            **({"tenant": drop.tenant} if drop.tenant else {}),
         )
 
 
@@ -126,9 +131,9 @@ class PipelineLedger:
             self.accounts[exporter] = Account(self.pipeline, exporter, self._scope)
         return self.accounts[exporter]
 
-    def drop(self, component: str, items: int, reason: Reason, *, intended: bool = False) -> None:
+    def drop(self, component: str, items: int, reason: Reason, *, intended: bool = False, tenant: str = "") -> None:
         """Count items as lost before any exporter saw them."""
-        self.dropped.add(Drop(component, reason, intended), items)
+        self.dropped.add(Drop(component, reason, intended, tenant), items)
 
     def balances(self) -> Iterator[Balance]:
         """One balance for every exporter of the pipeline."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sluiceway.component import Kind, Lifecycle, Status
@@ -18,6 +19,7 @@ from sluiceway.telemetry import Scope
 
 __all__ = ["Key", "Node"]
 
+_NO_ROUTES: Mapping[str, Link] = MappingProxyType({})
 _log = logging.getLogger("sluiceway.pipelines")
 
 
@@ -54,6 +56,7 @@ class Node:
         scope: Scope,
         statuses: StatusBoard,
         link: Link | None = None,
+        routes: Mapping[str, Link] = _NO_ROUTES,
     ) -> None:
         self.key = key
         self.made_from = made_from
@@ -62,6 +65,9 @@ class Node:
         self.flow = link.out_of if link is not None else Flow()
         self.door: Any = Watched(instance, link.watch) if isinstance(link, WatchedLink) else instance
         """What is to be consumed by: the instance, or what stands before it."""
+        self.routes = routes
+        for route in routes.values():
+            route.out_of = self.flow
         self.scope = scope
         self.statuses = statuses
         self._leave = asyncio.Event()

@@ -17,9 +17,9 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
+from sluiceway.circuit_breaker import Breaker
 from sluiceway.component import Context, Destined, Lifecycle
 from sluiceway.pipelines.bisection import Bisection
-from sluiceway.pipelines.circuit_breaker import Breaker
 from sluiceway.pipelines.delivery import Delivery
 from sluiceway.pipelines.gate import BreakerGate, Patience
 from sluiceway.pipelines.observation import Counts, Health, Observation

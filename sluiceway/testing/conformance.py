@@ -218,7 +218,7 @@ class _Bench:
         text = f"{self.name}: of {self.taken} {signal.items} that it took, {settled} went on or were dropped"
         _require(settled in allowed, text)
 
-    def _drop(self, items: int, reason: Reason, *, intended: bool = False) -> None:  # noqa: ARG002 - part of `DropItems`
+    def _drop(self, items: int, reason: Reason, *, intended: bool = False, tenant: str = "") -> None:  # noqa: ARG002 - part of `DropItems`
         self.dropped[reason] += items
 
 

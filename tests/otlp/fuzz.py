@@ -20,7 +20,20 @@ from random import Random
 from google.protobuf import json_format
 
 from sluiceway.errors import DecodeError, TooLargeError
-from sluiceway.otlp import Batch, Limits, Signal, accept, json, keep_resources, partition, resources, split
+from sluiceway.otlp import (
+    Batch,
+    Limits,
+    Signal,
+    accept,
+    group_resources,
+    json,
+    keep_resources,
+    partition,
+    resources,
+    sample,
+    split,
+    take,
+)
 from sluiceway.otlp.plan import Plan, Slot
 from tests.otlp import random_plans
 from tests.otlp.oracle import items_in, repaired, verdict
@@ -102,7 +115,8 @@ def check_operations(random: Random, batch: Batch) -> None:
     entries = resources(batch, ["service.name", "a"])
     assert sum(items for items, _ in entries) == batch.items, "miscounted a resource"
     kept = keep_resources(batch, [random.random() < 0.5 for _ in entries])
-    for made in (*pieces, *(part for _, part in parts), kept):
+    some = [take(batch, random.randrange(5)), sample(batch, random.random(), random.random())]
+    for made in (*pieces, *(part for _, part in parts), kept, *some):
         assert accept(made.signal, made.payload).items == made.items, "made an invalid batch"
     check_round_trip(batch)
 
@@ -115,6 +129,9 @@ def check_junk(random: Random, signal: Signal, raw: bytes) -> None:
     operations: list[Callable[[], object]] = [
         lambda: json.encode(signal, batch.payload),
         lambda: split(batch, random.choice([0, 1, 2]), random.choice([1, 60])),
+        lambda: take(batch, 0),
+        lambda: group_resources(batch, [random.randrange(2) for _ in resources(batch, [])], 2),
+        lambda: sample(batch, random.random()),
         lambda: resources(batch, ["service.name", "a"]),
         lambda: partition(batch, "service.name"),
         lambda: keep_resources(batch, [random.random() < 0.5 for _ in resources(batch, [])]),

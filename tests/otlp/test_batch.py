@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from importlib import import_module
 from itertools import accumulate
 from random import Random
@@ -14,6 +15,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
@@ -26,11 +28,14 @@ from sluiceway.otlp import (
     _resources,
     _split,
     accept,
+    group_resources,
     join,
     keep_resources,
     partition,
     resources,
+    sample,
     split,
+    take,
 )
 from sluiceway.otlp.plan import Level, Plan, Put, Remove
 from tests.otlp.fuzz import check_junk, damaged
@@ -249,6 +254,84 @@ def test_a_large_batch_is_split_without_the_interpreter():
     )
 
 
+def items_of(signal, raw):
+    """The rows of `shape` that are items, not headers without any."""
+    return [row for row in shape(signal, raw) if len(row) == (4 if signal is Signal.METRICS else 3)]
+
+
+@checked
+@given(payloads(), st.integers(0, 8))
+def test_taking_keeps_the_first_items(wire, number):
+    """So many, or all there are, under their headers; what is left over is a valid batch."""
+    batch = accept(*wire)
+    taken = take(batch, number)
+    assert items_of(batch.signal, taken.payload) == items_of(*wire)[:number]
+    assert accept(batch.signal, taken.payload).items == taken.items == min(number, batch.items)
+
+
+def mixed(word: int) -> int:
+    """The finalizer of MurmurHash3, with 64 bits."""
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        word = (word ^ word >> 33) * factor % 2**64
+    return word ^ word >> 33
+
+
+def naive_sample(signal, raw, share, carried):
+    """What `sample` keeps, worked out on protobuf objects."""
+    kinds = {Signal.TRACES: Span, Signal.LOGS: LogRecord}
+    for row in items_of(signal, raw):
+        trace = kinds[signal].FromString(row[-1]).trace_id if signal in kinds else b""
+        if len(trace) == 16:
+            high, low = int.from_bytes(trace[:8], "big"), int.from_bytes(trace[8:], "big")
+            if mixed(mixed(high) ^ low) >> 32 < int(share * 2**32):
+                yield row
+        else:
+            carried += int(share * 2**32)
+            if carried >= 2**32:
+                carried -= 2**32
+                yield row
+
+
+@checked
+@given(payloads(), st.sampled_from([0, 0.1, 0.5, 0.9, 0.999]), st.sampled_from([0, 0.5, 0.999]))
+def test_sampling_keeps_what_it_does_on_objects(wire, share, start):
+    """By the hash of the trace where there is one, else evenly; what is left over is a valid batch."""
+    batch = accept(*wire)
+    kept = sample(batch, share, start)
+    assert items_of(batch.signal, kept.payload) == list(naive_sample(*wire, share, int(start * 2**32)))
+    assert accept(batch.signal, kept.payload).items == kept.items
+
+
+def test_traces_are_sampled_as_a_whole_and_about_as_many_as_asked_for():
+    """Every trace is there with all its spans or none, however close their ids; a larger share keeps a superset."""
+    message = TracesData()
+    spans = message.resource_spans.add().scope_spans.add().spans
+    for number in range(20_000):
+        spans.add(trace_id=(number // 4).to_bytes(16, "big"))
+    batch = Batch.from_proto(message)
+    kept = {}
+    for share in (0.1, 0.3):
+        found = Counter(span.trace_id for span in sample(batch, share).proto().resource_spans[0].scope_spans[0].spans)
+        assert set(found.values()) == {4}
+        assert abs(len(found) - 5_000 * share) < 150
+        kept[share] = set(found)
+    assert kept[0.1] < kept[0.3]
+
+
+def test_a_random_start_makes_single_items_come_through_at_the_share():
+    """A batch of one is kept when its share and the start make a whole."""
+    batch = Batch.from_proto(gauge(1))
+    assert sum(sample(batch, 0.25, start / 1000).items for start in range(1000)) == 250
+
+
+def test_what_is_wanted_whole_is_not_touched():
+    """The same object comes back."""
+    batch = Batch.from_proto(traces(("a", 3)))
+    assert take(batch, 3) is batch
+    assert sample(batch, 1.0) is batch
+    assert take(batch, 0).items == sample(batch, 0.0).items == 0
+
+
 @checked
 @given(payloads())
 def test_resources_are_seen_as_protobuf_sees_them(wire):
@@ -326,13 +409,38 @@ def test_a_mask_has_one_flag_for_each_entry(mask):
         keep_resources(Batch.from_proto(traces(("a", 1), ("b", 1))), mask)
 
 
+@checked
+@given(payloads(), st.data())
+def test_resources_are_grouped_as_told(wire, data):
+    """Each entry goes to the group of its number, in order; together they hold what the batch held."""
+    batch = accept(*wire)
+    number = data.draw(st.integers(1, 4))
+    groups = [data.draw(st.integers(0, number - 1)) for _ in resources(batch, [])]
+    parts = group_resources(batch, groups, number)
+    for place, part in enumerate(parts):
+        kept = keep_resources(batch, [group == place for group in groups])
+        assert (shape(batch.signal, part.payload), part.items) == (shape(batch.signal, kept.payload), kept.items)
+    assert b"".join(rest(batch.signal, part.payload) for part in parts) == rest(*wire) or number > 1
+    assert sum(len(part.payload) for part in parts) == len(batch.payload)
+
+
+@pytest.mark.parametrize("groups", [[], [0], [0, 2], [0, -1], [0, 0, 0]])
+def test_groups_must_fit_the_entries(groups):
+    """One for each resource entry, of those there are."""
+    with pytest.raises(ValueError, match="groups"):
+        group_resources(Batch.from_proto(traces(("a", 1), ("b", 1))), groups, 2)
+
+
 @pytest.mark.parametrize(
     "operation",
     [
         lambda raw: _split.split(1, raw, 1, 1),
+        lambda raw: _split.take(1, raw, 1),
+        lambda raw: _split.sample(1, raw, 1, 1),
         lambda raw: _resources.resources(1, raw, [b"a"]),
         lambda raw: _resources.partition(1, raw, b"a"),
         lambda raw: _resources.keep_resources(1, raw, b""),
+        lambda raw: _resources.group_resources(1, raw, [0], 1),
     ],
 )
 def test_bytes_that_were_never_accepted_are_refused_safely(operation):

@@ -54,3 +54,16 @@ def test_dropping_nothing_is_no_drop() -> None:
     pipeline = Ledger().pipeline("traces", Signal.TRACES)
     pipeline.drop("filter", 0, Reason.FILTERED)
     assert not pipeline.dropped
+
+
+def test_losses_are_told_apart_by_tenant_where_it_is_known() -> None:
+    """In the balance and as series; what has no tenant has no such label."""
+    metrics = Metrics()
+    ledger = Ledger(Scope(metrics)).pipeline("logs", Signal.LOGS)
+    ledger.account("out")
+    ledger.drop("rate_limiter", 3, Reason.RATE_LIMITED, intended=True, tenant="acme")
+    ledger.drop("rate_limiter", 4, Reason.RATE_LIMITED, intended=True)
+    (balance,) = ledger.balances()
+    assert {drop.tenant: items for drop, items in balance.dropped.items()} == {"acme": 3, "": 4}
+    assert metrics.read("sluiceway_dropped_items", tenant="acme") == 3
+    assert metrics.read("sluiceway_dropped_items", reason="rate_limited") == 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,6 +31,7 @@ class Bench:
         self.clock = ManualClock()
         self.sink = MemorySink()
         self.drops: list[tuple[int, Reason, bool]] = []
+        self.drops_by_tenant: Counter[str] = Counter()
         self.statuses: list[Status] = []
         self.context = Context(
             id=self.id,
@@ -46,9 +48,10 @@ class Bench:
         """The own metrics of the component."""
         return self.context.telemetry.metrics
 
-    def _drop(self, items: int, reason: Reason, *, intended: bool = False) -> None:
+    def _drop(self, items: int, reason: Reason, *, intended: bool = False, tenant: str = "") -> None:
         if items:
             self.drops.append((items, reason, intended))
+            self.drops_by_tenant[tenant] += items
 
     def make(self, component: Component, text: str, **more: Any) -> Any:
         """Build a processor from YAML text."""

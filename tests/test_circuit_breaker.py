@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluiceway.circuit_breaker import Breaker, Call, Outcome, State
 from sluiceway.config.exporter import CircuitBreaker
-from sluiceway.pipelines.circuit_breaker import Breaker, Call, Outcome, State
 
 
 class Time:

@@ -16,10 +16,15 @@ from enum import Enum, StrEnum
 from typing import Final, NamedTuple
 
 from sluiceway.config.exporter import CircuitBreaker
+from sluiceway.errors import PermanentError, RefusedError, RetryableError
 
-__all__ = ["Breaker", "Call", "Outcome", "State", "Statistics"]
+__all__ = ["Breaker", "Call", "Outcome", "State", "Statistics", "judge"]
 
 BUCKETS: Final = 10
+BROKEN_BACKEND: Final = frozenset(
+    {"UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "UNIMPLEMENTED", "INTERNAL", "UNKNOWN"}
+)
+"""Codes of permanent errors that any data would meet; with the others the backend works and objects to the data."""
 
 
 class State(StrEnum):
@@ -28,6 +33,14 @@ class State(StrEnum):
     CLOSED = "closed"
     HALF_OPEN = "half_open"
     OPEN = "open"
+
+    @property
+    def level(self) -> int:
+        """The state as a metric has it: closed 0, half-open 1, open 2."""
+        return _LEVELS[self._value_]
+
+
+_LEVELS: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class Outcome(Enum):
@@ -91,6 +104,11 @@ class Breaker:
                 return max(self._until - self._now(), 0.0)
             case State.HALF_OPEN:
                 return 0.0 if self._probes_left else math.inf
+
+    def retry_after(self) -> float:
+        """Seconds after which one who cannot be let through should ask again: a second where nobody knows."""
+        delay = self.delay()
+        return 1.0 if math.isinf(delay) else delay
 
     def begin(self) -> Call | None:
         """Let a call through, or return None. Every call must be handed to `end`."""
@@ -173,6 +191,17 @@ class Breaker:
         self._period += 1
         self._in_a_row = 0
         self._window.clear()
+
+
+def judge(error: BaseException) -> Outcome:
+    """What the end of a call says about the other side."""
+    match error:
+        case RetryableError() | RefusedError():
+            return Outcome.FAILURE
+        case PermanentError():
+            return Outcome.FAILURE if error.code in BROKEN_BACKEND else Outcome.SUCCESS
+        case _:
+            return Outcome.VOID
 
 
 class _Window:
