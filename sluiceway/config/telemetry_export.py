@@ -6,7 +6,7 @@ The keys are those of OpenTelemetry's declarative configuration (0.3.0), which c
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -32,6 +32,9 @@ __all__ = [
     "TelemetryLevel",
 ]
 
+_LONGEST: Final = 2**31 - 1
+"""Milliseconds: what gRPC can hold, and more overflows in the SDK."""
+
 
 class TelemetryLevel(StrEnum):
     """How much the collector's own telemetry tells. Written in any case."""
@@ -55,7 +58,7 @@ class OtlpExporter(Settings):
     """Headers as one text, `a=b,c=d`; those of `headers` win."""
     compression: Literal["gzip", "none"] | None = None
     """Compression of requests."""
-    timeout: int = Field(default=10_000, ge=0)
+    timeout: int = Field(default=10_000, ge=0, le=_LONGEST)
     """Milliseconds a request may take, as the declarative configuration counts."""
     insecure: bool | None = None
     """Whether gRPC goes without TLS; by default the endpoint's scheme decides."""
@@ -163,9 +166,9 @@ class PullReader(Settings):
 class PeriodicReader(Settings):
     """A reader that pushes at an interval."""
 
-    interval: int = Field(default=60_000, gt=0)
+    interval: int = Field(default=60_000, gt=0, le=_LONGEST)
     """Milliseconds between two exports, as the declarative configuration counts."""
-    timeout: int = Field(default=30_000, ge=0)
+    timeout: int = Field(default=30_000, ge=0, le=_LONGEST)
     """Milliseconds an export may take."""
     exporter: Exporter
     """Where to push to."""
@@ -191,9 +194,9 @@ class MetricReader(Settings):
 class BatchProcessor(Settings):
     """A processor that gathers our own spans or log records and sends them together."""
 
-    schedule_delay: int = Field(default=5_000, gt=0)
+    schedule_delay: int = Field(default=5_000, gt=0, le=_LONGEST)
     """Milliseconds between two exports."""
-    export_timeout: int = Field(default=30_000, ge=0)
+    export_timeout: int = Field(default=30_000, ge=0, le=_LONGEST)
     """Milliseconds an export may take."""
     max_queue_size: int = Field(default=2_048, gt=0)
     """How many items wait at most."""
