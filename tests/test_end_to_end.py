@@ -141,7 +141,8 @@ async def test_the_official_sdk_through_two_collectors(protocol: str, compressio
         memory = {signal: sink.component("exporter", "memory") for signal in Signal}
     assert_balanced(collector, sink)
     assert {b.pipeline: b.delivered for b in sink.ledger.balances()} == {"traces": 2, "metrics": 1, "logs": 1}
-    text = b"".join(batch.payload for batch in memory[Signal.TRACES].batches)
+    batches = memory[Signal.TRACES].batches  # the two spans come as one request or as two, as time will have it
+    text = b"".join(batch.payload for batch in batches)
     assert b"hunter2" not in text
     assert b"password" not in text
     assert text.count(b"acme") == sum(len(batch.proto().resource_spans) for batch in memory[Signal.TRACES].batches)

@@ -19,6 +19,7 @@ from sluiceway.testing import settle
 from tests.pipelines.around import Backend, Setup, names, set_up, traces
 
 QUEUE = "sending_queue: {num_consumers: 1}"
+ONE_BY_ONE = "sending_queue: {num_consumers: 1, batch: {min_size: 0}}"
 RETRY = "retry_on_failure: {initial_interval: 1s, max_interval: 1s, max_elapsed_time: 3s}"
 
 
@@ -77,7 +78,7 @@ async def test_what_is_too_large_goes_in_parts(code: str) -> None:
 
 async def test_a_backend_that_refuses_everything_soon_sees_each_request_once() -> None:
     """The allowance is spent once, not for each request."""
-    setup = set_up(QUEUE, backend=Picky(set(), largest=0))
+    setup = set_up(ONE_BY_ONE, backend=Picky(set(), largest=0))
     async with setup.wrapped:
         for _ in range(100):
             await setup.outlet.consume(traces(50))
@@ -89,7 +90,7 @@ async def test_a_backend_that_refuses_everything_soon_sees_each_request_once() -
 async def test_a_backend_that_works_again_restores_the_allowance() -> None:
     """Ten requests that are taken pay for one more."""
     backend = Picky(set(), largest=0)
-    setup = set_up(QUEUE, backend=backend)
+    setup = set_up(ONE_BY_ONE, backend=backend)
     async with setup.wrapped:
         await setup.outlet.consume(traces(500))
         await setup.clock.advance(DISTANCE)

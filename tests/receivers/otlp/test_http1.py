@@ -280,8 +280,8 @@ async def test_an_idle_connection_ends():
 
 async def test_a_client_that_does_not_read_is_cut():
     """Answers that are not taken end the connection after `write_timeout`, and cost no memory meanwhile."""
-    clock = ManualClock()
-    async with receiving(MemorySink(), HTTP % "write_timeout: 10s", clock=clock) as receiver:
+    clock, long = ManualClock(), f"write_timeout: 10s, response_headers: {{pad: {'x' * 4000}}}"
+    async with receiving(MemorySink(), HTTP % long, clock=clock) as receiver:
         raw = socket.socket()
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.setblocking(False)
