@@ -5,7 +5,7 @@ merges, is looked at as the concatenation of its pieces, which means the same.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport qsort
+from libc.stdlib cimport malloc, qsort
 from libc.string cimport memcpy
 
 from sluiceway.otlp._anyvalue cimport KEY, VALUE, malformed
@@ -17,6 +17,10 @@ from sluiceway.otlp._attributes cimport add as add_attribute
 from sluiceway.otlp._attributes cimport content as content_of
 from sluiceway.otlp._proto cimport WIRE_BYTES, bytes_at, read_length, read_tag, skip_value, varint_size, write_varint
 from sluiceway.otlp._splice cimport Splice, Splices, by_place, splice, splices_free, write_spliced
+
+
+cdef enum:
+    ENOUGH = 12  # attributes for which memory is taken at once
 
 
 cdef struct Change:
@@ -218,6 +222,9 @@ cdef inline int gather_attributes(Message* message, Arena* arena, Message** edit
     message.gathered = True
     message.edited = edited[0]
     edited[0] = message
+    message.attributes.list = <Attribute*>malloc(ENOUGH * sizeof(Attribute))
+    if message.attributes.list != NULL:
+        message.attributes.capacity = ENOUGH
     while p < end:
         field = p
         p = next_field(p, end, &tag, &pair)
