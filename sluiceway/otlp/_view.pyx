@@ -22,7 +22,7 @@ from sluiceway.otlp._anyvalue cimport (
 from sluiceway.otlp._arena cimport Arena, arena_free, arena_take, arena_zeroed
 from sluiceway.otlp._attributes cimport REMOVED, Text, attributes_free, find, remove_all
 from sluiceway.otlp._containers cimport (
-    EXPONENTIAL_HISTOGRAM, HISTOGRAM, LOGS, METRICS, SUMMARY, TRACES,
+    EXPONENTIAL_HISTOGRAM, GAUGE, HISTOGRAM, METRICS, SUM, SUMMARY, TRACES,
 )
 from sluiceway.otlp._message cimport (
     Message, emit_message, find_attribute, find_field, gather_attributes, list_repeated, nested, next_field,
@@ -838,7 +838,7 @@ cdef class NumbersField(Field):
 cdef class OneOf(Field):
     """The singular message in a field, as a view of its class; its fields have their defaults where it is absent."""
 
-    cdef object kind
+    cdef readonly object kind
 
     def __init__(self, uint32_t number, kind):
         if not issubclass(kind, View):
@@ -872,7 +872,7 @@ cdef class ManyOf(Field):
         return tuple(found)
 
 
-cdef class Above(Field):
+cdef class AboveField(Field):
     """The container that a view lies in: its resource (1), scope (2) or metric (3)."""
 
     cdef int part
@@ -885,7 +885,7 @@ cdef class Above(Field):
         return None if index == NOWHERE else draft.view_at(index)
 
 
-cdef class Below(Field):
+cdef class BelowField(Field):
     """What a container holds of scopes (2), metrics (3) or items (5), as a sequence of views."""
 
     cdef int part
@@ -897,21 +897,45 @@ cdef class Below(Field):
         return make_views(draft, message.node + 1, draft.spine.nodes[message.node].after, self.part)
 
 
-cdef class MetricType(Field):
-    """Which data a metric has, by its tag; 0 for none."""
+cdef class InsideField(Field):
+    """A field of the singular message in another field: for columns."""
+
+    cdef Field field
+
+    def __init__(self, OneOf outer not None, Field field not None):
+        self.inside = <uint8_t>outer.number
+        self.field = field
 
     cdef object read(self, Draft draft, Message* message):
-        cdef uint32_t index = message.node + 1
-        return 0 if index == draft.spine.nodes[message.node].after else draft.spine.nodes[index].tag >> 3
+        return self.field.read(draft, self.target(draft, message))
+
+    cdef int write(self, Draft draft, Message* message, object value) except -1:
+        return self.field.write(draft, self.target(draft, message), value)
+
+
+cdef dict TYPES = {
+    GAUGE: "gauge", SUM: "sum", HISTOGRAM: "histogram", EXPONENTIAL_HISTOGRAM: "exponential_histogram",
+    SUMMARY: "summary",
+}
+
+
+cdef class TypeField(Field):
+    """What kind of data a metric has; None for none."""
+
+    cdef object read(self, Draft draft, Message* message):
+        return TYPES.get(data_of(draft, message))
 
 
 cdef class DataField(Field):
-    """An integer field of a metric's data; of several pieces the last that has it. It cannot be set."""
+    """A number of a metric's data; of several pieces the last that has it. It cannot be set."""
 
     def __init__(self, uint32_t number):
         self.number = number
 
     cdef object read(self, Draft draft, Message* message):
+        return <int32_t>self.bits(draft, message)
+
+    cdef uint64_t bits(self, Draft draft, Message* message) except? 0:
         cdef uint32_t index = message.node + 1
         cdef Text text
         cdef uint32_t tag
@@ -921,7 +945,20 @@ cdef class DataField(Field):
             if tag:
                 bits = bits_of(tag, text)
             index = draft.spine.nodes[index].after
-        return <int32_t>bits
+        return bits
+
+
+cdef class SumFlagField(DataField):
+    """A flag of the data of a sum; False for other data."""
+
+    cdef object read(self, Draft draft, Message* message):
+        return data_of(draft, message) == SUM and self.bits(draft, message) != 0
+
+
+cdef uint8_t data_of(Draft draft, Message* metric) noexcept:
+    """The tag of a metric's data; 0 for none."""
+    cdef uint32_t index = metric.node + 1
+    return 0 if index == draft.spine.nodes[metric.node].after else draft.spine.nodes[index].tag
 
 
 # ---- attributes

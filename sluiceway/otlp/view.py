@@ -16,25 +16,23 @@ copied. Arrays and maps that you *read* may be edited in place; what became of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
+from sluiceway.otlp import columns
 from sluiceway.otlp._view import (
     KINDS,
-    Above,
+    AboveField,
     AnyField,
     AttributesOf,
     AttributesView,
-    Below,
+    BelowField,
     DataField,
     Draft,
-    Field,
-    FlagField,
     Found,
     IdField,
     IntField,
     ManyOf,
-    MetricType,
     NumberField,
     NumbersField,
     OneOf,
@@ -42,9 +40,10 @@ from sluiceway.otlp._view import (
     Part,
     RealField,
     SpanOfTime,
+    SumFlagField,
     TextField,
+    TypeField,
     View,
-    Views,
 )
 from sluiceway.otlp.batch import Batch, Origin, Signal
 
@@ -82,8 +81,8 @@ class Resource(Part):
     attributes = AttributesOf(1, Attributes, inside=1)
     dropped_attributes_count = IntField(2, "uint32", inside=1)
     schema_url = TextField(3)
-    scopes: Below[Scope] = Below(_SCOPE)
-    items: Below[Item] = Below(_ITEM)
+    scopes: BelowField[Scope] = BelowField(_SCOPE)
+    items: BelowField[Item] = BelowField(_ITEM)
 
 
 class Scope(Part):
@@ -96,9 +95,9 @@ class Scope(Part):
     attributes = AttributesOf(3, Attributes, inside=1)
     dropped_attributes_count = IntField(4, "uint32", inside=1)
     schema_url = TextField(3)
-    resource: Above[Resource] = Above(_RESOURCE)
-    metrics: Below[Metric] = Below(_METRIC)
-    items: Below[Item] = Below(_ITEM)
+    resource: AboveField[Resource] = AboveField(_RESOURCE)
+    metrics: BelowField[Metric] = BelowField(_METRIC)
+    items: BelowField[Item] = BelowField(_ITEM)
 
 
 class Item(Part):
@@ -108,8 +107,8 @@ class Item(Part):
 
     attributes: AttributesOf[Attributes]
     flags: IntField
-    resource: Above[Resource] = Above(_RESOURCE)
-    scope: Above[Scope] = Above(_SCOPE)
+    resource: AboveField[Resource] = AboveField(_RESOURCE)
+    scope: AboveField[Scope] = AboveField(_SCOPE)
 
 
 class Event(Part):
@@ -210,24 +209,13 @@ class Metric(Part):
     metadata = AttributesOf(12, Attributes)
     temporality = DataField(2)
     """1 for delta, 2 for cumulative, 0 for neither."""
-    points: Below[Point] = Below(_ITEM)
-    scope: Above[Scope] = Above(_SCOPE)
-    resource: Above[Resource] = Above(_RESOURCE)
-    _type = MetricType()
-    _monotonic = DataField(3)
-
-    @property
-    def type(self) -> Literal["gauge", "sum", "histogram", "exponential_histogram", "summary"] | None:
-        """What kind of metric it is; None where it has no data."""
-        return _TYPES.get(self._type)
-
-    @property
-    def monotonic(self) -> bool:
-        """Whether a sum only grows; False for all others."""
-        return self.type == "sum" and bool(self._monotonic)
-
-
-_TYPES: Final[Mapping[int, Any]] = {5: "gauge", 7: "sum", 9: "histogram", 10: "exponential_histogram", 11: "summary"}
+    points: BelowField[Point] = BelowField(_ITEM)
+    scope: AboveField[Scope] = AboveField(_SCOPE)
+    resource: AboveField[Resource] = AboveField(_RESOURCE)
+    type = TypeField()
+    """`gauge`, `sum`, `histogram`, `exponential_histogram` or `summary`; None where it has no data."""
+    monotonic = SumFlagField(3)
+    """Whether a sum only grows; False for all others."""
 
 
 class Point(Item):
@@ -237,7 +225,7 @@ class Point(Item):
 
     start_time = IntField(2, "fixed64")
     time = IntField(3, "fixed64")
-    metric: Above[Metric] = Above(_METRIC)
+    metric: AboveField[Metric] = AboveField(_METRIC)
     exemplars: ManyOf[Exemplar]
 
 
@@ -380,6 +368,31 @@ class BatchView:
     def resources(self) -> Sequence[Resource]:
         """The resources, each with its scopes."""
         return self._views(_RESOURCE)
+
+    def columns(self, *paths: str) -> dict[str, np.ndarray[Any, Any]]:
+        """Numpy arrays by path, with one value for each item: int64, float64 (NaN where there is none), bool or object.
+
+        `name`, `duration`, `status.code`, `attributes.http.route`, `resource.attributes.k8s.pod.name`, `service.name`,
+        `metric.name` and so on. Raises `ValueError` for a path that no item can have.
+        """
+        return {path: columns.array(columns.read(self._draft, _CLASSES, path)) for path in paths}
+
+    def frame(self, *paths: str) -> pl.DataFrame:
+        """The same as a polars data frame."""
+        import polars as pl
+
+        return pl.DataFrame({path: columns.read(self._draft, _CLASSES, path) for path in paths}, strict=False)
+
+    def set(self, path: str, values: object, where: object = None) -> None:
+        """Set a field or attribute of the items: one value for all, or an array, list or series with one for each.
+
+        None and NaN leave an item as it is. With `where`, only the items for which it is true are touched.
+        """
+        columns.write(self._draft, _CLASSES, path, values, where)
+
+    def keep(self, mask: object) -> None:
+        """Drop the items for which `mask`, an array, list or series of booleans, is false."""
+        self._draft.keep(columns.mask_of(mask, len(self._draft)))
 
     def close(self) -> None:
         """Make all views raise from now on."""
