@@ -46,6 +46,7 @@ cdef struct Spine:
     uint32_t capacity
     uint32_t items
     uint32_t dropped  # items
+    bint lossy  # something was dropped
 
 
 cdef inline void spine_free(Spine* spine) noexcept nogil:
@@ -144,6 +145,7 @@ cdef inline void drop(Spine* spine, uint32_t index) noexcept nogil:
     """Take a node out, with all that lies in it."""
     cdef uint32_t inner
     touch(spine, index)
+    spine.lossy = True
     for inner in range(index, spine.nodes[index].after):
         if spine.nodes[inner].part == ITEM and not spine.nodes[inner].dropped:
             spine.dropped += 1
@@ -151,33 +153,22 @@ cdef inline void drop(Spine* spine, uint32_t index) noexcept nogil:
 
 
 cdef inline void prune(Spine* spine) noexcept nogil:
-    """Take out containers of which all items were taken out. Those that were empty before stay, unless alone."""
+    """Take out resources, scopes and metrics that have lost something and hold no item any more."""
     cdef uint32_t index = spine.count
     cdef Node* node
-    cdef uint32_t inner
-    cdef bint alive
-    cdef bint lost
-    while spine.dropped and index > 0:
+    while spine.lossy and index > 0:
         index -= 1
         node = &spine.nodes[index]
-        if node.part == ITEM or node.dropped or not node.touched:
-            continue
-        alive = lost = False
-        inner = index + 1
-        while inner < node.after:
-            if spine.nodes[inner].dropped:
-                lost = True
-            elif spine.nodes[inner].part == ITEM or holds_items(spine, inner):
-                alive = True
-                break
-            inner = spine.nodes[inner].after
-        node.dropped = lost and not alive
+        if node.part <= METRIC and node.touched and not node.dropped:
+            node.dropped = is_spent(spine, index)
 
 
-cdef inline bint holds_items(Spine* spine, uint32_t index) noexcept nogil:
-    """Whether a container that was not taken out holds an item; it would have been, had it lost all."""
+cdef inline bint is_spent(Spine* spine, uint32_t index) noexcept nogil:
     cdef uint32_t inner
+    cdef bint lost = False
     for inner in range(index + 1, spine.nodes[index].after):
-        if spine.nodes[inner].part == ITEM and not spine.nodes[inner].dropped:
-            return True
-    return False
+        if spine.nodes[inner].dropped:
+            lost = True
+        elif spine.nodes[inner].part == ITEM:
+            return False
+    return lost

@@ -57,6 +57,8 @@ cdef enum Kind:  # the places of the classes above
 Found = object  # for annotations: what a value that was read can be
 
 cdef tuple NO_ARGUMENTS = ()
+cdef object LOWEST = -0x8000000000000000
+cdef object HIGHEST = 0x7FFFFFFFFFFFFFFF
 
 cdef extern from *:
     """
@@ -303,19 +305,51 @@ cdef class Draft:
 
     cdef int emit_node(self, uint32_t index, Splices* splices) except -1 nogil:
         cdef Node* node = &self.spine.nodes[index]
-        cdef uint32_t inner = index + 1
         cdef Opened opened
         if node.dropped:
             return splice(splices, node.field, node.end - node.field, NULL, 0)
         open_message(splices, node.prefix, &opened)
-        if node.message != NULL and node.message.dirty:
+        if node.part == ITEM:
             emit_message(node.message, splices, &self.arena)
-        while inner < node.after:
-            if self.spine.nodes[inner].touched:
-                self.emit_node(inner, splices)
-            inner = self.spine.nodes[inner].after
+        else:
+            self.emit_container(index, splices)
         close_message(splices, &opened, node.body - node.prefix, node.end - node.body)
         return 0
+
+    cdef int emit_container(self, uint32_t index, Splices* splices) except -1 nogil:
+        """Report what changed of a container itself and of what lies in it.
+
+        Of what stands at one place, what is reported first comes first: what is added at the end of something inside
+        must not come behind what changes right after it. In front of it all, it may be reported first, which spares
+        the sorting.
+        """
+        cdef Node* node = &self.spine.nodes[index]
+        cdef Splices own
+        cdef uint32_t inner = index + 1
+        cdef bint waits
+        memset(&own, 0, sizeof(Splices))
+        try:
+            if node.message != NULL and node.message.dirty:
+                emit_message(node.message, &own, &self.arena)
+            waits = own.count > 0 and inner < node.after and own.list[own.count - 1].at > self.spine.nodes[inner].field
+            if not waits:
+                append_splices(splices, &own)
+            while inner < node.after:
+                if self.spine.nodes[inner].touched:
+                    self.emit_node(inner, splices)
+                inner = self.spine.nodes[inner].after
+            if waits:
+                append_splices(splices, &own)
+            return 0
+        finally:
+            splices_free(&own)
+
+
+cdef int append_splices(Splices* splices, Splices* more) except -1 nogil:
+    cdef size_t index
+    for index in range(more.count):
+        splice(splices, more.list[index].at, more.list[index].removed, more.list[index].insert, more.list[index].inserted)
+    return 0
 
 
 # ---- values on the wire
@@ -359,7 +393,7 @@ cdef int encode(Draft draft, object value, Text* content) except -1:
         memcpy(place + 1, &real, 8)
         content[0] = Text(place, 9)
         return 0
-    if kind is int and -(1 << 63) <= value < 1 << 63:
+    if kind is int and LOWEST <= value <= HIGHEST:
         place = arena_take(&draft.arena, 11)
         place[0] = INT_TAG
         content[0] = Text(place, write_varint(place + 1, <uint64_t><int64_t>value) - place)
@@ -627,7 +661,8 @@ cdef class IntField(Field):
     cdef int wire
     cdef bint zigzag
     cdef bint is_signed
-    cdef int bits
+    cdef object lowest
+    cdef object highest
 
     def __init__(self, uint32_t number, str kind, *, uint8_t inside=0):
         self.number = number
@@ -635,7 +670,8 @@ cdef class IntField(Field):
         self.wire = {"fixed64": WIRE_FIXED64, "fixed32": WIRE_FIXED32}.get(kind, WIRE_VARINT)
         self.zigzag = kind == "sint32"
         self.is_signed = kind in ("enum", "int32", "sint32")
-        self.bits = 64 if kind == "fixed64" else 32
+        self.lowest = -0x80000000 if self.is_signed else 0
+        self.highest = 0x7FFFFFFF if self.is_signed else 0xFFFFFFFF if kind != "fixed64" else 0xFFFFFFFFFFFFFFFF
 
     cdef object read(self, Draft draft, Message* message):
         cdef Text text
@@ -649,15 +685,14 @@ cdef class IntField(Field):
             return <int32_t>((bits >> 1) ^ -(bits & 1))
         if self.is_signed:
             return <int32_t>bits
-        return bits if self.bits == 64 else <uint32_t>bits
+        return bits if self.wire == WIRE_FIXED64 else <uint32_t>bits
 
     cdef int write(self, Draft draft, Message* message, object value) except -1:
         cdef int64_t number
         cdef uint64_t bits
         self.require(value, int)
-        lowest, highest = (-(1 << 31), 1 << 31) if self.is_signed else (0, 1 << self.bits)
-        if not lowest <= value < highest:
-            raise ValueError(f"{self.name} must be from {lowest} to {highest - 1}")
+        if not self.lowest <= value <= self.highest:
+            raise ValueError(f"{self.name} must be from {self.lowest} to {self.highest}")
         if self.is_signed:
             number = value
             bits = <uint64_t>((number << 1) ^ (number >> 63)) if self.zigzag else <uint64_t>number
@@ -665,6 +700,8 @@ cdef class IntField(Field):
             bits = value
         draft.require_open()
         message = self.target(draft, message)
+        if bits == 0:
+            return draft.change(message, <uint32_t>1 << self.number, self.number, Text(NULL, 0))
         return write_number(draft, message, <uint32_t>1 << self.number, self.number, self.wire, bits)
 
 
