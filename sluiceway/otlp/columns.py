@@ -78,7 +78,7 @@ def array(values: list[Any]) -> np.ndarray[Any, Any]:
     kinds.discard(type(None))
     if kinds == {bool} and not missing:
         return np.array(values, dtype=bool)
-    if kinds == {int} and not missing and -(2**63) <= min(values) and max(values) < 2**63:
+    if kinds == {int} and not missing and min(values) >= -(2**63) and max(values) < 2**63:
         return np.array(values, dtype=np.int64)
     if kinds and kinds <= {int, float}:
         return np.array(values, dtype=np.float64)
@@ -90,7 +90,7 @@ def array(values: list[Any]) -> np.ndarray[Any, Any]:
 def _values(values: object, items: int) -> Sequence[object]:
     if isinstance(values, _SCALARS):
         return [values] * items
-    given = [None if value != value else value for value in _listed(values)]  # noqa: PLR0124 - NaN alone differs
+    given = [None if value != value else value for value in _listed(values)]  # NaN alone differs
     if len(given) != items:
         raise ValueError(f"there are {len(given)} values for {items} items")
     return given

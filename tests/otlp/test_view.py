@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from random import Random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.otlp import Batch, Signal, accept
-from sluiceway.otlp.view import BatchView, edit
-from tests.otlp import view_oracle as oracle
+from sluiceway.otlp import Signal, accept
+from sluiceway.otlp.view import edit
 from tests.otlp import random_plans
+from tests.otlp import view_oracle as oracle
 from tests.otlp.strategies import checked, payload
 
 SEEDS = st.integers(0, 2**32)

@@ -14,7 +14,21 @@ from tests.otlp.naive import _upsert
 TIMES = {name: f"{name}_unix_nano" for name in ("time", "start_time", "end_time", "observed_time")}
 TEXTS = ["", "a", "GET /", "naïve 🦆", "x" * 200]
 KEYS = ["a", "b", "http.method", "service.name", "", "new", "naïve"]
-VALUES = ["", "text", "é", True, False, 0, -1, 2**63 - 1, 1.5, math.inf, b"\x00\xff", [1, "a", [None]], {"k": {"l": 2.5}}]
+VALUES = [
+    "",
+    "text",
+    "é",
+    True,
+    False,
+    0,
+    -1,
+    2**63 - 1,
+    1.5,
+    math.inf,
+    b"\x00\xff",
+    [1, "a", [None]],
+    {"k": {"l": 2.5}},
+]
 FIELDS = {
     "Span": {
         "text": ["name", "trace_state"],
@@ -49,7 +63,9 @@ class Node:
         self.view, self.message, self.below = view, message, list(below)
         self.kind = message.DESCRIPTOR.name
         self.dropped = False
-        self.absent = [name for name in ("resource", "scope", "status") if name in _fields(message) and not message.HasField(name)]
+        self.absent = [
+            name for name in ("resource", "scope", "status") if name in _fields(message) and not message.HasField(name)
+        ]
 
     @property
     def fields(self):
@@ -355,4 +371,3 @@ def _remove(repeated, nodes):
     for place in reversed(range(len(nodes))):
         if nodes[place].dropped:
             del repeated[place]
-

@@ -5,10 +5,10 @@ attributes, names, bodies and the rest, drop items, or take whole columns to num
 [processing with Python](../../python.md) for what it can do, with recipes.
 
 `function` is a function or a class of the file; an instance of a class is made once for each pipeline, and called. With
-`async def` it runs on the event loop, else on a thread of its own, one call at a time. It has `timeout` seconds a batch.
-When it raises or overruns, `error_mode` says what becomes of the batch: it is refused, it passes as it came, with
-nothing of what the function did, or it is dropped and counted. The log has the error; the sender is told that the
-function failed, and not how. What it drops is counted as `filtered`.
+`async def` it runs on the event loop, else on a thread of its own, one call at a time. `timeout` bounds each call. When
+it raises or overruns, `error_mode` says what becomes of the batch: it is refused, it passes as it came, with nothing of
+what the function did, or it is dropped and counted. The log has the error; the sender is told that the function failed,
+and not how. What the function drops is counted as `filtered`.
 
 A changed file is taken up while the process runs. One that cannot be used leaves the function of before in force, and
 log and health say why. The file is a part of your configuration: it runs with all rights that Sluiceway has.
@@ -39,7 +39,7 @@ from sluiceway.otlp.view import BatchView
 from sluiceway.processors.python.failures import Failures
 from sluiceway.processors.python.life import Life
 from sluiceway.processors.python.program import Program, load
-from sluiceway.processors.python.worker import OverrunError, StuckError, Worker
+from sluiceway.processors.python.worker import EscapedError, OverrunError, StuckError, Worker, contained
 
 __all__ = ["COMPONENT", "PythonConfig", "PythonProcessor"]
 
@@ -133,7 +133,7 @@ class PythonProcessor:
             try:
                 if program.is_async:
                     return await self._within(call)
-                return await self._calls.run(call.run) if self._config.thread else call.run()
+                return await self._calls.run(call.run) if self._config.thread else contained(call.run)
             finally:
                 call.close()
 
@@ -145,6 +145,8 @@ class PythonProcessor:
             if not scope.expired():
                 raise
             raise OverrunError(f"it took longer than {self._config.timeout:g} s") from error
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise EscapedError(f"{error.__class__.__name__} was raised") from error
 
     def _passes(self, batch: Batch, error: Exception) -> bool:
         """Account for a batch that the function has failed on: whether it passes as it came. Or raise."""

@@ -19,7 +19,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 from sluiceway.component import Clock
 
-__all__ = ["LIMIT", "EscapedError", "OverrunError", "StuckError", "Worker"]
+__all__ = ["LIMIT", "EscapedError", "OverrunError", "StuckError", "Worker", "contained"]
 
 LIMIT: Final = 4
 """How many threads may be stuck before calls are refused."""
@@ -161,13 +161,21 @@ class Worker:
                 _settle(job, (None, error))
 
 
+def contained(work: Callable[[], T]) -> T:
+    """Call `work`; raise what would end the process or the thread, such as `SystemExit`, as `EscapedError`."""
+    try:
+        return work()
+    except Exception:
+        raise
+    except BaseException as error:
+        raise EscapedError(f"{error.__class__.__name__} was raised") from error
+
+
 def _outcome(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
     try:
-        return work(), None
+        return contained(work), None
     except Exception as error:  # noqa: BLE001 - raised again where the call was asked for
         return None, error
-    except BaseException as error:  # noqa: BLE001 - in the loop this would end the process
-        return None, EscapedError(f"{error.__class__.__name__} was raised")
 
 
 def _settle(job: _Job[T], outcome: tuple[T | None, Exception | None]) -> None:
