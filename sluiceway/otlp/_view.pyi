@@ -1,4 +1,4 @@
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Sequence, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import Generic, Literal, Self, TypeAlias, TypeVar, overload
 
 from sluiceway.otlp.actions import Value
@@ -122,6 +122,7 @@ class SumFlagField(Field):
 class AttributesOf(Field, Generic[_T_co]):
     def __init__(self, number: int, kind: type[_T_co], *, inside: int = 0) -> None: ...
     def __get__(self, view: View, owner: type) -> _T_co: ...
+    def __set__(self, view: View, value: Mapping[str, Value]) -> None: ...
 
 class AttributesView(View):
     def __getitem__(self, key: str) -> Found: ...

@@ -1020,6 +1020,20 @@ cdef class AttributesOf(Field):
     cdef object read(self, Draft draft, Message* message):
         return make_view(self.kind, draft, self.holder(draft, message))
 
+    cdef int write(self, Draft draft, Message* message, object value) except -1:
+        """Have these attributes and no others; so does `|=`, which gives a view what it holds already."""
+        message = self.holder(draft, message)
+        if isinstance(value, AttributesView) and (<AttributesView>value).message == message:
+            return 0
+        given = dict(value)
+        draft.require_open()
+        view = <AttributesView>make_view(self.kind, draft, message)
+        for key, each in given.items():
+            view[key] = each
+        for key in view.keys() - given.keys():
+            del view[key]
+        return 0
+
     cdef object look_up(self, Draft draft, Message* message, str key, object default):
         return look_up(draft, self.holder(draft, message), key, default)
 

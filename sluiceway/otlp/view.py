@@ -16,8 +16,8 @@ copied. Arrays and maps that you *read* may be edited in place; what became of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from sluiceway.otlp import columns
 from sluiceway.otlp._view import (
@@ -45,6 +45,7 @@ from sluiceway.otlp._view import (
     TypeField,
     View,
 )
+from sluiceway.otlp.actions import Value
 from sluiceway.otlp.batch import Batch, Origin, Signal
 
 if TYPE_CHECKING:
@@ -68,6 +69,15 @@ class Attributes(AttributesView, MutableMapping[str, Found]):  # type: ignore[mi
     """
 
     __slots__ = ()
+
+    __hash__ = None  # type: ignore[assignment]  # as that of a dictionary
+
+    def __eq__(self, other: object) -> bool:
+        return Mapping.__eq__(self, other)
+
+    def __ior__(self, more: Mapping[str, Value]) -> Self:
+        self.update(more)  # type: ignore[arg-type]  # as above
+        return self
 
     def __repr__(self) -> str:
         return f"Attributes({self.copy()!r})"
