@@ -1,5 +1,7 @@
 """The conformance run: what every component must hold, ours without exception."""
 
+from pathlib import Path
+
 import pytest
 
 from sluiceway.component import Component, Kind
@@ -17,6 +19,10 @@ YAML = {
         extensions:
           health_check: {endpoint: "127.0.0.1:0"}
     """,
+    "processor python": f"""
+        processors:
+          python: {{file: {Path(__file__).parents[1]}/examples/enrich.py, function: enrich}}
+    """,
     "exporter otlp_grpc": """
         exporters:
           otlp_grpc: {endpoint: "127.0.0.1:1", tls: {insecure: true}}
@@ -26,7 +32,7 @@ YAML = {
           otlp_http: {endpoint: "http://127.0.0.1:1"}
     """,
 }
-"""Settings for those whose example names a port or a backend that a test must not touch."""
+"""Settings for those whose example names a port, a backend or a file that a test must not touch."""
 
 
 @pytest.mark.parametrize("component", EVERY, ids=lambda component: f"{component.kind}-{component.type}")

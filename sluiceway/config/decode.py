@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path as FilePath
 from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -48,9 +49,10 @@ def decode(model: type[M], node: Node, path: Path = ()) -> M:
     where that does not fit, a string takes its original text, and a null becomes the zero value of the type.
     """
     data = plain(node) if node.value is not None else {}
+    context = {"folder": FilePath(node.mark.file).parent}
     while True:
         try:
-            return model.model_validate(data)
+            return model.model_validate(data, context=context)
         except ValidationError as error:
             errors = error.errors(include_url=False)
         reread = [_reread(node, data, error) for error in errors]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib import import_module
@@ -22,6 +21,7 @@ from typing import Any
 from pydantic import BaseModel, Field, create_model
 
 from sluiceway.component import Component, Kind, Stability
+from sluiceway.config.code import execute, read_source
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
 from sluiceway.config.types import Section, Settings
 from sluiceway.errors import ConfigError
@@ -56,12 +56,7 @@ def from_file(reference: str, kind: Kind, type: str, folder: Path) -> Component:
     if match is None:
         return _imported(reference, kind, type)
     path = folder / match[1]
-    try:
-        source = path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise ConfigError(f"unable to read the file {path}: {reason}") from None
-    return _component(path.resolve(), source, match[2], kind, type)
+    return _component(path.resolve(), read_source(path), match[2], kind, type)
 
 
 def path_of(reference: str, folder: Path) -> Path | None:
@@ -88,26 +83,13 @@ def _imported(reference: str, kind: Kind, type: str) -> Component:
 
 @lru_cache(maxsize=256)
 def _component(path: Path, source: bytes, name: str | None, kind: Kind, type: str) -> Component:
-    module = _execute(path, source)
+    module = execute(path, source)
     record = getattr(module, "COMPONENT", None)
     if name is None and isinstance(record, Component):
         if record.kind is not kind:
             raise ConfigError(f"{path.name} holds a {record.kind} and no {kind}")
         return record
     return adapt(_choose(module, name, path), kind, type)
-
-
-def _execute(path: Path, source: bytes) -> ModuleType:
-    module = ModuleType(f"sluiceway_file_{path.stem}_{abs(hash(path)):x}")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # dataclasses and type hints look their module up
-    try:
-        exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - the user names their own code
-    except SyntaxError as error:
-        raise ConfigError(f"{path.name}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:
-        raise ConfigError(f"{path.name} cannot be imported: {error.__class__.__name__}: {error}") from error
-    return module
 
 
 def _choose(module: ModuleType, name: str | None, path: Path) -> type:
