@@ -176,15 +176,20 @@ async def test_a_queue_does_not_cut_a_trace() -> None:
 
 async def test_a_repetition_is_an_event() -> None:
     """One span stands around all attempts."""
-    async with sink() as (backend, arrived):
-        retry = "retry_on_failure: {initial_interval: 1ms, max_interval: 1ms, max_elapsed_time: 50ms}"
-        options = {"exporters": "otlp_grpc", "queue": f", sending_queue: {{enabled: false}}, {retry}"}
+    backend_away = GrpcBackend(code=grpc.StatusCode.UNAVAILABLE)
+    async with backend_away.running() as other, sink() as (backend, arrived):
+        queue = ", sending_queue: {enabled: false}, retry_on_failure: {initial_interval: 1ms}"
+        options = {"exporters": "otlp_grpc", "backend": other.port, "queue": queue}
         async with traced(exporting_to(backend), **options) as collector:
-            with pytest.raises(Exception, match="no more retries left"):
-                await collector.component("receiver", "feed").feed(spans(1))
+            feeding = asyncio.create_task(collector.component("receiver", "feed").feed(spans(2)))
+            await asyncio.wait_for(other.arrived.wait(), 20)
+            other.code = grpc.StatusCode.OK
+            await asyncio.wait_for(feeding, 20)
         (export,) = [span for span in arrived() if span.name.startswith("exporter/")]
     assert {event.name for event in export.events} == {"Exporting failed. Will retry the request after interval."}
-    assert export.status.message == "exporting failed: UNAVAILABLE"
+    (error, _) = export.events[0].attributes
+    assert error.value.string_value == "exporting failed: UNAVAILABLE"
+    assert attributes(export)["items.sent"] == 2
 
 
 @pytest.mark.parametrize(
