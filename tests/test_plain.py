@@ -86,7 +86,7 @@ async def test_page_exporter_appends(page: Path, tmp_path: Path) -> None:
 
 
 async def test_page_exporter_has_a_queue_and_retries(page: Path) -> None:
-    """What the page puts around its exporter works: a batch that fails waits in the queue, and leaving tries it again."""
+    """What the page puts around its exporter works: what fails waits in the queue, and leaving tries again."""
     text = (page / "collector.yaml").read_text().replace("{component: ./heartbeat.py", "{component: ./feed.py")
     text = text.replace("text: still here, interval: 10s", "").replace("heartbeat.log", str(page / "not" / "yet"))
     (page / "feed.py").write_text("from sluiceway.testing import Feeder\nclass Feed(Feeder): ...\n")
