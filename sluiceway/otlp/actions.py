@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from sluiceway.otlp.conditions import Rule
+from sluiceway.otlp.levels import Level
+
+if TYPE_CHECKING:
+    from sluiceway.otlp.batch import Signal
 
 __all__ = [
-    "Action", "Convert", "Copy", "Extract", "Hash", "Level", "Match", "Put", "Remove", "Selection", "Slot", "Value",
+    "Action", "Convert", "Copy", "Drop", "Extract", "Hash", "Level", "Match", "Put", "Remove", "Selection", "Slot",
+    "Value",
 ]  # fmt: skip
 
 Value: TypeAlias = "str | bool | int | float | bytes | Sequence[Value] | Mapping[str, Value]"
 """What an OTLP `AnyValue` can hold."""
-
-
-class Level(IntEnum):
-    """Whose attributes an action edits. ITEM means spans, log records or data points, by the batch's signal."""
-
-    RESOURCE = 0
-    SCOPE = 1
-    ITEM = 2
 
 
 class Slot:
@@ -130,4 +128,18 @@ class Convert:
     where: Selection | None = None
 
 
-Action: TypeAlias = Put | Remove | Hash | Extract | Convert
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Take out what is at the level and for which one of the rules holds, or which `unless` does not choose.
+
+    Where everything below a metric, scope or resource is taken out, it goes as well; a span stays without its events.
+    Actions after this one do not see what is gone. With a `signal` it acts only on batches of that signal.
+    """
+
+    level: Level
+    where: tuple[Rule, ...] = ()
+    unless: Selection | None = None
+    signal: Signal | None = None
+
+
+Action: TypeAlias = Put | Remove | Hash | Extract | Convert | Drop

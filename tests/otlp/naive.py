@@ -5,8 +5,9 @@ from __future__ import annotations
 import re2
 
 from sluiceway.otlp import Signal
-from sluiceway.otlp.plan import Convert, Copy, Extract, Hash, Level, Put, Remove, Slot, encode_value
+from sluiceway.otlp.plan import Convert, Copy, Drop, Extract, Hash, Level, Put, Remove, Slot, encode_value
 from sluiceway.otlp.rewriting import conversion, digest, match_text, value_text
+from tests.otlp import naive_conditions
 
 KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 DATA = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
@@ -35,6 +36,36 @@ def run(parts, signal, message, arguments=None):
         for holder, field in absent:
             if not getattr(holder, field).attributes:
                 holder.ClearField(field)
+
+
+def run_dropping(actions, signal, message):
+    """Do one part's actions, in order; give back how many items each of its drops took out."""
+    tallies, edits, where = [], [], {}
+    for action in actions:
+        if isinstance(action, Drop):
+            run([edits], signal, message)
+            edits = []
+            tallies.append(drop(action, signal, message))
+        else:
+            edits.append(action)
+    run([edits], signal, message)
+    return tallies
+
+
+def drop(action, signal, message):
+    """Take out what a `Drop` would; give back how many items went."""
+    return naive_conditions.drop(action, signal, message, _is_chosen)
+
+
+def _is_chosen(selection, around):
+    found = around.messages
+    return is_selected(
+        selection,
+        Target(
+            max(found), None, found[Level.RESOURCE], found.get(Level.SCOPE), found.get(Level.ITEM),
+            found.get(Level.METRIC),
+        ),
+    )  # fmt: skip
 
 
 def _holders(signal, entry):
