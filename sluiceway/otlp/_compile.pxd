@@ -11,7 +11,7 @@ from sluiceway.otlp._anyvalue cimport read_any
 from sluiceway.otlp._arena cimport Arena, arena_zeroed
 from sluiceway.otlp._attributes cimport Text, mark_of
 from sluiceway.otlp._expression cimport ANY_AMONG, ATTRIBUTE, DEPTHS, ID, NESTED, PATTERN, Expression, Fact, Jump, Known
-from sluiceway.otlp._fields cimport LOG, METRIC, Fields
+from sluiceway.otlp._fields cimport EXPONENTIAL_HISTOGRAM, HISTOGRAM, LOG, METRIC, NUMBER, SUMMARY, Fields
 from sluiceway.otlp._memo cimport Memo, hash_bytes
 from sluiceway.otlp._proto cimport bytes_at
 from sluiceway.otlp._table cimport Table, table_make, table_put
@@ -58,6 +58,7 @@ cdef inline uint8_t want_field(Fields* fields, dict numbers, field) except 0:
     """Have a field read, in every message that has it; its number. Fields of the same places are one."""
     cdef int message
     cdef uint8_t number
+    points = {NUMBER, HISTOGRAM, EXPONENTIAL_HISTOGRAM, SUMMARY}
     if field.places in numbers:
         return numbers[field.places]
     fields.field_count += 1
@@ -71,10 +72,13 @@ cdef inline uint8_t want_field(Fields* fields, dict numbers, field) except 0:
         fields.first[message][<int>place.tag] = fields.wish_count
         fields.listed[number].inner = place.inner
         fields.listed[number].joins = message == LOG and place.tag == 0x2A
-    for message in {place.message for place in field.places}:
+    holders = {place.message for place in field.places}
+    for message in points if holders <= points else holders:
         fields.wanted[message][fields.count[message]] = number
-        # What lies in a metric's data is there when the data is, the rest always.
-        fields.applies[message][fields.count[message]] = message != METRIC or not field.places[0].inner
+        # What lies in a metric's data is there when the data is, what only some points have when these are at hand.
+        fields.applies[message][fields.count[message]] = message in holders and not (
+            message == METRIC and field.places[0].inner
+        )
         fields.count[message] += 1
     return number
 

@@ -38,17 +38,24 @@ def run(parts, signal, message, arguments=None):
                 holder.ClearField(field)
 
 
-def run_dropping(actions, signal, message):
-    """Do one part's actions, in order; give back how many items each of its drops took out."""
-    tallies, edits, where = [], [], {}
-    for action in actions:
-        if isinstance(action, Drop):
-            run([edits], signal, message)
-            edits = []
-            tallies.append(drop(action, signal, message))
-        else:
-            edits.append(action)
-    run([edits], signal, message)
+def run_dropping(parts, signal, message):
+    """Do the actions of parts, one after the other; give back how many items each of their drops took out."""
+    tallies = []
+    entries = getattr(message, f"resource_{signal.value if signal is not Signal.TRACES else 'spans'}")
+    absent = [(h, f) for entry in entries for h, f in _holders(signal, entry) if not h.HasField(f)]
+    for actions in parts:
+        edits = []
+        for action in actions:
+            if isinstance(action, Drop):
+                run([edits], signal, message)
+                edits = []
+                tallies.append(drop(action, signal, message))
+            else:
+                edits.append(action)
+        run([edits], signal, message)
+    for holder, field in absent:
+        if not getattr(holder, field).attributes:
+            holder.ClearField(field)
     return tallies
 
 

@@ -89,9 +89,7 @@ def drop(random, signal):
 
 
 def parts(random, signal):
-    """The actions of one to three plans, which edit and drop."""
-    made = random_plans.parts(random, [])
-    for part in made:
-        for _ in range(random.randint(0, 2)):
-            part.insert(random.randint(0, len(part)), drop(random, signal))
-    return made
+    """The actions of some plans, those that edit and those that drop mixed."""
+    edits = random_plans.parts(random, [])
+    drops = [[drop(random, signal) for _ in range(random.randint(1, 3))] for _ in range(random.randint(1, 3))]
+    return random.sample([*edits, *drops], len(edits) + len(drops))

@@ -44,9 +44,8 @@ def test_edits_and_drops_in_one_walk_do_what_they_do_in_turn(seed):
         batch = random_conditions.batch(random)
         parts = random_conditions.parts(random, batch.signal)
         outcome = sum((Plan(part) for part in parts), Plan()).outcome(batch)
-        message, tallies = batch.proto(), []
-        for part in parts:
-            tallies += naive.run_dropping(part, batch.signal, message)
+        message = batch.proto()
+        tallies = naive.run_dropping(parts, batch.signal, message)
         assert [tally[0] for tally in outcome.tallies] == tallies
         assert parsed(outcome.batch) == message.SerializeToString(deterministic=True)
         assert outcome.batch.items == items_in(message)
