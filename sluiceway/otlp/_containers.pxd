@@ -13,6 +13,7 @@ cdef enum:  # tags: the number of a field << 3 | its wire type
     SCOPE_ATTRIBUTES = 0x1A
     SPAN_ATTRIBUTES = 0x4A
     SPAN_EVENT = 0x5A
+    TRACE_STATE = 0x1A
     EVENT_ATTRIBUTES = 0x1A
     LOG_ATTRIBUTES = 0x32
     GAUGE = 0x2A  # the data of a metric

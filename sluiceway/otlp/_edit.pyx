@@ -20,19 +20,20 @@ from sluiceway.otlp._compile cimport begin_expression, keep_object, keep_text, k
 from sluiceway.otlp._containers cimport (
     ENTRY, EVENT_ATTRIBUTES, EXPONENTIAL_HISTOGRAM, EXPONENTIAL_HISTOGRAM_ATTRIBUTES, FIRST, GAUGE, HISTOGRAM, HISTOGRAM_ATTRIBUTES,
     LOG_ATTRIBUTES, LOGS, METRICS, NUMBER_ATTRIBUTES, SCOPE, SCOPE_ATTRIBUTES, SECOND, SPAN_ATTRIBUTES, SPAN_EVENT,
-    SUM, SUMMARY, SUMMARY_ATTRIBUTES, TRACES, count, count_metric, is_data,
+    SUM, SUMMARY, SUMMARY_ATTRIBUTES, TRACE_STATE, TRACES, count, count_metric, is_data,
 )
 from sluiceway.otlp._expression cimport Expression
 from sluiceway.otlp._fields cimport Fields, Message, Raw, fields_begin, read_fields, wish_for
 from sluiceway.otlp._match cimport Condition, Fact, Facts, Match, Mode, Selection, Test
 from sluiceway.otlp._memo cimport Memo, memos_free
 from sluiceway.otlp._proto cimport WIRE_BYTES, bytes_at, read_length, read_tag, skip_value, write_varint
+from sluiceway.otlp._sample cimport Sampler
 from sluiceway.otlp._splice cimport (
     Opened, close_message, open_message, splice, spliced, splices_free, take_out, withdraw_message,
 )
 from sluiceway.otlp._steps cimport (
-    CAPTURE, DECIDE, DROP, EVENT_LEVEL, ITEM_LEVEL, LEVELS, METRIC_LEVEL, RESOURCE_LEVEL, SCOPE_LEVEL, TALLY, Left,
-    Numbers, Order, Run, Slot, Step, take_steps, touches,
+    CAPTURE, DECIDE, DROP, EVENT_LEVEL, ITEM_LEVEL, LEVELS, METRIC_LEVEL, RESOURCE_LEVEL, SAMPLE, SCOPE_LEVEL, TALLY,
+    Left, Numbers, Order, Run, Slot, Step, take_steps, touches,
 )
 
 from sluiceway.otlp.fields import FIELDS
@@ -155,6 +156,17 @@ cdef inline void set_facts(Run* run) noexcept nogil:
     run.facts.severity = <int32_t>raws[run.numbers.severity].number
 
 
+cdef int write_trace_state(Run* run, Raw* raw, bytes_at end) except -1 nogil:
+    """Put what samplers made of a span's tracestate into its place, or at the end of the span."""
+    cdef uint8_t* place = arena_take(&run.arena, raw.text.size + 11)
+    cdef uint8_t* out
+    place[0] = TRACE_STATE
+    out = write_varint(place + 1, raw.text.size)
+    memcpy(out, raw.text.data, raw.text.size)
+    out += raw.text.size
+    return splice(&run.splices, raw.field.data if raw.field.size else end, raw.field.size, place, out - place)
+
+
 cdef int walk_item(Run* run, bytes_at p, bytes_at end) except -1 nogil:
     """A span, a log record or a data point."""
     cdef bytes_at start = p
@@ -164,6 +176,7 @@ cdef int walk_item(Run* run, bytes_at p, bytes_at end) except -1 nogil:
     cdef uint8_t attribute_tag = run.attribute_tag
     cdef int message = run.message
     cdef uint8_t wish
+    cdef Raw* state
     cdef size_t doom = run.doom
     attributes_begin(&run.item)
     fields_begin(run.fields, run.raws, message, start)
@@ -185,8 +198,13 @@ cdef int walk_item(Run* run, bytes_at p, bytes_at end) except -1 nogil:
         run.steps[run.doom].tally[0] += 1
         run.doom = doom
         return GONE
+    state = &run.raws[run.numbers.trace_state]
+    if state.number and state.field.size:
+        write_trace_state(run, state, end)
     if run.item.dirty:
         emit(&run.item, &run.splices, &run.arena, attribute_tag, 0, end, True)
+    if state.number and not state.field.size:
+        write_trace_state(run, state, end)
     if run.signal == TRACES and run.orders[EVENT_LEVEL].enabled:
         each_child(run, start, end, SPAN_EVENT, 3, walk_event)
     return STAYS
@@ -481,7 +499,7 @@ cdef size_t count_resources(bytes_at p, bytes_at end) except? 0 nogil:
 # ---- the program
 
 cdef inline bint is_dropping(Step* step) noexcept nogil:
-    return step.operation == DROP
+    return step.operation == DROP or step.operation == SAMPLE
 
 
 cdef class Program:
@@ -618,7 +636,30 @@ cdef class Program:
         step.group_count = len(source.groups)
         step.expression = source.expression
         step.signal = source.signal
+        if source.sampler is not None:
+            self._make_sampler(step, source.sampler)
         self.tally_count += is_dropping(step)
+        return 0
+
+    cdef int _make_sampler(self, Step* step, source) except -1:
+        cdef Sampler* sampler = <Sampler*>arena_zeroed(&self.arena, sizeof(Sampler))
+        step.sampler = sampler
+        sampler.mode = source.mode
+        sampler.threshold = source.threshold
+        sampler.ratio = source.ratio
+        sampler.precision = source.precision
+        sampler.seed = source.seed
+        sampler.fail_closed = source.fail_closed
+        sampler.from_trace_id = source.from_trace_id
+        sampler.attribute = keep_text(self.kept, source.attribute)
+        sampler.priority = keep_text(self.kept, source.priority)
+        sampler.span_priority = keep_text(self.kept, b"sampling.priority")
+        sampler.threshold_key = keep_text(self.kept, b"sampling.threshold")
+        sampler.randomness_key = keep_text(self.kept, b"sampling.randomness")
+        sampler.text_of = keep_object(self.kept, source.text)
+        sampler.span_trace_id = self._want("span.trace_id")
+        sampler.span_state = self.made.numbers.trace_state = self._want("span.trace_state")
+        sampler.log_trace_id = self._want("log.trace_id")
         return 0
 
     cdef int _make_steps(self, steps) except -1:

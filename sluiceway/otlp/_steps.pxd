@@ -12,6 +12,7 @@ from sluiceway.otlp._fields cimport MOST_FIELDS, Fields, Raw
 from sluiceway.otlp._match cimport Facts, Match, Selection, conclude, may_choose, test_all
 from sluiceway.otlp._memo cimport Answer, Memo, recall
 from sluiceway.otlp._proto cimport bytes_at, read_length
+from sluiceway.otlp._sample cimport Sampler, sample_log, sample_span
 from sluiceway.otlp._splice cimport Splices
 
 cdef enum Operation:
@@ -22,6 +23,7 @@ cdef enum Operation:
     EXTRACT = 4
     CAPTURE = 5
     DROP = 6
+    SAMPLE = 7
 
 cdef enum:
     RESOURCE_LEVEL = 0
@@ -53,6 +55,7 @@ cdef struct Step:
     int expression
     int signal  # -1: any
     uint64_t* tally
+    Sampler* sampler
 
 
 cdef struct Slot:
@@ -84,6 +87,7 @@ cdef struct Numbers:
     uint8_t log_body
     uint8_t severity_text
     uint8_t severity
+    uint8_t trace_state  # that samplers write
 
 
 cdef struct Run:
@@ -273,6 +277,14 @@ cdef inline bint is_dropped(Run* run, Step* step, int level) except -1 nogil:
     return evaluate(expression, expression.start, &run.arena) == HOLDS
 
 
+cdef inline bint is_sampled(Run* run, Step* step, Attributes* attributes) except -1 nogil:
+    if run.facts.is_span:
+        return sample_span(step.sampler, attributes, run.raws, &run.arena, step.tally)
+    if run.facts.is_log:
+        return sample_log(step.sampler, attributes, run.raws, &run.arena, step.tally)
+    return 1
+
+
 cdef inline int take_steps(Run* run, int level, Attributes* attributes, uint8_t tag) except -1 nogil:
     """Do what the program has for one level, in its order, as far as the message at hand is not dropped.
 
@@ -294,6 +306,10 @@ cdef inline int take_steps(Run* run, int level, Attributes* attributes, uint8_t 
             capture(&run.expressions[step.expression], level, attributes, run.raws, run.metric)
         elif step.operation == DROP:
             if is_dropped(run, step, level):
+                run.doom = order.steps[index]
+                break
+        elif step.operation == SAMPLE:
+            if not is_sampled(run, step, attributes):
                 run.doom = order.steps[index]
                 break
         elif step.selection < 0 or run.selections[step.selection].chosen:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from sluiceway.otlp.batch import Signal
 
 __all__ = [
-    "Action", "Convert", "Copy", "Drop", "Extract", "Hash", "Level", "Match", "Put", "Remove", "Selection", "Slot",
-    "Value",
+    "Action", "Convert", "Copy", "Drop", "Extract", "Hash", "Level", "Match", "Put", "Remove", "Sample", "Selection",
+    "Slot", "Value",
 ]  # fmt: skip
 
 Value: TypeAlias = "str | bool | int | float | bytes | Sequence[Value] | Mapping[str, Value]"
@@ -142,4 +142,27 @@ class Drop:
     signal: Signal | None = None
 
 
-Action: TypeAlias = Put | Remove | Hash | Extract | Convert | Drop
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Keep a part of the spans and log records, by the Collector's rules; `sampling.policies` says what it counts.
+
+    `percentage` is rounded to 32 bits; from 100 on all are kept. `attribute`, for records, is hashed where there is no
+    trace id or `from_trace_id` is false; `priority`, for records, names an attribute that holds a percentage.
+    """
+
+    percentage: float
+    mode: Literal["hash_seed", "equalizing", "proportional"] = "hash_seed"
+    seed: int = 0
+    fail_closed: bool = True
+    precision: int = 4
+    from_trace_id: bool = True
+    attribute: str = ""
+    priority: str = ""
+
+    @property
+    def level(self) -> Level:
+        """It is about items."""
+        return Level.ITEM
+
+
+Action: TypeAlias = Put | Remove | Hash | Extract | Convert | Drop | Sample

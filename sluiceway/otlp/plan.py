@@ -24,6 +24,7 @@ from sluiceway.otlp.actions import (
     Match,
     Put,
     Remove,
+    Sample,
     Selection,
     Slot,
     Value,
@@ -35,7 +36,7 @@ from sluiceway.otlp.program import compile_plan
 
 __all__ = [
     "Action", "Convert", "Copy", "Drop", "Extract", "Hash", "Level", "Match", "Outcome", "Plan", "Put", "Remove",
-    "Selection", "Slot", "Tally", "Value", "decode_value", "encode_value",
+    "Sample", "Selection", "Slot", "Tally", "Value", "decode_value", "encode_value",
 ]  # fmt: skip
 
 _NOTHING: Mapping[Slot, Value | list[Value | None] | None] = MappingProxyType({})
@@ -67,7 +68,7 @@ class Plan:
         self._parts = parts
         self.actions = tuple(chain.from_iterable(parts))
         self._walks = [compile_plan(walk) for walk in _walks(parts)]
-        self.drops = sum(isinstance(action, Drop) for action in self.actions)
+        self.drops = sum(isinstance(action, Drop | Sample) for action in self.actions)
         """How many of the actions drop items."""
 
     def __add__(self, other: Plan) -> Self:

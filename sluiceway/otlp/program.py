@@ -6,11 +6,25 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sluiceway.otlp._edit import Program
-from sluiceway.otlp.actions import Action, Convert, Copy, Drop, Extract, Hash, Level, Put, Remove, Selection, Slot
+from sluiceway.otlp.actions import (
+    Action,
+    Convert,
+    Copy,
+    Drop,
+    Extract,
+    Hash,
+    Level,
+    Put,
+    Remove,
+    Sample,
+    Selection,
+    Slot,
+)
 from sluiceway.otlp.anyvalue import encode_value
 from sluiceway.otlp.conditions import facts, lowest
 from sluiceway.otlp.expressions import compile_rules
 from sluiceway.otlp.rewriting import conversion, digest, groups
+from sluiceway.otlp.sampling import compile_sampler
 from sluiceway.otlp.selecting import compile_match, compile_pattern, named
 from sluiceway.otlp.steps import Ask, Expression, Fact, Operation, Selected, Step
 
@@ -53,6 +67,9 @@ class _Writer:
     def write(self, action: Action) -> None:
         if isinstance(action, Drop):
             self._drop(action)
+            return
+        if isinstance(action, Sample):
+            self.steps.append(Step(Operation.SAMPLE, Level.ITEM, sampler=compile_sampler(action)))
             return
         name = action.key or getattr(action, "pattern", "")
         try:

@@ -10,8 +10,8 @@ from typing import NoReturn, TypeAlias
 from sluiceway.otlp.fields import Field
 
 __all__ = [
-    "Ask", "Asked", "Check", "Condition", "Expression", "Fact", "Jump", "Mode", "Operation", "Selected", "Source",
-    "Step", "Test", "Verdict",
+    "Ask", "Asked", "Check", "Condition", "Expression", "Fact", "Jump", "Mode", "Operation", "Sampler", "SamplerMode",
+    "Selected", "Source", "Step", "Test", "Verdict",
 ]  # fmt: skip
 
 Ask: TypeAlias = "Callable[[bytes], bytes | None]"
@@ -31,6 +31,7 @@ class Operation(IntEnum):
     EXTRACT = 4
     CAPTURE = 5
     DROP = 6
+    SAMPLE = 7
 
 
 class Mode(IntEnum):
@@ -175,6 +176,31 @@ class Expression:
     start: int
 
 
+class SamplerMode(IntEnum):
+    """How a sampler decides."""
+
+    NEVER_MODE = 0
+    HASH_SEED = 1
+    EQUALIZING = 2
+    PROPORTIONAL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """What a sampler decides by. `text` gives the text of an attribute that is none."""
+
+    mode: SamplerMode
+    threshold: int
+    ratio: float
+    precision: int
+    seed: int
+    fail_closed: bool
+    from_trace_id: bool
+    attribute: bytes | None
+    priority: bytes | None
+    text: Callable[[bytes], bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One action, or the decision about a selection. `slot` and `selection` are places in lists; -1 means none.
@@ -197,3 +223,4 @@ class Step:
     groups: tuple[bytes, ...] = ()
     expression: int = -1
     signal: int = -1
+    sampler: Sampler | None = None
