@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 from sluiceway.errors import PermanentError
@@ -231,7 +232,7 @@ class _Writer:
         if fact.path:
             *above, last = fact.path
             key, index = (last.encode(), -1) if isinstance(last, str) else (b"", last)
-            base = self._fact(type(fact)(*_names(fact), tuple(above)))
+            base = self._fact(replace(fact, path=tuple(above)))
             asked = Asked(fact.level, Source.NESTED, key, base=base, index=index)
         elif isinstance(fact, Attribute):
             asked = Asked(fact.level, Source.ATTRIBUTE, fact.key.encode())
@@ -241,10 +242,6 @@ class _Writer:
             asked = Asked(fact.level, Source.FIELD, field=field, text=text)
         self.facts.append(asked)
         return len(self.facts) - 1
-
-
-def _names(fact: Fact) -> tuple[object, ...]:
-    return (fact.level, fact.key) if isinstance(fact, Attribute) else (fact.name,)
 
 
 def _any_text(content: bytes) -> bytes:

@@ -73,8 +73,7 @@ class _Writer:
             return
         name = action.key or getattr(action, "pattern", "")
         try:
-            if action.level not in _ATTRIBUTED:
-                raise ValueError(f"attributes of a {action.level.name.lower()} cannot be edited")
+            _check_attributed(action.level)
             selection = self._selection(action.where, action.level)
             self.steps.append(self._step(action, selection))
         except ValueError as error:
@@ -155,6 +154,11 @@ class _Writer:
         place = self.decided[id(where)]
         _check_level(self.selections[place], level)
         return place
+
+
+def _check_attributed(level: Level) -> None:
+    if level not in _ATTRIBUTED:
+        raise ValueError(f"attributes of a {level.name.lower()} cannot be edited")
 
 
 def _check_level(selected: Selected, level: Level) -> None:

@@ -21,7 +21,7 @@ MIN_PROBABILITY: Final = 2.0**-56
 POLICIES: Final = (
     "trace_id_hash", "trace_id_w3c", "sampling_randomness", "sampling_priority", "missing_randomness", "",
 )  # fmt: skip
-"""Where randomness came from, as the Collector's metrics call it; the last is called as the attribute that was hashed."""
+"""Where randomness came from, as the metrics call it; the last is called as the attribute that was hashed."""
 _NEVER: Final = 2**56
 _BUCKETS: Final = 2**14
 _FIRST: Final = 2

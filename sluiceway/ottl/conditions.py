@@ -14,8 +14,22 @@ from sluiceway.ottl.contexts import Context, enum_value, fact
 from sluiceway.ottl.errors import OttlError
 from sluiceway.ottl.functions import SIGNATURES, arguments, unknown
 from sluiceway.ottl.parser import parse_condition
-from sluiceway.ottl.syntax import And, Boolean, Call, Comparison, Enum, Expression, ListOf, Literal, MapOf, Math, Not
-from sluiceway.ottl.syntax import Or, Path, Truth
+from sluiceway.ottl.syntax import (
+    And,
+    Boolean,
+    Call,
+    Comparison,
+    Enum,
+    Expression,
+    ListOf,
+    Literal,
+    MapOf,
+    Math,
+    Not,
+    Or,
+    Path,
+    Truth,
+)
 
 __all__ = ["compile_condition", "compile_tree"]
 
@@ -44,10 +58,8 @@ def compile_tree(tree: Boolean, context: Context) -> Condition:
             return kernel.Or(tuple(compile_tree(one, context) for one in conditions))
         case Not(condition):
             return kernel.Not(compile_tree(condition, context))
-        case Truth(bool() as value):
-            return Constant(value)
-        case Truth(Call() as call):
-            return _truth(call, context)
+        case Truth(value):
+            return _truth(value, context) if isinstance(value, Call) else Constant(value)
         case Comparison():
             return _comparison(tree, context)
 

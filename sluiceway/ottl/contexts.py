@@ -12,8 +12,23 @@ from sluiceway.otlp.conditions import Attribute, Fact, FieldOf
 from sluiceway.otlp.fields import FIELDS
 from sluiceway.otlp.levels import Level
 from sluiceway.ottl.errors import OttlError
-from sluiceway.ottl.syntax import And, Boolean, Call, Comparison, Enum, Expression, ListOf, Literal, MapOf, Math, Not
-from sluiceway.ottl.syntax import Or, Path, Segment, Truth
+from sluiceway.ottl.syntax import (
+    And,
+    Boolean,
+    Call,
+    Comparison,
+    Enum,
+    Expression,
+    ListOf,
+    Literal,
+    MapOf,
+    Math,
+    Not,
+    Or,
+    Path,
+    Segment,
+    Truth,
+)
 
 __all__ = ["ENUMS", "Context", "enum_value", "fact", "infer"]
 
@@ -87,9 +102,7 @@ _SPAN_ENUMS = {
 _METRIC_ENUMS = {
     f"METRIC_DATA_TYPE_{name}": number
     for number, name in enumerate(("NONE", "GAUGE", "SUM", "HISTOGRAM", "EXPONENTIAL_HISTOGRAM", "SUMMARY"))
-} | {
-    f"AGGREGATION_TEMPORALITY_{name}": number for number, name in enumerate(("UNSPECIFIED", "DELTA", "CUMULATIVE"))
-}
+} | {f"AGGREGATION_TEMPORALITY_{name}": number for number, name in enumerate(("UNSPECIFIED", "DELTA", "CUMULATIVE"))}
 _LOG_ENUMS = {"SEVERITY_NUMBER_UNSPECIFIED": 0} | {
     f"SEVERITY_NUMBER_{name}{step or ''}": 4 * place + max(step, 1)
     for place, name in enumerate(_SEVERITIES)

@@ -39,17 +39,18 @@ SIGNATURES: Final[Mapping[str, Signature]] = {
 }
 """What can be used."""
 
-_LATER: Final = frozenset(
-    """
-    Base64Decode Base64Encode Bool Coalesce CommunityID Concat ContainsValue ConvertAttributesToElementsXML ConvertCase
-    ConvertTextToElementsXML Day Decode Double Duration ExtractGrokPatterns ExtractPatterns FNV Format FormatTime GetXML
-    Hex Hour Hours Index InsertXML Int IsInCIDR IsValidLuhn Keys Len Log MD5 Microseconds Milliseconds Minute Minutes
-    Month Murmur3Hash Murmur3Hash128 Nanosecond Nanoseconds Now ParseCSV ParseInt ParseJSON ParseKeyValue ParseSeverity
-    ParseSimplifiedXML ParseXML ProfileID RemoveXML Second Seconds SHA1 SHA256 SHA512 SliceToMap Sort Split String
-    Substring Time ToCamelCase ToKeyValueString ToLowerCase ToSnakeCase ToUpperCase Trim TrimPrefix TrimSuffix
-    TruncateTime Unix UnixMicro UnixMilli UnixNano UnixSeconds URL UserAgent UUID UUIDv7 Values Weekday XXH128 XXH3 Year
-    """.split()
-)
+_LATER: Final = frozenset({
+    "Base64Decode", "Base64Encode", "Bool", "Coalesce", "CommunityID", "Concat", "ContainsValue",
+    "ConvertAttributesToElementsXML", "ConvertCase", "ConvertTextToElementsXML", "Day", "Decode", "Double", "Duration",
+    "ExtractGrokPatterns", "ExtractPatterns", "FNV", "Format", "FormatTime", "GetXML", "Hex", "Hour", "Hours", "Index",
+    "InsertXML", "Int", "IsInCIDR", "IsValidLuhn", "Keys", "Len", "Log", "MD5", "Microseconds", "Milliseconds",
+    "Minute", "Minutes", "Month", "Murmur3Hash", "Murmur3Hash128", "Nanosecond", "Nanoseconds", "Now", "ParseCSV",
+    "ParseInt", "ParseJSON", "ParseKeyValue", "ParseSeverity", "ParseSimplifiedXML", "ParseXML", "ProfileID",
+    "RemoveXML", "Second", "Seconds", "SHA1", "SHA256", "SHA512", "SliceToMap", "Sort", "Split", "String", "Substring",
+    "Time", "ToCamelCase", "ToKeyValueString", "ToLowerCase", "ToSnakeCase", "ToUpperCase", "Trim", "TrimPrefix",
+    "TrimSuffix", "TruncateTime", "Unix", "UnixMicro", "UnixMilli", "UnixNano", "UnixSeconds", "URL", "UserAgent",
+    "UUID", "UUIDv7", "Values", "Weekday", "XXH128", "XXH3", "Year",
+})  # fmt: skip
 
 
 def unknown(call: Call) -> OttlError:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from sluiceway.ottl.errors import OttlError
 
@@ -27,8 +26,7 @@ class Kind(StrEnum):
     END = "the end"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A piece of the text and the column where it begins, counting from one."""
 
     kind: Kind
@@ -47,22 +45,24 @@ _RULES = (
     (Kind.PUNCTUATION, r"[(){}:,.\[\]]"),
     (Kind.NAME, r"[A-Za-z][A-Za-z0-9_]*"),
 )
-_TOKEN = re.compile("|".join(f"(?P<{kind.name}>{pattern})" for kind, pattern in _RULES), re.ASCII | re.DOTALL)
-_SPACE = re.compile(r"\s*")
+_TOKEN = re.compile(rf"\s*(?:{'|'.join(f'(?P<{kind.name}>{rule})' for kind, rule in _RULES)})", re.ASCII | re.DOTALL)
+_KINDS = {kind.name: kind for kind, _ in _RULES}
 
 
-def tokens(text: str) -> Iterator[Token]:
-    """Yield the tokens of a text, the last of them the END. Raises `OttlError`."""
-    place = 0
-    while True:
-        found = _SPACE.match(text, place)
-        place = found.end() if found else place
-        if place == len(text):
-            break
+def tokens(text: str) -> tuple[Token, ...]:
+    """Cut a text into tokens, the last of them the END. Raises `OttlError`."""
+    found = []
+    place, end = 0, len(text.rstrip())
+    while place < end:
         match = _TOKEN.match(text, place)
         if match is None or match.lastgroup is None:
-            what = "a text that has no end" if text[place] == '"' else f"unexpected {text[place]!r}"
-            raise OttlError(what, place + 1)
-        yield Token(Kind[match.lastgroup], match[0], place + 1)
+            raise _unexpected(text, place + len(text[place:]) - len(text[place:].lstrip()))
+        found.append(Token(_KINDS[match.lastgroup], match[match.lastgroup], match.start(match.lastgroup) + 1))
         place = match.end()
-    yield Token(Kind.END, "", len(text) + 1)
+    found.append(Token(Kind.END, "", len(text) + 1))
+    return tuple(found)
+
+
+def _unexpected(text: str, place: int) -> OttlError:
+    what = "a text that has no end" if text[place] == '"' else f"unexpected {text[place]!r}"
+    return OttlError(what, place + 1)

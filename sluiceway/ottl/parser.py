@@ -55,7 +55,7 @@ class _Parser:
     """Reads tokens one by one; every method takes those of what it is called after."""
 
     def __init__(self, text: str) -> None:
-        self.tokens = tuple(tokens(text))
+        self.tokens = tokens(text)
         self.place = 0
         self.depth = 0
 

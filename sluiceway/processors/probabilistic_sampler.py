@@ -5,13 +5,14 @@ dropped is counted in the ledger as `sampled`, once what is kept is safe. Nothin
 but what says how an item was sampled: the tracestate of spans (`ot=rv:...;th:...`), and the attributes
 `sampling.threshold` and `sampling.randomness` of log records.
 
-`hash_seed` hashes the trace id (or of log records an attribute) with a seed; layers that are to sample anew need other seeds.
+`hash_seed` hashes the trace id (or of log records an attribute) with a seed; layers that are to sample anew need other
+seeds.
 `equalizing` and `proportional` use the randomness in the trace id or tracestate, as W3C Trace Context level 2 and
 OpenTelemetry have it: the first brings everything to one probability at most, the second takes its part of whatever
 arrives. Items without randomness, with a malformed tracestate, or with marks of another kind of sampling fail: they
 are dropped, or with `fail_closed: false` kept.
 
-A span with the attribute `sampling.priority` is always kept where that is above zero, and always dropped where it is zero.
+A span with the attribute `sampling.priority` is always kept where that is above zero, and dropped where it is zero.
 
 ```yaml
 processors:
@@ -23,7 +24,6 @@ processors:
 
 from __future__ import annotations
 
-import math
 from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -63,7 +63,7 @@ class SamplerConfig(Settings):
     def _check(self) -> Self:
         problems = []
         percentage = self.sampling_percentage
-        if not math.isfinite(percentage) or abs(percentage) > _LARGEST_FLOAT:
+        if abs(percentage) > _LARGEST_FLOAT:
             problems.append(f"sampling rate is invalid: {percentage:g}%")
         elif percentage < 0:
             problems.append(f"sampling rate is negative: {percentage:g}%")

@@ -8,7 +8,19 @@ import re2
 
 from sluiceway.otlp import Signal
 from sluiceway.otlp.conditions import (
-    And, Attribute, Compare, Constant, EndsWith, FieldOf, HasKind, Id, Matches, Not, Or, PointHas, StartsWith,
+    And,
+    Attribute,
+    Compare,
+    Constant,
+    EndsWith,
+    FieldOf,
+    HasKind,
+    Id,
+    Matches,
+    Not,
+    Or,
+    PointHas,
+    StartsWith,
 )  # fmt: skip
 from sluiceway.otlp.levels import Level
 from sluiceway.otlp.plan import decode_value
@@ -18,7 +30,7 @@ DATA = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
 KINDS = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
 
 
-class Failed(Exception):
+class FailedError(Exception):
     """A condition failed."""
 
 
@@ -36,84 +48,84 @@ class Around:
 def holds(rule, around):
     """Whether a rule holds; one that fails does not."""
     try:
-        return evaluate(rule.condition, around)
-    except Failed:
+        return _evaluate(rule.condition, around)
+    except FailedError:
         if rule.strict:
             raise
         return False
 
 
-def evaluate(condition, around):
+def _evaluate(condition, around):
     match condition:
         case Constant(value):
             return value
         case Not(inner):
-            return not evaluate(inner, around)
+            return not _evaluate(inner, around)
         case And(conditions):
-            return all(evaluate(each, around) for each in conditions)
+            return all(_evaluate(each, around) for each in conditions)
         case Or(conditions):
-            return any(evaluate(each, around) for each in conditions)
+            return any(_evaluate(each, around) for each in conditions)
         case Compare(left, operator, right):
-            other = value_of(right, around) if isinstance(right, Attribute | FieldOf) else right
-            return compare(value_of(left, around), operator, other)
+            other = _value_of(right, around) if isinstance(right, Attribute | FieldOf) else right
+            return _compare(_value_of(left, around), operator, other)
         case Matches(fact, pattern):
-            value = value_of(fact, around)
-            return value is not None and re2.search(pattern, text_of(value)) is not None
+            value = _value_of(fact, around)
+            return value is not None and re2.search(pattern, _text_of(value)) is not None
         case StartsWith(fact, prefix):
-            return string(value_of(fact, around)).startswith(prefix)
+            return _string(_value_of(fact, around)).startswith(prefix)
         case EndsWith(fact, suffix):
-            return string(value_of(fact, around)).endswith(suffix)
+            return _string(_value_of(fact, around)).endswith(suffix)
         case HasKind(fact, kinds):
-            return kind_of(value_of(fact, around)) in kinds
+            return _kind_of(_value_of(fact, around)) in kinds
         case PointHas(key, text):
-            return point_has(around.messages[Level.METRIC], key, text)
+            return _point_has(around.messages[Level.METRIC], key, text)
     raise TypeError(condition)
 
 
-def string(value):
+def _string(value):
     if not isinstance(value, str):
-        raise Failed
+        raise FailedError
     return value
 
 
-def text_of(value):
+def _text_of(value):
     if isinstance(value, Id):
         return value.value.hex()
     return value.hex() if isinstance(value, bytes) else value_text(value)
 
 
-def kind_of(value):
+def _kind_of(value):
     kinds = {str: "string", bool: "bool", int: "int", float: "double", list: "array", dict: "map", bytes: "bytes"}
     return "bytes" if isinstance(value, Id) else kinds.get(type(value))
 
 
-def compare(left, operator, right):
+def _compare(left, operator, right):
     numbers = (int, float)
     if type(left) in numbers and type(right) in numbers:
         if type(left) is not type(right):
             left, right = float(left), float(right)
         if isinstance(left, float) and (math.isnan(left) or math.isnan(right)):
             return operator == "!="
-        return ordered(left, operator, right)
+        return _ordered(left, operator, right)
     if type(left) is not type(right):
         return operator == "!="
     if left is None:
         return operator in ("==", "<=", ">=")
     if isinstance(left, Id | list | dict):
-        same = left == right if isinstance(left, Id) else repr(normal(left)) == repr(normal(right))
+        same = left == right if isinstance(left, Id) else repr(_normal(left)) == repr(_normal(right))
         return same if operator == "==" else not same if operator == "!=" else False
     if isinstance(left, str):
         left, right = left.encode(), right.encode()
-    return ordered(left, operator, right)
+    return _ordered(left, operator, right)
 
 
-def normal(value):
+def _normal(value):
     if isinstance(value, dict):
-        return {key: normal(value[key]) for key in sorted(value)}
-    return [normal(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: _normal(value[key]) for key in sorted(value)}
+    return [_normal(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def ordered(left, operator, right):
+def _ordered(left, operator, right):
     return {
         "==": left == right, "!=": left != right, "<": left < right, "<=": left <= right, ">": left > right,
         ">=": left >= right,
@@ -123,40 +135,40 @@ def ordered(left, operator, right):
 # ---- values
 
 
-def value_of(fact, around):
+def _value_of(fact, around):
     if isinstance(fact, Attribute):
         message = around.messages[fact.level]
         holder = message.resource if fact.level is Level.RESOURCE else message
         holder = message.scope if fact.level is Level.SCOPE else holder
         found = next((kv.value for kv in holder.attributes if kv.key == fact.key), None)
-        value = None if found is None else decoded(found)
+        value = None if found is None else _decoded(found)
         any_value = found
     else:
-        value = field_of(fact.name, around)
+        value = _field_of(fact.name, around)
         any_value = around.messages[Level.ITEM].body if fact.name == "log.body" else None
     for key in fact.path:
-        value, any_value = inside(value, any_value, key)
+        value, any_value = _inside(value, any_value, key)
     return value
 
 
-def decoded(any_value):
+def _decoded(any_value):
     return decode_value(any_value.SerializeToString())
 
 
-def inside(value, any_value, key):
+def _inside(value, any_value, key):
     if value is None:
         return None, None
     if not isinstance(value, dict if isinstance(key, str) else list):
-        raise Failed
+        raise FailedError
     if isinstance(key, str):
         found = next((kv.value for kv in any_value.kvlist_value.values if kv.key == key), None)
-        return (None if found is None else decoded(found)), found
+        return (None if found is None else _decoded(found)), found
     if key >= len(value):
-        raise Failed
+        raise FailedError
     return value[key], any_value.array_value.values[key]
 
 
-def field_of(name, around):
+def _field_of(name, around):
     of, _, field = name.partition(".")
     message = {
         "resource": lambda: around.messages[Level.RESOURCE].resource,
@@ -165,9 +177,9 @@ def field_of(name, around):
         "spanevent": lambda: around.messages[Level.EVENT],
     }.get(of, lambda: around.messages[Level.ITEM])()
     if of == "metric":
-        return metric_field(field, message)
+        return _metric_field(field, message)
     if of == "datapoint":
-        return point_field(field, message)
+        return _point_field(field, message)
     match field:
         case "trace_id":
             return Id(message.trace_id or bytes(16))
@@ -186,9 +198,9 @@ def field_of(name, around):
         case "status.message":
             return message.status.message
         case "body":
-            return decoded(message.body)
+            return _decoded(message.body)
         case "body.string":
-            return value_text(decoded(message.body))
+            return value_text(_decoded(message.body))
     return signed(getattr(message, field))
 
 
@@ -199,7 +211,7 @@ def signed(value):
     return value
 
 
-def metric_field(field, metric):
+def _metric_field(field, metric):
     data = metric.WhichOneof("data")
     if field == "type":
         return 0 if data is None else DATA.index(data) + 1
@@ -209,7 +221,7 @@ def metric_field(field, metric):
     return getattr(metric, field)
 
 
-def point_field(field, point):
+def _point_field(field, point):
     number = type(point).__name__ == "NumberDataPoint"
     if field in ("value_double", "value_int"):
         if not number:
@@ -220,14 +232,14 @@ def point_field(field, point):
     return signed(getattr(point, field, None))
 
 
-def point_has(metric, key, text):
+def _point_has(metric, key, text):
     data = metric.WhichOneof("data")
     if data is None:
-        raise Failed
+        raise FailedError
     for point in getattr(metric, data).data_points:
         for kv in point.attributes:
             if kv.key == key:
-                value = decoded(kv.value)
+                value = _decoded(kv.value)
                 return text is None or (value if isinstance(value, str) else "") == text
     return False
 
@@ -249,15 +261,16 @@ def drop(action, signal, message, is_chosen):
         return any(holds(rule, around) for rule in action.where)
 
     name = signal.value if signal is not Signal.TRACES else "spans"
-    before = items(signal, message)
+    before = _items(signal, message)
     entries = getattr(message, f"resource_{name}")
     keep(
-        entries, lambda entry: _entry(action, Around(signal, (Level.RESOURCE, entry)), getattr(entry, f"scope_{name}"), goes)
+        entries,
+        lambda entry: _entry(action, Around(signal, (Level.RESOURCE, entry)), getattr(entry, f"scope_{name}"), goes),
     )
-    return before - items(signal, message)
+    return before - _items(signal, message)
 
 
-def items(signal, message):
+def _items(signal, message):
     from tests.otlp.oracle import items_in
 
     return items_in(message)

@@ -17,18 +17,19 @@ VALUE = re.compile(r"[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e
 OT = re.compile(r"[a-z][a-z0-9]*:[a-zA-Z0-9._\-]*(;[a-z][a-z0-9]*:[a-zA-Z0-9._\-]*)*")
 
 
-class Malformed(Exception):
+class MalformedError(Exception):
     """What an item says of its sampling cannot be read."""
 
 
 def fnv(data):
+    """FNV-1a, 32 bits."""
     result = 0x811C9DC5
     for byte in data:
         result = (result ^ byte) * 0x01000193 % 2**32
     return result
 
 
-def hashed(seed, data):
+def _hashed(seed, data):
     full = fnv(seed.to_bytes(4, "little") + data)
     low, high = full % 2**14, full >> 18
     return ((2**14 - 1 - low) << 42) + ((high ^ high << 10) << 14) + low
@@ -46,9 +47,9 @@ def threshold_of(probability, precision):
     return (exact + unit // 2) // unit * unit
 
 
-def hexadecimal(text, sizes):
+def _hexadecimal(text, sizes):
     if not re.fullmatch(r"[0-9a-fA-F]+", text) or len(text) not in sizes:
-        raise Malformed
+        raise MalformedError
     return int(text.ljust(14, "0"), 16)
 
 
@@ -56,54 +57,55 @@ def read_state(raw):
     """The members of a tracestate, and those of `ot` as a dict with `rv` and `th` among them."""
     members, ot, broken = [], {}, False
     if len(raw) > 1024:
-        raise Malformed
+        raise MalformedError
     pieces = raw.split(",") if raw else []
     if pieces and pieces[-1] == "":
         pieces.pop()
     for count, piece in enumerate(pieces, 1):
         member = piece.strip(" \t")
         if count >= 32:
-            raise Malformed
+            raise MalformedError
         if not member:
             continue
         key, equals, value = member.partition("=")
         if not equals or not KEY.fullmatch(key) or not VALUE.fullmatch(value):
-            raise Malformed
+            raise MalformedError
         if key == "ot":
             if not OT.fullmatch(value):
-                raise Malformed
+                raise MalformedError
             ot = {"extras": []}
             for entry in value.split(";"):
                 name, _, content = entry.partition(":")
                 try:
                     if name == "rv":
-                        hexadecimal(content, [14])
+                        _hexadecimal(content, [14])
                         ot["rv"] = content
                     elif name == "th":
-                        hexadecimal(content, range(1, 15))
+                        _hexadecimal(content, range(1, 15))
                         ot["th"] = content
                     else:
                         ot["extras"].append(entry)
-                except Malformed:
+                except MalformedError:
                     broken = True
         else:
             members.append(member)
     if broken:
-        raise Malformed
+        raise MalformedError
     return members, ot
 
 
-def write_state(members, ot):
+def _write_state(members, ot):
     entries = [f"{name}:{ot[name]}" for name in ("rv", "th") if name in ot] + ot.get("extras", [])
     return ",".join(([f"ot={';'.join(entries)}"] if entries else []) + members)
 
 
-def digits(number):
+def _digits(number):
     return f"{number:014x}"
 
 
 def th(threshold):
-    return digits(threshold).rstrip("0") or "0"
+    """A threshold as it is written."""
+    return _digits(threshold).rstrip("0") or "0"
 
 
 class Decision:
@@ -132,10 +134,10 @@ class Decision:
     def by_trace_id(self, trace_id):
         if not any(trace_id):
             return None
-        return hashed(self.sample.seed, trace_id) if self.mode == "hash_seed" else int.from_bytes(trace_id[9:], "big")
+        return _hashed(self.sample.seed, trace_id) if self.mode == "hash_seed" else int.from_bytes(trace_id[9:], "big")
 
 
-def first(attributes, key):
+def _first(attributes, key):
     return next((decode_value(kv.value.SerializeToString()) for kv in attributes if kv.key == key), None)
 
 
@@ -145,7 +147,7 @@ def sample_span(sample, span):
     randomness, ot, members, failed, writes = decision.by_trace_id(span.trace_id), {}, [], False, True
     try:
         members, ot = read_state(span.trace_state)
-    except Malformed:
+    except MalformedError:
         failed, writes = True, False
         if decision.mode in ("equalizing", "proportional"):
             randomness = None
@@ -154,24 +156,24 @@ def sample_span(sample, span):
             if "rv" in ot or "th" in ot:
                 failed, writes = True, False
             else:
-                ot["rv"] = digits(ALL if randomness is None else randomness)
+                ot["rv"] = _digits(ALL if randomness is None else randomness)
         elif "rv" in ot and decision.mode != "never":
             randomness = int(ot["rv"], 16)
     if decision.mode == "never":
         randomness = ALL
     threshold = settle(decision, randomness, ot if writes else {}, failed)
-    priority = asked_priority(first(span.attributes, "sampling.priority"))
+    priority = _asked_priority(_first(span.attributes, "sampling.priority"))
     threshold = {None: threshold, True: 0, False: NEVER}[priority]
     kept = (ALL if randomness is None else randomness) >= threshold
     if kept and writes:
-        update(ot, threshold)
-        span.trace_state = write_state(members, ot)
+        _update(ot, threshold)
+        span.trace_state = _write_state(members, ot)
     return kept
 
 
 def settle(decision, randomness, ot, failed):
     """The threshold to reach; an arriving one that is wrong is taken out of `ot`."""
-    arriving = hexadecimal(ot["th"], range(1, 15)) if "th" in ot else None
+    arriving = _hexadecimal(ot["th"], range(1, 15)) if "th" in ot else None
     if not failed and randomness is None:
         failed = True
     elif not failed and arriving is not None and arriving > randomness:
@@ -182,12 +184,12 @@ def settle(decision, randomness, ot, failed):
     return decision.threshold(arriving)
 
 
-def update(ot, threshold):
-    if "th" not in ot or hexadecimal(ot["th"], range(1, 15)) <= threshold:
+def _update(ot, threshold):
+    if "th" not in ot or _hexadecimal(ot["th"], range(1, 15)) <= threshold:
         ot["th"] = th(threshold)
 
 
-def asked_priority(value):
+def _asked_priority(value):
     if isinstance(value, str):
         if not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value):
             return None
@@ -202,13 +204,15 @@ def asked_priority(value):
 def sample_log(sample, record):
     """Whether a record is kept; its attributes are changed as they are to be."""
     decision = Decision(sample)
-    said = {name: first(record.attributes, f"sampling.{key}") for name, key in (("th", "threshold"), ("rv", "randomness"))}
+    said = {
+        name: _first(record.attributes, f"sampling.{key}") for name, key in (("th", "threshold"), ("rv", "randomness"))
+    }
     ot = {name: value for name, value in said.items() if isinstance(value, str) and value}
     failed = False
     for name, sizes in (("th", range(1, 15)), ("rv", [14])):
         try:
-            hexadecimal(ot.get(name, "0" * 14), sizes)
-        except Malformed:
+            _hexadecimal(ot.get(name, "0" * 14), sizes)
+        except MalformedError:
             failed = True
     writes = not failed
     randomness = decision.by_trace_id(record.trace_id)
@@ -216,8 +220,8 @@ def sample_log(sample, record):
     if decision.mode == "hash_seed":
         randomness = randomness if sample.from_trace_id else None
         if randomness is None and sample.attribute:
-            data = as_bytes(first(record.attributes, sample.attribute))
-            randomness = hashed(sample.seed, data) if data else None
+            data = _as_bytes(_first(record.attributes, sample.attribute))
+            randomness = _hashed(sample.seed, data) if data else None
         if writes and ot:
             failed, writes = True, False
     elif failed:
@@ -227,26 +231,26 @@ def sample_log(sample, record):
     if decision.mode == "never":
         randomness = ALL
     threshold = settle(decision, randomness, ot if writes else {}, failed)
-    wanted = first(record.attributes, sample.priority) if sample.priority else None
+    wanted = _first(record.attributes, sample.priority) if sample.priority else None
     if isinstance(wanted, int | float) and not isinstance(wanted, bool):
         asked = threshold_of(wanted / 100, sample.precision)
         threshold = threshold if asked is None else asked
     kept = (ALL if randomness is None else randomness) >= threshold
     if kept and writes:
         if decision.mode == "hash_seed" and randomness is not None:
-            put(record.attributes, "sampling.randomness", digits(randomness))
+            _put(record.attributes, "sampling.randomness", _digits(randomness))
         if had_threshold and "th" not in ot:
-            remove(record.attributes, "sampling.threshold")
-        if "th" not in ot or hexadecimal(ot["th"], range(1, 15)) <= threshold:
-            put(record.attributes, "sampling.threshold", th(threshold))
+            _remove(record.attributes, "sampling.threshold")
+        if "th" not in ot or _hexadecimal(ot["th"], range(1, 15)) <= threshold:
+            _put(record.attributes, "sampling.threshold", th(threshold))
     return kept
 
 
-def as_bytes(value):
+def _as_bytes(value):
     return value if isinstance(value, bytes) else b"" if value is None else value_text(value).encode()
 
 
-def put(attributes, key, text):
+def _put(attributes, key, text):
     found = next((kv for kv in attributes if kv.key == key), None)
     if found is None:
         found = attributes.add(key=key)
@@ -254,6 +258,6 @@ def put(attributes, key, text):
     found.value.string_value = text
 
 
-def remove(attributes, key):
+def _remove(attributes, key):
     for place in reversed([place for place, kv in enumerate(attributes) if kv.key == key]):
         del attributes[place]

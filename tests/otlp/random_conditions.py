@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.conditions import (
-    And, Attribute, Compare, Constant, EndsWith, FieldOf, HasKind, Id, Matches, Not, Or, PointHas, Rule, StartsWith,
+    And,
+    Attribute,
+    Compare,
+    Constant,
+    EndsWith,
+    FieldOf,
+    HasKind,
+    Id,
+    Matches,
+    Not,
+    Or,
+    PointHas,
+    Rule,
+    StartsWith,
 )  # fmt: skip
 from sluiceway.otlp.fields import FIELDS
 from sluiceway.otlp.levels import Level

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.otlp.plan import Plan
-from tests.otlp import naive, random_conditions
+from sluiceway.errors import PermanentError
+from sluiceway.otlp.conditions import And, Attribute, Compare, FieldOf, Matches, Or, Rule
+from sluiceway.otlp.levels import Level
+from sluiceway.otlp.plan import Drop, Plan
+from tests.otlp import naive, naive_conditions, random_conditions
 from tests.otlp.oracle import items_in
 from tests.otlp.strategies import checked
+from tests.processors.samples import spans
 
+A = Attribute(Level.ITEM, "a")
+MANY = {
+    "of one attribute": [Compare(A, "==", f"v{n}") for n in range(10_000)],
+    "of many attributes": [Compare(Attribute(Level.ITEM, f"k{n}"), "==", n) for n in range(10_000)],
+    "with more": [And((Compare(A, "==", f"v{n}"), Matches(FieldOf("span.name"), "^x"))) for n in range(10_000)],
+}
 SEEDS = st.integers(0, 2**32)
 
 
@@ -24,7 +36,7 @@ def parsed(batch):
 @given(SEEDS)
 def test_a_drop_takes_out_what_the_oracle_takes_out(seed):
     """For any batch and any rules, the bytes that are left parse to the message that is left, with its items."""
-    for number in range(10):
+    for number in range(4):
         random = Random(seed + number)
         batch = random_conditions.batch(random)
         drop = random_conditions.drop(random, batch.signal)
@@ -39,7 +51,7 @@ def test_a_drop_takes_out_what_the_oracle_takes_out(seed):
 @given(SEEDS)
 def test_edits_and_drops_in_one_walk_do_what_they_do_in_turn(seed):
     """A sum of plans gives the bytes and the tallies that running them one after the other gives."""
-    for number in range(5):
+    for number in range(2):
         random = Random(seed + number)
         batch = random_conditions.batch(random)
         parts = random_conditions.parts(random, batch.signal)
@@ -49,3 +61,43 @@ def test_edits_and_drops_in_one_walk_do_what_they_do_in_turn(seed):
         assert [tally[0] for tally in outcome.tallies] == tallies
         assert parsed(outcome.batch) == message.SerializeToString(deterministic=True)
         assert outcome.batch.items == items_in(message)
+
+
+@pytest.mark.parametrize("name", MANY)
+@pytest.mark.parametrize("shape", ["rules", "one rule"])
+def test_ten_thousand_conditions_are_found_by_what_they_need(name, shape):
+    """Each of them still says what it says alone; a batch of 512 spans costs a few milliseconds."""
+    conditions = MANY[name]
+    rules = tuple(map(Rule, conditions)) if shape == "rules" else (Rule(Or(tuple(conditions))),)
+    plan = Plan([Drop(Level.ITEM, rules)])
+    batch = spans(512, a="w", k5=6, k="v")
+    before = time.process_time()
+    assert plan.run(batch) is batch
+    assert time.process_time() - before < 0.1
+    hit = spans(1, name="x", a="v9999", k77=77)
+    assert plan.outcome(hit).batch.items == 0
+
+
+@checked
+@given(SEEDS)
+def test_a_strict_rule_that_fails_refuses_the_batch(seed):
+    """If it is reached: where nothing fails before something holds, strictness changes nothing."""
+    random = Random(seed)
+    batch = random_conditions.batch(random)
+    drop = random_conditions.drop(random, batch.signal)
+    strict = Drop(drop.level, tuple(Rule(rule.condition, strict=True) for rule in drop.where), signal=drop.signal)
+    message = batch.proto()
+    try:
+        gone = naive.drop(strict, batch.signal, message)
+    except naive_conditions.FailedError:
+        with pytest.raises(PermanentError):
+            Plan([strict]).outcome(batch)
+    else:
+        assert Plan([strict]).outcome(batch).tallies[0][0] == gone
+
+
+def test_a_drop_cannot_depend_on_what_is_below_it():
+    """Whether a resource goes is known before its spans are."""
+    rule = Rule(Compare(FieldOf("span.name"), "==", "x"))
+    with pytest.raises(ValueError, match="what drops a resource cannot depend on what is below it"):
+        Plan([Drop(Level.RESOURCE, (rule,))])

@@ -19,9 +19,10 @@ from tests.otlp.strategies import checked
 SEEDS = st.integers(0, 2**32)
 STATES = [
     "", "", "", "ot=th:8", "ot=rv:80000000000000", "ot=rv:ffffffffffffff;th:c", "a=b", "a=b,ot=th:0;x:y , c@d=e",
-    "ot=th:1;th:2", "ot=rv:1", "ot=th:", "ot=th:zz", "ot=;", "ot=th:8;", "OT=x", "ot=x:y,ot=th:4", " , a=b,,", "a=", "=b", "a",
-    "ot=rv:00000000000001;th:fffffffffffff1;p:8", "x" * 1100, ",".join(f"k{n}=v" for n in range(31)),
-    ",".join(f"k{n}=v" for n in range(32)), "a=" + "v" * 257, "1@a=b", "ot=a:" + "b" * 260, "ot=th:ABCDEF", "k=v ,ot=th:8",
+    "ot=th:1;th:2", "ot=rv:1", "ot=th:", "ot=th:zz", "ot=;", "ot=th:8;", "OT=x", "ot=x:y,ot=th:4", " , a=b,,", "a=",
+    "=b", "a", "ot=rv:00000000000001;th:fffffffffffff1;p:8", "x" * 1100, ",".join(f"k{n}=v" for n in range(31)),
+    ",".join(f"k{n}=v" for n in range(32)), "a=" + "v" * 257, "1@a=b", "ot=a:" + "b" * 260, "ot=th:ABCDEF",
+    "k=v ,ot=th:8",
 ]  # fmt: skip
 PRIORITIES = [None] * 8 + [0, 1, -1, 0.0, 0.5, "0", "1", "2.5", "x", "", True, "1e400", " 1"]
 PERCENTAGES = [0, 100, 250, 50, 25, 15.3, 1, 0.01, 1e-6, 99.99, 75]
@@ -41,38 +42,38 @@ def sample(random):
     )
 
 
-def trace_id(random):
+def _trace_id(random):
     return random.choice([random.randbytes(16), random.randbytes(16), bytes(16), b""])
 
 
-def attributes(random, holder, pairs):
+def _attributes(random, holder, pairs):
     for key, values in pairs.items():
         value = random.choice(values)
         if value is not None:
             holder.add(key=key).value.MergeFromString(encode_value(value))
 
 
-def spans(random):
+def _spans(random):
     message = TracesData()
     scope = message.resource_spans.add().scope_spans.add()
     for _ in range(20):
-        span = scope.spans.add(trace_id=trace_id(random), trace_state=random.choice(STATES), name="s")
-        attributes(random, span.attributes, {"a": ["b", None], "sampling.priority": PRIORITIES})
+        span = scope.spans.add(trace_id=_trace_id(random), trace_state=random.choice(STATES), name="s")
+        _attributes(random, span.attributes, {"a": ["b", None], "sampling.priority": PRIORITIES})
     return Batch(Signal.TRACES, message.SerializeToString(), 20)
 
 
-def records(random):
+def _records(random):
     message = LogsData()
     scope = message.resource_logs.add().scope_logs.add()
     for _ in range(20):
-        record = scope.log_records.add(trace_id=trace_id(random))
+        record = scope.log_records.add(trace_id=_trace_id(random))
         pairs = {
             "id": [None, "x", 5, b"\0", "", 1.5, [1], True, f"{random.random()}"],
             "priority": [None, None, 0, 1, 50, 99.9, 100, 250, -3, "70"],
             "sampling.threshold": [None, None, None, "8", "0", "fff", "x", 5, ""],
             "sampling.randomness": [None, None, None, "80000000000000", "1", "ffffffffffffff", False],
         }
-        attributes(random, record.attributes, pairs)
+        _attributes(random, record.attributes, pairs)
     return Batch(Signal.LOGS, message.SerializeToString(), 20)
 
 
@@ -82,7 +83,7 @@ def test_spans_are_sampled_as_the_specification_says(seed):
     """Which spans are kept, and the tracestate of each, for every mode and any tracestate."""
     random = Random(seed)
     for _ in range(4):
-        chosen, batch = sample(random), spans(random)
+        chosen, batch = sample(random), _spans(random)
         message = batch.proto()
         scope = message.resource_spans[0].scope_spans[0]
         kept = [span for span in scope.spans if naive_sampling.sample_span(chosen, span)]
@@ -96,10 +97,10 @@ def test_spans_are_sampled_as_the_specification_says(seed):
 @checked
 @given(SEEDS)
 def test_records_are_sampled_as_the_specification_says(seed):
-    """Which log records are kept, and their attributes, for every mode and any attributes."""
+    """Which log records are kept, and their _attributes, for every mode and any attributes."""
     random = Random(seed)
     for _ in range(4):
-        chosen, batch = sample(random), records(random)
+        chosen, batch = sample(random), _records(random)
         message = batch.proto()
         scope = message.resource_logs[0].scope_logs[0]
         kept = [record for record in scope.log_records if naive_sampling.sample_log(chosen, record)]
@@ -137,7 +138,7 @@ def test_the_hash_is_fnv_1a():
 def test_two_samplers_in_one_walk_do_what_they_do_in_turn():
     """The second sees the tracestate that the first has written."""
     first, second = Plan([Sample(50, "proportional")]), Plan([Sample(50, "proportional")])
-    batch = spans(Random(7))
+    batch = _spans(Random(7))
     assert (first + second).run(batch) == second.run(first.run(batch))
 
 

@@ -3,7 +3,8 @@
 Conditions are OTTL. What one of them holds for is dropped; higher levels come first. A metric whose points are all gone
 goes as well, and so does a scope or resource with nothing left in it; a span stays without its events. Nothing else is
 changed, and nothing is held back. What is dropped is counted in the ledger as `filtered`, once what is left is safe.
-Neighbouring `attributes`, `resource` and `filter` processors are one walk of the bytes: each sees what those before it did.
+Neighbouring `attributes`, `resource` and `filter` processors are one walk of the bytes: each sees what those before it
+did.
 
 A condition that fails, as `HasPrefix` does for what is no text, does not hold; with `error_mode: propagate` the whole
 batch is refused for good instead. Ten thousand conditions that ask for equality cost about as much as one.
@@ -11,9 +12,9 @@ batch is refused for good instead. Ten thousand conditions that ask for equality
 `trace_conditions`, `metric_conditions` and `log_conditions` take paths that say what they are about
 (`span.attributes["http.route"]`), from which the context of a list is guessed, or groups that name it. The Collector's
 older forms work as well: lists under `traces`, `metrics` and `logs`, and `include`/`exclude`, whose `match_type: expr`
-is not supported. The functions are `IsMatch` (RE2), `HasPrefix`, `HasSuffix`, `IsString`, `IsInt`, `IsDouble`, `IsBool`,
-`IsMap`, `IsList`, `IsRootSpan`, `TraceID`, `SpanID`, and for metrics `HasAttrKeyOnDatapoint` and `HasAttrOnDatapoint`.
-Whatever of OTTL is not understood yet is an error when the configuration is loaded.
+is not supported. The functions are `IsMatch` (RE2), `HasPrefix`, `HasSuffix`, `IsString`, `IsInt`, `IsDouble`,
+`IsBool`, `IsMap`, `IsList`, `IsRootSpan`, `TraceID`, `SpanID`, and for metrics `HasAttrKeyOnDatapoint` and
+`HasAttrOnDatapoint`. Whatever of OTTL is not understood yet is an error when the configuration is loaded.
 
 ```yaml
 processors:
@@ -40,7 +41,14 @@ from sluiceway.config.types import Settings
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.plan import Drop, Plan, Tally
 from sluiceway.ottl import Context as About
-from sluiceway.processors.filter.conditions import ErrorMode, Groups, compile_groups, compile_list, problems_of
+from sluiceway.processors.filter.conditions import (
+    ErrorMode,
+    Groups,
+    compile_groups,
+    compile_list,
+    problems_of,
+    problems_of_list,
+)
 from sluiceway.processors.filter.selecting import (
     LogMatchConfig,
     MetricMatchConfig,
@@ -104,7 +112,7 @@ class FilterConfig(Settings):
     """The settings of `filter`."""
 
     error_mode: ErrorMode = "ignore"
-    """When a condition fails: `ignore` counts and logs it and goes on, `silent` goes on, `propagate` refuses the batch."""
+    """When a condition fails: `ignore` logs it and goes on, `silent` goes on, `propagate` refuses the batch."""
     trace_conditions: Groups = ()
     """Conditions on resources, scopes, spans and span events."""
     metric_conditions: Groups = ()
@@ -144,10 +152,10 @@ class FilterConfig(Settings):
                 yield context, conditions
 
     def _mixtures(self) -> Iterator[str]:
-        oldest = {Signal.TRACES: self.spans, Signal.METRICS: self.metrics, Signal.LOGS: self.logs}
-        for signal in Signal:
+        sections = {Signal.TRACES: self.spans, Signal.METRICS: self.metrics, Signal.LOGS: self.logs}
+        for signal, oldest in sections.items():
             section = "spans" if signal is Signal.TRACES else signal.value
-            selects = oldest[signal].include is not None or oldest[signal].exclude is not None
+            selects = any(getattr(oldest, name) is not None for name in ("include", "exclude"))
             names = [f'"{signal.value}.{name}"' for name, _ in _LISTS[signal]]
             old = [f'"{section}.include"', f'"{section}.exclude"']
             lists = any(True for _ in self.lists(signal))
@@ -165,11 +173,7 @@ class FilterConfig(Settings):
         for signal in Signal:
             yield from problems_of(self.groups(signal), signal)
             for context, conditions in self.lists(signal):
-                for text in conditions:
-                    try:
-                        compile_list([text], context, signal, self.error_mode)
-                    except ValueError as error:
-                        yield str(error)
+                yield from problems_of_list(conditions, context)
 
 
 _METRICS: Final = {
