@@ -73,7 +73,7 @@ def says(text: str, batch: Batch | None = None, context: Context = Context.SPAN)
         'IsMatch(attributes["text"], "^check") and IsMatch(attributes["text"], "c.*k") and IsMatch(name, "GET")',
         'IsMatch(attributes["text"], "^checkout$") and IsMatch(attributes["text"], "out$")',
         'not IsMatch(attributes["text"], "^heck") and not IsMatch(attributes["no"], ".*")',
-        'IsMatch(attributes["int"], "^5$") and IsMatch(attributes["bool"], "e$") and IsMatch(attributes["double"], "5")',
+        'IsMatch(attributes["int"], "^5$") and IsMatch(attributes["bool"], "e") and IsMatch(attributes["double"], "5")',
         'IsMatch(attributes["bytes"], "^0aff$") and IsMatch(attributes["map"], "\\"j\\"") and IsMatch(kind, "2")',
         'IsMatch(attributes["text"], "") and IsMatch(attributes["text"], "out|in") and IsMatch(trace_id, "^0001")',
         'HasPrefix(attributes["text"], "check") and HasSuffix(attributes["text"], "out")',

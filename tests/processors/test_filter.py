@@ -107,7 +107,7 @@ STOCK = ["stock-1", "stock-2+exception+retry"]
         ("traces: {spanevent: ['true']}", ["shop-1", "shop-2", "stock-1", "stock-2"]),
         ("spans: {include: {match_type: strict, services: [shop]}}", SHOP),
         (
-            "spans: {include: {match_type: regexp, span_names: ['1$']}, exclude: {match_type: strict, services: [stock]}}",
+            "spans: {include: {match_type: regexp, span_names: ['1$']}, exclude: {match_type: regexp, services: [st]}}",
             ["shop-1"],
         ),
         ("{}", [*SHOP, *STOCK]),
