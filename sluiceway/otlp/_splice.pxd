@@ -82,9 +82,9 @@ cdef inline void close_message(Splices* splices, Opened* opened, size_t prefix_s
 
 
 cdef inline int take_out(Splices* splices, bytes_at at, size_t size) except -1 nogil:
-    """Leave out a run of bytes; one that follows another is the same run."""
+    """Leave out a run of bytes; one that follows another is the same run, if nothing is put in between."""
     cdef Splice* last
-    if splices.count:
+    if splices.count and not splices.unordered:
         last = &splices.list[splices.count - 1]
         if last.removed and last.inserted == 0 and last.at + last.removed == at:
             last.removed += size

@@ -8,11 +8,13 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from sluiceway.errors import PermanentError
-from sluiceway.otlp.conditions import And, Attribute, Compare, FieldOf, Matches, Or, Rule
+from sluiceway.otlp import Batch
+from sluiceway.otlp.conditions import And, Attribute, Compare, Constant, FieldOf, Matches, Or, Rule
 from sluiceway.otlp.levels import Level
-from sluiceway.otlp.plan import Drop, Plan
+from sluiceway.otlp.plan import Drop, Plan, Put
 from tests.otlp import naive, naive_conditions, random_conditions
 from tests.otlp.oracle import items_in
 from tests.otlp.strategies import checked
@@ -94,6 +96,22 @@ def test_a_strict_rule_that_fails_refuses_the_batch(seed):
             Plan([strict]).outcome(batch)
     else:
         assert Plan([strict]).outcome(batch).tallies[0][0] == gone
+
+
+def test_an_event_that_goes_leaves_what_is_put_behind_it():
+    """An attribute that is added stands behind the last event, and the next span goes as well."""
+    message = TracesData()
+    made = message.resource_spans.add().scope_spans.add().spans
+    made.add(name="a").events.add(name="e")
+    made.add(name="b")
+    plan = Plan([
+        Put(Level.ITEM, "k", 1),
+        Drop(Level.EVENT, (Rule(Constant(True)),)),
+        Drop(Level.ITEM, (Rule(Compare(FieldOf("span.name"), "==", "b")),)),
+    ])  # fmt: skip
+    outcome = plan.outcome(Batch.from_proto(message))
+    (left,) = outcome.batch.proto().resource_spans[0].scope_spans[0].spans
+    assert (left.name, len(left.events), left.attributes[0].key, outcome.batch.items) == ("a", 0, "k", 1)
 
 
 def test_a_drop_cannot_depend_on_what_is_below_it():
