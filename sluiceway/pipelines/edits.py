@@ -10,8 +10,8 @@ from operator import add
 from typing import Final
 
 from sluiceway.component import Consumer, Editor, Prepared, SlotValue
-from sluiceway.otlp import Batch
-from sluiceway.otlp.plan import Outcome, Slot, Tally
+from sluiceway.otlp import Batch, Signal
+from sluiceway.otlp.plan import Slot, Tally
 from sluiceway.pipelines.flow import Flow
 from sluiceway.pipelines.watch import Watch
 
@@ -45,16 +45,22 @@ class Edits:
     async def consume(self, batch: Batch) -> None:
         """Ask every editor for its part in this batch, then walk it once. What is empty then goes no further."""
         parts: list[Prepared] = []
+        tallies: list[Tally] = []
         if self._watch is None:
-            outcome = await self._walk(batch, parts)
+            edited = await self._walk(batch, parts, tallies)
         else:
-            outcome = await self._watch.run(self._walk(batch, parts), batch)
-        if outcome is not None and (outcome.batch.items or not any(tally[0] for tally in outcome.tallies)):
-            await self.next.consume(outcome.batch)
-        self._settle(parts, outcome)
+            edited = await self._watch.run(self._walk(batch, parts, tallies), batch)
+        if edited is not None and (edited.items or not any(tally[0] for tally in tallies)):
+            await self.next.consume(edited)
+        if edited is not None:
+            self._tell(parts, edited.signal, tallies)
+        self._count(parts, tallies)
 
-    async def _walk(self, batch: Batch, parts: list[Prepared]) -> Outcome | None:
-        """The batch as the editors leave it, or None where one of them drops it whole; notes their parts in it."""
+    async def _walk(self, batch: Batch, parts: list[Prepared], tallies: list[Tally]) -> Batch | None:
+        """The batch as the editors leave it, or None where one of them drops it whole.
+
+        Notes their parts in it, and what their plans' actions counted that drop items.
+        """
         arguments: dict[Slot, SlotValue] = {}
         for editor in self.editors:
             prepared = editor.prepare(batch)
@@ -65,29 +71,29 @@ class Edits:
             if prepared.arguments:
                 arguments.update(prepared.arguments)
         if len(batch.payload) > LARGE and self.plan.runs_in_threads:
-            return await asyncio.to_thread(self.plan.outcome, batch, arguments)
-        return self.plan.outcome(batch, arguments)
+            outcome = await asyncio.to_thread(self.plan.outcome, batch, arguments)
+        else:
+            outcome = self.plan.outcome(batch, arguments)
+        tallies += outcome.tallies
+        return outcome.batch
 
-    def _settle(self, parts: Sequence[Prepared], outcome: Outcome | None) -> None:
-        """Tell every editor that its part is done, with the tallies of its own actions, and count what came out."""
-        tallies = iter(outcome.tallies if outcome is not None else ())
-        dropped = 0
-        for place, (editor, part) in enumerate(zip(self.editors, parts, strict=False)):
-            if outcome is not None:
-                own = tuple(islice(tallies, editor.plan.drops))
-                dropped += sum(tally[0] for tally in own)
-                _tell(part, outcome.batch, own)
-            if place < len(self._edges):
-                one, other = self._edges[place]
-                one.outgoing += part.batch.items - dropped
-                other.incoming += part.batch.items - dropped
+    def _tell(self, parts: Sequence[Prepared], signal: Signal, tallies: Sequence[Tally]) -> None:
+        """Tell every editor that its part is done, with the tallies of its own actions."""
+        left = iter(tallies)
+        for editor, part in zip(self.editors, parts, strict=True):
+            own = tuple(islice(left, editor.plan.drops))
+            if part.tallied is not None:
+                part.tallied(signal, own)
+            if part.settled is not None:
+                part.settled()
 
-
-def _tell(part: Prepared, batch: Batch, tallies: tuple[Tally, ...]) -> None:
-    if part.tallied is not None:
-        part.tallied(batch.signal, tallies)
-    if part.settled is not None:
-        part.settled()
+    def _count(self, parts: Sequence[Prepared], tallies: Sequence[Tally]) -> None:
+        """Count what came out of every editor."""
+        left, dropped = iter(tallies), 0
+        for editor, part, (one, other) in zip(self.editors, parts, self._edges, strict=False):
+            dropped += sum(tally[0] for tally in islice(left, editor.plan.drops))
+            one.outgoing += part.batch.items - dropped
+            other.incoming += part.batch.items - dropped
 
 
 def group_editors(processors: Sequence[object]) -> list[object | list[Editor]]:
