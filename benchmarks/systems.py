@@ -52,11 +52,37 @@ class Ports:
         return cls(free_port(), free_port(), free_port(), free_port())
 
 
+FILTER = """
+  filter:
+    trace_conditions:
+      - not IsMatch(span.attributes["checkout.shipping"], "^cart-")
+"""
+"""Drops about 95 % of the spans of `load`, by one attribute."""
+SAMPLER = """
+  probabilistic_sampler: {sampling_percentage: 10, mode: equalizing, hash_seed: 22}
+"""
+
+
 def sluiceway_config(
-    ports: Ports, protocol: str, *, edits: bool = False, more: int = 0, limits: Sequence[str] = ()
+    ports: Ports,
+    protocol: str,
+    *,
+    edits: bool = False,
+    more: int = 0,
+    limits: Sequence[str] = (),
+    alone: str = "",
+    rules: int = 0,
 ) -> str:
-    """The whole YAML of one scenario; `more` adds that many further attribute actions, `limits` names of LIMITS."""
+    """The whole YAML of one scenario.
+
+    `more` adds that many further attribute actions, `limits` are names of LIMITS; `alone` is the YAML of a single
+    processor, and `rules` adds that many further conditions, which hold for nothing, to a filter.
+    """
     processors, names = "", ""
+    if alone:
+        further = "".join(f'      - span.attributes["extra.{n}"] == "{n}"\n' for n in range(rules))
+        processors = f"processors:{alone}{further}"
+        names = f"processors: [{alone.split(':', maxsplit=1)[0].strip()}], "
     if edits:
         further = "".join(f"      - {{key: extra.{n}, value: {n}, action: insert}}\n" for n in range(more))
         processors = f"processors:{EDITS}{further}  batch:\n"

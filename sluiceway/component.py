@@ -28,7 +28,7 @@ from pydantic import BaseModel
 from sluiceway.clock import Clock, SystemClock
 from sluiceway.errors import PermanentError, RefusedError, RetryableError, SenderError, TooLargeError
 from sluiceway.otlp import Batch, Signal
-from sluiceway.otlp.plan import Plan, Slot, Value
+from sluiceway.otlp.plan import Plan, Slot, Tally, Value
 from sluiceway.otlp.responses import PartialSuccess
 from sluiceway.telemetry import AttributeValue, Scope
 
@@ -177,12 +177,14 @@ class Prepared(NamedTuple):
     """What an editor asks for one batch: run its plan on `batch` with `arguments` for the plan's slots.
 
     `settled` is called once the outcome is safe downstream, and not when it was refused and comes again: counts and
-    drops belong there, so that a repeated batch is not counted twice.
+    drops belong there, so that a repeated batch is not counted twice. `tallied` is called at the same time, with the
+    batch's signal and the tallies of those of the plan's actions that drop items.
     """
 
     batch: Batch
     arguments: Mapping[Slot, SlotValue] = _NO_ARGUMENTS
     settled: Callable[[], None] | None = None
+    tallied: Callable[[Signal, tuple[Tally, ...]], None] | None = None
 
 
 @runtime_checkable
@@ -192,7 +194,8 @@ class Editor(Protocol):
     Such a processor has no `consume`. `prepare` is called once a batch; it may raise as `consume` would, and it returns
     None when the whole batch is to be dropped, which it has then accounted for. `reads_payload` says that `prepare`
     looks into the payload: such an editor begins a new walk, and only it may return another batch than it was given
-    (one without some of its resources).
+    (one without some of its resources). An editor that does not count the items it is given may say so by
+    `counts_items = False`; the others begin a new walk behind one whose plan drops items.
     """
 
     plan: Plan

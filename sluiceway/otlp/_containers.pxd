@@ -11,12 +11,10 @@ cdef enum:  # tags: the number of a field << 3 | its wire type
     FIRST = 0x0A  # of field 1: resource entries, resources, scopes, data points, names, keys, a resource's attributes
     SECOND = 0x12  # of field 2: scope entries, spans, metrics, log records, versions, values
     SCOPE_ATTRIBUTES = 0x1A
-    SPAN_NAME = 0x2A
-    SPAN_KIND = 0x30
     SPAN_ATTRIBUTES = 0x4A
-    LOG_SEVERITY = 0x10
-    LOG_SEVERITY_TEXT = 0x1A
-    LOG_BODY = 0x2A
+    SPAN_EVENT = 0x5A
+    TRACE_STATE = 0x1A
+    EVENT_ATTRIBUTES = 0x1A
     LOG_ATTRIBUTES = 0x32
     GAUGE = 0x2A  # the data of a metric
     SUM = 0x3A

@@ -1,11 +1,15 @@
 from collections.abc import Sequence
 from typing import Self
 
-from sluiceway.otlp.steps import Selected, Step
+from sluiceway.otlp.steps import Expression, Selected, Step
 
 class Program:
     asks: bool
     """Whether a walk asks something of Python: it holds the GIL then, and must not run twice at the same time."""
 
-    def __new__(cls, steps: Sequence[Step], selections: Sequence[Selected], slots: int) -> Self: ...
-    def run(self, signal: int, payload: bytes, slots: list[bytes | list[bytes | None] | None]) -> bytes: ...
+    def __new__(
+        cls, steps: Sequence[Step], selections: Sequence[Selected], expressions: Sequence[Expression], slots: int
+    ) -> Self: ...
+    def run(
+        self, signal: int, payload: bytes, slots: list[bytes | list[bytes | None] | None]
+    ) -> tuple[bytes, list[tuple[int, ...]]]: ...

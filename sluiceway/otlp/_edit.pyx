@@ -8,7 +8,7 @@ as it is, and messages that no action is about are not entered.
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport SIZE_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from sluiceway.otlp._anyvalue cimport malformed, read_any
@@ -16,18 +16,33 @@ from sluiceway.otlp._arena cimport Arena, arena_free, arena_take, arena_zeroed
 from sluiceway.otlp._attributes cimport (
     REMOVED, Attribute, Attributes, Text, attributes_begin, attributes_free, emit, gather, settle,
 )
+from sluiceway.otlp._compile cimport begin_expression, keep_object, keep_text, keep_texts, make_expression, make_memo, want_field
 from sluiceway.otlp._containers cimport (
-    EXPONENTIAL_HISTOGRAM, EXPONENTIAL_HISTOGRAM_ATTRIBUTES, FIRST, GAUGE, HISTOGRAM, HISTOGRAM_ATTRIBUTES,
-    LOG_ATTRIBUTES, LOG_BODY, LOG_SEVERITY, LOG_SEVERITY_TEXT, LOGS, METRICS, NUMBER_ATTRIBUTES, SCOPE_ATTRIBUTES,
-    SECOND, SPAN_ATTRIBUTES, SPAN_KIND, SPAN_NAME, SUM, SUMMARY, SUMMARY_ATTRIBUTES, TRACES,
+    ENTRY, EVENT_ATTRIBUTES, EXPONENTIAL_HISTOGRAM, EXPONENTIAL_HISTOGRAM_ATTRIBUTES, FIRST, GAUGE, HISTOGRAM, HISTOGRAM_ATTRIBUTES,
+    LOG_ATTRIBUTES, LOGS, METRICS, NUMBER_ATTRIBUTES, SCOPE, SCOPE_ATTRIBUTES, SECOND, SPAN_ATTRIBUTES, SPAN_EVENT,
+    SUM, SUMMARY, SUMMARY_ATTRIBUTES, TRACE_STATE, TRACES, count, count_metric, is_data,
 )
+from sluiceway.otlp._expression cimport Expression
+from sluiceway.otlp._fields cimport Fields, Message, Raw, fields_begin, read_fields, wish_for
 from sluiceway.otlp._match cimport Condition, Fact, Facts, Match, Mode, Selection, Test
-from sluiceway.otlp._memo cimport Memo, memo_free
-from sluiceway.otlp._proto cimport WIRE_BYTES, bytes_at, read_length, read_tag, read_varint, skip_value, write_varint
-from sluiceway.otlp._splice cimport Opened, close_message, open_message, splice, spliced, splices_free
-from sluiceway.otlp._steps cimport (
-    DECIDE, ITEM_LEVEL, LEVELS, RESOURCE_LEVEL, SCOPE_LEVEL, Order, Run, Slot, Step, take_steps, touches,
+from sluiceway.otlp._memo cimport Memo, memos_free
+from sluiceway.otlp._proto cimport WIRE_BYTES, bytes_at, read_length, read_tag, skip_value, write_varint
+from sluiceway.otlp._sample cimport Sampler
+from sluiceway.otlp._splice cimport (
+    Opened, close_message, open_message, splice, spliced, splices_free, take_out, withdraw_message,
 )
+from sluiceway.otlp._steps cimport (
+    CAPTURE, DECIDE, DROP, EVENT_LEVEL, ITEM_LEVEL, LEVELS, METRIC_LEVEL, RESOURCE_LEVEL, SAMPLE, SCOPE_LEVEL, TALLY,
+    Left, Numbers, Order, Run, Slot, Step, take_steps, touches,
+)
+
+from sluiceway.otlp.fields import FIELDS
+
+cdef enum:
+    STAYS = 0
+    GONE = 1  # what a visit says of a message that is to be left out
+
+cdef size_t NOBODY = SIZE_MAX
 
 # ---- the walk
 
@@ -52,73 +67,104 @@ cdef inline bytes_at skip(bytes_at p, bytes_at end, uint32_t tag, int depth) exc
     return p
 
 
-cdef int join_body(Run* run, bytes_at p, size_t size) except -1 nogil:
-    """Another occurrence of the body: protobuf merges them, as if they were parsed one after the other."""
-    cdef Text body = run.facts.body
-    cdef uint8_t* place = arena_take(&run.arena, body.size + size)
-    memcpy(place, body.data, body.size)
-    memcpy(place + body.size, p, size)
-    run.facts.body = Text(place, body.size + size)
-    return 0
-
-
-cdef bytes_at read_text(Run* run, bytes_at p, bytes_at end, uint32_t tag) except NULL nogil:
-    """A field of a span or log record that has a length and that conditions may ask about."""
-    cdef Facts* facts = &run.facts
-    cdef size_t size = 0
-    p = enter(p, end, &size)
-    if facts.is_span and tag == SPAN_NAME:
-        facts.name = Text(p, size)
-    elif facts.is_log and tag == LOG_BODY:
-        join_body(run, p, size)
-    elif facts.is_log and tag == LOG_SEVERITY_TEXT:
-        facts.severity_text = Text(p, size)
-    return p + size
-
-
-cdef bytes_at read_fact(Run* run, bytes_at p, bytes_at end, uint32_t tag) except NULL nogil:
-    """A field of a span or log record that conditions may ask about."""
-    cdef Facts* facts = &run.facts
-    cdef uint64_t number = 0
-    if tag & 7 == WIRE_BYTES:
-        return read_text(run, p, end, tag)
-    if not (facts.is_span and tag == SPAN_KIND or facts.is_log and tag == LOG_SEVERITY):
-        return skip(p, end, tag, 3)
-    p = read_varint(p, end, &number)
-    if p == NULL:
-        malformed()
-    if facts.is_span:
-        facts.kind = number
-    else:
-        facts.severity = <int32_t>number
-    return p
-
-
 ctypedef int (*Visit)(Run*, bytes_at, bytes_at) except -1 nogil
 
 
-cdef inline bytes_at visit_message(Run* run, bytes_at p, bytes_at end, Visit visit) except NULL nogil:
-    """Visit the message whose length stands at `p`, and see to it that the length stays right."""
+cdef inline bytes_at visit_message(
+    Run* run, bytes_at field, bytes_at p, bytes_at end, Visit visit, Left* left
+) except NULL nogil:
+    """Visit the message whose length stands at `p`; see to it that the length stays right, or that it goes."""
     cdef bytes_at prefix = p
     cdef size_t size = 0
     cdef Opened opened
     p = enter(p, end, &size)
     open_message(&run.splices, prefix, &opened)
-    visit(run, p, p + size)
-    close_message(&run.splices, &opened, p - prefix, size)
+    if visit(run, p, p + size) == GONE:
+        withdraw_message(&run.splices, &opened, field, p + size - field)
+        left.gone += 1
+    else:
+        close_message(&run.splices, &opened, p - prefix, size)
+        left.kept += 1
     return p + size
 
 
 cdef inline int each_child(Run* run, bytes_at p, bytes_at end, uint32_t wanted, int depth, Visit visit) except -1 nogil:
-    """Visit the messages that stand in the field `wanted`. `depth` is that of the message which holds them."""
+    """Visit the messages in the field `wanted`; GONE where some went and none is left.
+
+    `depth` is that of the message which holds them.
+    """
     cdef uint32_t tag = 0
+    cdef bytes_at field
+    cdef Left left = Left(0, 0)
     while p < end:
+        field = p
         p = tag_at(p, end, &tag)
         if tag == wanted:
-            p = visit_message(run, p, end, visit)
+            p = visit_message(run, field, p, end, visit, &left)
         else:
             p = skip(p, end, tag, depth)
-    return 0
+    return GONE if left.gone and not left.kept else STAYS
+
+
+cdef inline int is_counted(Run* run, int level, int64_t items) except -1 nogil:
+    """Credit what is at hand to the step that drops it, unless steps before that are to look below first."""
+    if run.doom == NOBODY or run.first_below[level] < run.doom:
+        return 0
+    if items < 0:
+        malformed()
+    run.steps[run.doom].tally[0] += <uint64_t>items
+    return 1
+
+
+# ---- items
+
+cdef int walk_event(Run* run, bytes_at p, bytes_at end) except -1 nogil:
+    cdef bytes_at start = p
+    cdef bytes_at field
+    cdef uint32_t tag = 0
+    cdef size_t size = 0
+    cdef uint8_t wish
+    cdef size_t doom = run.doom
+    attributes_begin(&run.event)
+    fields_begin(run.fields, run.raws, Message.EVENT, start)
+    while p < end:
+        field = p
+        p = tag_at(p, end, &tag)
+        wish = wish_for(run.fields, Message.EVENT, tag)
+        if tag == EVENT_ATTRIBUTES:
+            p = enter(p, end, &size)
+            gather(&run.event, &run.arena, field, p, size, 0)
+            p += size
+        elif wish:
+            p = read_fields(run.fields, run.raws, &run.arena, wish, field, p, end, tag)
+        else:
+            p = skip(p, end, tag, 4)
+    take_steps(run, EVENT_LEVEL, &run.event, EVENT_ATTRIBUTES)
+    if run.doom == doom:
+        return STAYS
+    run.doom = doom
+    return GONE
+
+
+cdef inline void set_facts(Run* run) noexcept nogil:
+    """Tell selections what was read of an item."""
+    cdef Raw* raws = run.raws
+    run.facts.name = raws[run.numbers.span_name].text
+    run.facts.kind = raws[run.numbers.span_kind].number
+    run.facts.body = raws[run.numbers.log_body].text
+    run.facts.severity_text = raws[run.numbers.severity_text].text
+    run.facts.severity = <int32_t>raws[run.numbers.severity].number
+
+
+cdef int write_trace_state(Run* run, Raw* raw, bytes_at end) except -1 nogil:
+    """Put what samplers made of a span's tracestate into its place, or at the end of the span."""
+    cdef uint8_t* place = arena_take(&run.arena, raw.text.size + 11)
+    cdef uint8_t* out
+    place[0] = TRACE_STATE
+    out = write_varint(place + 1, raw.text.size)
+    memcpy(out, raw.text.data, raw.text.size)
+    out += raw.text.size
+    return splice(&run.splices, raw.field.data if raw.field.size else end, raw.field.size, place, out - place)
 
 
 cdef int walk_item(Run* run, bytes_at p, bytes_at end) except -1 nogil:
@@ -127,28 +173,44 @@ cdef int walk_item(Run* run, bytes_at p, bytes_at end) except -1 nogil:
     cdef bytes_at field
     cdef uint32_t tag = 0
     cdef size_t size = 0
-    cdef bint asks = run.asks_item and run.signal != METRICS
     cdef uint8_t attribute_tag = run.attribute_tag
+    cdef int message = run.message
+    cdef uint8_t wish
+    cdef Raw* state
+    cdef size_t doom = run.doom
     attributes_begin(&run.item)
-    if asks:
-        run.facts.name = run.facts.body = run.facts.severity_text = Text(start, 0)
-        run.facts.kind = run.facts.severity = 0
+    fields_begin(run.fields, run.raws, message, start)
     while p < end:
         field = p
         p = tag_at(p, end, &tag)
+        wish = wish_for(run.fields, message, tag)
         if tag == attribute_tag:
             p = enter(p, end, &size)
             gather(&run.item, &run.arena, field, p, size, 0)
             p += size
-        elif asks:
-            p = read_fact(run, p, end, tag)
+        elif wish:
+            p = read_fields(run.fields, run.raws, &run.arena, wish, field, p, end, tag)
         else:
             p = skip(p, end, tag, 3)
+    set_facts(run)
     take_steps(run, ITEM_LEVEL, &run.item, attribute_tag)
+    if run.doom != NOBODY:
+        run.steps[run.doom].tally[0] += 1
+        run.doom = doom
+        return GONE
+    state = &run.raws[run.numbers.trace_state]
+    if state.number and state.field.size:
+        write_trace_state(run, state, end)
     if run.item.dirty:
         emit(&run.item, &run.splices, &run.arena, attribute_tag, 0, end, True)
-    return 0
+    if state.number and not state.field.size:
+        write_trace_state(run, state, end)
+    if run.signal == TRACES and run.orders[EVENT_LEVEL].enabled:
+        each_child(run, start, end, SPAN_EVENT, 3, walk_event)
+    return STAYS
 
+
+# ---- metrics
 
 cdef inline uint8_t point_attribute_tag(uint32_t metric_tag) noexcept nogil:
     """The tag of the attributes of a data point, by the tag of the data it is in; 0 for a field that is no data."""
@@ -161,48 +223,110 @@ cdef inline uint8_t point_attribute_tag(uint32_t metric_tag) noexcept nogil:
     return EXPONENTIAL_HISTOGRAM_ATTRIBUTES if metric_tag == EXPONENTIAL_HISTOGRAM else 0
 
 
-cdef int read_metric_name(Run* run, bytes_at p, bytes_at end) except -1 nogil:
+cdef inline int message_of_points(uint32_t metric_tag) noexcept nogil:
+    if metric_tag == HISTOGRAM:
+        return Message.HISTOGRAM
+    if metric_tag == EXPONENTIAL_HISTOGRAM:
+        return Message.EXPONENTIAL_HISTOGRAM
+    return Message.SUMMARY if metric_tag == SUMMARY else Message.NUMBER
+
+
+cdef inline void forget_data(Run* run) noexcept nogil:
+    """Other data takes the place of what was there: so do the fields that lie in it."""
+    cdef Fields* fields = run.fields
+    cdef size_t index
+    cdef Raw* raw
+    for index in range(fields.count[<int>Message.METRIC]):
+        if not fields.applies[<int>Message.METRIC][index]:
+            raw = &run.raws[fields.wanted[<int>Message.METRIC][index]]
+            raw.number = 0
+            raw.applies = False
+
+
+cdef bytes_at read_metric(Run* run, bytes_at p, bytes_at end) except NULL nogil:
+    """Read what is asked about a metric; the answer is where its data begins, that which counts."""
+    cdef bytes_at live = end
+    cdef bytes_at field
     cdef uint32_t tag = 0
-    cdef size_t size = 0
-    run.facts.metric = Text(p, 0)
+    cdef uint32_t member = 0
+    cdef uint8_t wish
+    fields_begin(run.fields, run.raws, Message.METRIC, p)
     while p < end:
+        field = p
         p = tag_at(p, end, &tag)
-        if tag == FIRST:
-            p = enter(p, end, &size)
-            run.facts.metric = Text(p, size)
-            p += size
+        if is_data(tag) and tag != member:
+            member = tag
+            live = field
+            forget_data(run)
+        wish = wish_for(run.fields, Message.METRIC, tag)
+        if wish:
+            p = read_fields(run.fields, run.raws, &run.arena, wish, field, p, end, tag)
         else:
             p = skip(p, end, tag, 3)
-    return 0
+    run.facts.metric = run.raws[run.numbers.metric_name].text
+    return live
 
 
 cdef int walk_points(Run* run, bytes_at p, bytes_at end) except -1 nogil:
-    return each_child(run, p, end, FIRST, 2, walk_item)
-
-
-cdef int walk_metric(Run* run, bytes_at p, bytes_at end) except -1 nogil:
+    """The points of one piece of a metric's data, which stays even when they go."""
     cdef uint32_t tag = 0
-    if run.asks_item:
-        read_metric_name(run, p, end)
+    cdef bytes_at field
     while p < end:
+        field = p
+        p = tag_at(p, end, &tag)
+        if tag == FIRST:
+            p = visit_message(run, field, p, end, walk_item, &run.points)
+        else:
+            p = skip(p, end, tag, 2)
+    return STAYS
+
+
+cdef int walk_data(Run* run, bytes_at p, bytes_at end) except -1 nogil:
+    """The data of a metric from where it counts on; GONE where points went and none is left."""
+    cdef uint32_t tag = 0
+    cdef bytes_at field
+    cdef Left pieces = Left(0, 0)
+    run.points = Left(0, 0)
+    while p < end:
+        field = p
         p = tag_at(p, end, &tag)
         run.attribute_tag = point_attribute_tag(tag)
         if run.attribute_tag:
-            p = visit_message(run, p, end, walk_points)
+            run.message = message_of_points(tag)
+            p = visit_message(run, field, p, end, walk_points, &pieces)
         else:
             p = skip(p, end, tag, 3)
-    return 0
+    return GONE if run.points.gone and not run.points.kept else STAYS
 
+
+cdef int walk_metric(Run* run, bytes_at p, bytes_at end) except -1 nogil:
+    cdef bytes_at live = read_metric(run, p, end)
+    cdef size_t doom = run.doom
+    cdef int left = STAYS
+    run.metric = Text(p, end - p)
+    take_steps(run, METRIC_LEVEL, &run.item, 0)
+    if not is_counted(run, METRIC_LEVEL, count_metric(p, end) if run.doom != NOBODY else 0):
+        if run.orders[ITEM_LEVEL].enabled:
+            left = walk_data(run, live, end)
+    if run.doom != NOBODY:
+        left = GONE
+    run.doom = doom
+    return left
+
+
+# ---- scopes and resources
 
 cdef int gather_pieces(
-    Run* run, Attributes* attributes, bytes_at p, bytes_at end, uint8_t attribute_tag, uint32_t* pieces
+    Run* run, Attributes* attributes, int message, bytes_at p, bytes_at end, uint8_t attribute_tag, uint32_t* pieces
 ) except -1 nogil:
-    """Gather the attributes of all occurrences of the field 1 (a resource or a scope), and what a scope is called."""
+    """Gather the attributes of all occurrences of the field 1 (a resource or a scope), and its fields."""
     cdef bytes_at field
     cdef bytes_at stop
     cdef uint32_t tag = 0
     cdef size_t size = 0
+    cdef uint8_t wish
     attributes_begin(attributes)
+    fields_begin(run.fields, run.raws, message, p)
     pieces[0] = 0
     while p < end:
         p = tag_at(p, end, &tag)
@@ -214,17 +338,15 @@ cdef int gather_pieces(
         while p < stop:
             field = p
             p = tag_at(p, stop, &tag)
-            if tag & 7 != WIRE_BYTES:
-                p = skip(p, stop, tag, 2)
-                continue
-            p = enter(p, stop, &size)
+            wish = wish_for(run.fields, message, tag)
             if tag == attribute_tag:
+                p = enter(p, stop, &size)
                 gather(attributes, &run.arena, field, p, size, pieces[0])
-            elif tag == FIRST:
-                run.facts.scope_name = Text(p, size)
-            elif tag == SECOND:
-                run.facts.scope_version = Text(p, size)
-            p += size
+                p += size
+            elif wish:
+                p = read_fields(run.fields, run.raws, &run.arena, wish, field, p, stop, tag)
+            else:
+                p = skip(p, stop, tag, 2)
         pieces[0] += 1
     return 0
 
@@ -280,21 +402,35 @@ cdef int emit_pieces(
     return 0
 
 
+cdef int walk_children(Run* run, bytes_at p, bytes_at end) except -1 nogil:
+    """The metrics, spans or log records of a scope."""
+    if not (touches(run, METRIC_LEVEL) or touches(run, ITEM_LEVEL) or touches(run, EVENT_LEVEL)):
+        return STAYS
+    if run.signal == METRICS:
+        return each_child(run, p, end, SECOND, 2, walk_metric)
+    run.attribute_tag = SPAN_ATTRIBUTES if run.signal == TRACES else LOG_ATTRIBUTES
+    run.message = Message.SPAN if run.signal == TRACES else Message.LOG
+    return each_child(run, p, end, SECOND, 2, walk_item)
+
+
 cdef int walk_scope(Run* run, bytes_at p, bytes_at end) except -1 nogil:
     cdef uint32_t pieces = 0
-    run.facts.scope_name = run.facts.scope_version = Text(p, 0)
+    cdef size_t doom = run.doom
+    cdef int left = STAYS
     if run.orders[SCOPE_LEVEL].acts or run.asks_scope:
-        gather_pieces(run, &run.scope, p, end, SCOPE_ATTRIBUTES, &pieces)
+        gather_pieces(run, &run.scope, Message.SCOPE, p, end, SCOPE_ATTRIBUTES, &pieces)
+        run.facts.scope_name = run.raws[run.numbers.scope_name].text
+        run.facts.scope_version = run.raws[run.numbers.scope_version].text
     take_steps(run, SCOPE_LEVEL, &run.scope, SCOPE_ATTRIBUTES)
     if run.scope.dirty:
         emit_pieces(run, &run.scope, p, end, SCOPE_ATTRIBUTES, pieces)
         run.scope.dirty = False
-    if not touches(run, ITEM_LEVEL):
-        return 0
-    if run.signal == METRICS:
-        return each_child(run, p, end, SECOND, 2, walk_metric)
-    run.attribute_tag = SPAN_ATTRIBUTES if run.signal == TRACES else LOG_ATTRIBUTES
-    return each_child(run, p, end, SECOND, 2, walk_item)
+    if not is_counted(run, SCOPE_LEVEL, count(SCOPE, p, end, run.signal == METRICS) if run.doom != NOBODY else 0):
+        left = walk_children(run, p, end)
+    if run.doom != NOBODY:
+        left = GONE
+    run.doom = doom
+    return left
 
 
 cdef void fill_slots(Run* run) noexcept nogil:
@@ -307,7 +443,7 @@ cdef void fill_slots(Run* run) noexcept nogil:
         run.orders[index].enabled = False
     for index in range(run.step_count):
         step = &run.steps[index]
-        if step.operation == DECIDE:
+        if step.operation == DECIDE or step.operation == CAPTURE:
             continue
         if step.slot >= 0:
             slot = &run.slots[step.slot]
@@ -319,18 +455,31 @@ cdef void fill_slots(Run* run) noexcept nogil:
             run.orders[step.level].enabled = True
 
 
+cdef inline bint goes_below_resources(Run* run) noexcept nogil:
+    cdef int level
+    for level in range(SCOPE_LEVEL, LEVELS):
+        if run.orders[level].enabled:
+            return True
+    return False
+
+
 cdef int walk_resource(Run* run, bytes_at p, bytes_at end) except -1 nogil:
     cdef uint32_t pieces = 0
+    cdef int left = STAYS
     fill_slots(run)
     if run.orders[RESOURCE_LEVEL].count:
-        gather_pieces(run, &run.resource, p, end, FIRST, &pieces)
+        gather_pieces(run, &run.resource, Message.RESOURCE, p, end, FIRST, &pieces)
         take_steps(run, RESOURCE_LEVEL, &run.resource, FIRST)
         if run.resource.dirty:
             emit_pieces(run, &run.resource, p, end, FIRST, pieces)
-    if run.orders[SCOPE_LEVEL].enabled or run.orders[ITEM_LEVEL].enabled:
-        each_child(run, p, end, SECOND, 1, walk_scope)
+    if not is_counted(run, RESOURCE_LEVEL, count(ENTRY, p, end, run.signal == METRICS) if run.doom != NOBODY else 0):
+        if goes_below_resources(run):
+            left = each_child(run, p, end, SECOND, 1, walk_scope)
+    if run.doom != NOBODY:
+        left = GONE
+    run.doom = NOBODY
     run.resource_index += 1
-    return 0
+    return left
 
 
 cdef int walk(Run* run, bytes_at p, bytes_at end) except -1 nogil:
@@ -339,89 +488,65 @@ cdef int walk(Run* run, bytes_at p, bytes_at end) except -1 nogil:
 
 cdef size_t count_resources(bytes_at p, bytes_at end) except? 0 nogil:
     cdef uint32_t tag = 0
-    cdef size_t count = 0
+    cdef size_t entries = 0
     while p < end:
         p = tag_at(p, end, &tag)
         p = skip(p, end, tag, 0)
-        count += tag == FIRST
-    return count
+        entries += tag == FIRST
+    return entries
 
 
 # ---- the program
+
+cdef inline bint is_dropping(Step* step) noexcept nogil:
+    return step.operation == DROP or step.operation == SAMPLE
+
 
 cdef class Program:
     """A plan as the kernel runs it. Threads may share it: its memos change under the GIL only, and nothing else does."""
 
     cdef Arena arena
     cdef Run made  # what each run begins with
-    cdef Memo** memos
-    cdef size_t memo_count
+    cdef Fields fields
+    cdef dict numbers  # of fields, by their places
+    cdef Memo* memos
     cdef list kept
     cdef readonly bint asks
     cdef size_t slot_count
+    cdef size_t tally_count
 
-    def __cinit__(self, steps, selections, Py_ssize_t slots):
-        self.kept = [steps, selections]
+    def __cinit__(self, steps, selections, expressions, Py_ssize_t slots):
+        self.kept = [steps, selections, expressions]
+        self.numbers = {}
         self.slot_count = slots
-        self.memos = <Memo**>arena_zeroed(&self.arena, 8 * self._count_questions(steps, selections) + 8)
+        self.made.fields = &self.fields
+        self.made.doom = NOBODY
         self._make_selections(selections)
+        self._make_expressions(expressions)
         self._make_steps(steps)
+        self.asks = self.memos != NULL
 
     def __dealloc__(self):
-        cdef size_t index
-        for index in range(self.memo_count):
-            memo_free(self.memos[index])
+        memos_free(self.memos)
         arena_free(&self.arena)
 
-    cdef size_t _count_questions(self, steps, selections) except? 0:
-        cdef size_t count = 2 * len(steps)
-        for selection in selections:
-            for conditions in (selection.included, selection.excluded):
-                for condition in conditions or ():
-                    count += len(condition.tests)
-        return count
-
-    cdef Text _text(self, bytes text):
-        """The text's bytes, which the program keeps; NULL for None."""
-        if text is None:
-            return Text(NULL, 0)
-        self.kept.append(text)
-        return Text(<bytes_at>PyBytes_AS_STRING(text), len(text))
-
-    cdef Text* _texts(self, texts) except NULL:
-        cdef Text* place = <Text*>arena_zeroed(&self.arena, (len(texts) + 1) * sizeof(Text))
-        for index, text in enumerate(texts):
-            place[<Py_ssize_t>index] = self._text(text)
-        return place
-
-    cdef Memo* _memo(self, ask) except? NULL:
-        cdef Memo* memo
-        if ask is None:
-            return NULL
-        memo = <Memo*>arena_zeroed(&self.arena, sizeof(Memo))
-        memo.ask = <PyObject*>ask
-        self.kept.append(ask)
-        self.memos[self.memo_count] = memo
-        self.memo_count += 1
-        self.asks = True
-        return memo
+    cdef uint8_t _want(self, str name) except 0:
+        return want_field(&self.fields, self.numbers, FIELDS[name])
 
     cdef int _make_test(self, Test* test, source) except -1:
-        cdef Text value = self._text(source.value)
+        cdef Text value = keep_text(self.kept, source.value)
         test.mode = source.mode
-        test.texts = self._texts(source.texts)
+        test.texts = keep_texts(&self.arena, self.kept, source.texts)
         test.count = len(source.texts)
-        if source.ask is not None:
-            self.kept.append(source.ask)
-            test.predicate = <PyObject*>source.ask
+        test.predicate = keep_object(self.kept, source.ask)
         if test.mode == Mode.ASKED:
-            test.memo = self._memo(source.ask)
+            test.memo = make_memo(&self.arena, self.kept, &self.memos, source.ask)
         return read_any(value.data, value.size, &test.wanted)
 
     cdef int _make_condition(self, Condition* condition, source) except -1:
         condition.fact = source.fact
-        condition.key = self._text(source.key)
-        condition.absent = self._text(source.absent)
+        condition.key = keep_text(self.kept, source.key)
+        condition.absent = keep_text(self.kept, source.absent)
         condition.kinds = source.kinds
         condition.least = source.least
         condition.undefined = source.undefined
@@ -440,8 +565,41 @@ cdef class Program:
             fact = source.fact
             match.on_resource += fact < Fact.LIBRARY
             match.on_scope += fact == Fact.LIBRARY
-            self.made.asks_scope |= fact == Fact.LIBRARY
-            self.made.asks_item |= fact > Fact.LIBRARY and fact != Fact.ITEM_ATTRIBUTE
+            self._ask_for(fact)
+        return 0
+
+    cdef int _ask_for(self, int fact) except -1:
+        """Have the fields read that a selection asks about."""
+        cdef Numbers* numbers = &self.made.numbers
+        if fact == Fact.LIBRARY:
+            self.made.asks_scope = True
+            numbers.scope_name = self._want("scope.name")
+            numbers.scope_version = self._want("scope.version")
+        elif fact == Fact.NAME:
+            numbers.span_name = self._want("span.name")
+        elif fact == Fact.KIND:
+            numbers.span_kind = self._want("span.kind")
+        elif fact == Fact.BODY:
+            numbers.log_body = self._want("log.body")
+        elif fact == Fact.SEVERITY_TEXT:
+            numbers.severity_text = self._want("log.severity_text")
+        elif fact == Fact.SEVERITY:
+            numbers.severity = self._want("log.severity_number")
+        elif fact == Fact.METRIC:
+            numbers.metric_name = self._want("metric.name")
+        return 0
+
+    cdef int _make_expressions(self, expressions) except -1:
+        cdef Expression* expression
+        self.made.expression_count = len(expressions)
+        expression = <Expression*>arena_zeroed(&self.arena, (len(expressions) + 1) * sizeof(Expression))
+        self.made.expressions = expression
+        for source in expressions:
+            make_expression(
+                expression, &self.fields, &self.arena, self.kept, &self.memos, self.numbers, source
+            )
+            self.made.asks_scope |= any(fact.level == SCOPE_LEVEL for fact in source.facts)
+            expression += 1
         return 0
 
     cdef int _make_selections(self, selections) except -1:
@@ -467,15 +625,41 @@ cdef class Program:
         step.inserts = source.insert
         step.updates = source.update
         step.enabled = True
-        step.key = self._text(source.key)
-        step.source = self._text(source.source)
-        step.value = self._text(source.value)
-        step.names = self._memo(source.names)
-        step.values = self._memo(source.values)
+        step.key = keep_text(self.kept, source.key)
+        step.source = keep_text(self.kept, source.source)
+        step.value = keep_text(self.kept, source.value)
+        step.names = make_memo(&self.arena, self.kept, &self.memos, source.names)
+        step.values = make_memo(&self.arena, self.kept, &self.memos, source.values)
         if step.values != NULL:
             step.values.algorithm = source.algorithm
-        step.groups = self._texts(source.groups)
+        step.groups = keep_texts(&self.arena, self.kept, source.groups)
         step.group_count = len(source.groups)
+        step.expression = source.expression
+        step.signal = source.signal
+        if source.sampler is not None:
+            self._make_sampler(step, source.sampler)
+        self.tally_count += is_dropping(step)
+        return 0
+
+    cdef int _make_sampler(self, Step* step, source) except -1:
+        cdef Sampler* sampler = <Sampler*>arena_zeroed(&self.arena, sizeof(Sampler))
+        step.sampler = sampler
+        sampler.mode = source.mode
+        sampler.threshold = source.threshold
+        sampler.ratio = source.ratio
+        sampler.precision = source.precision
+        sampler.seed = source.seed
+        sampler.fail_closed = source.fail_closed
+        sampler.from_trace_id = source.from_trace_id
+        sampler.attribute = keep_text(self.kept, source.attribute)
+        sampler.priority = keep_text(self.kept, source.priority)
+        sampler.span_priority = keep_text(self.kept, b"sampling.priority")
+        sampler.threshold_key = keep_text(self.kept, b"sampling.threshold")
+        sampler.randomness_key = keep_text(self.kept, b"sampling.randomness")
+        sampler.text_of = keep_object(self.kept, source.text)
+        sampler.span_trace_id = self._want("span.trace_id")
+        sampler.span_state = self.made.numbers.trace_state = self._want("span.trace_state")
+        sampler.log_trace_id = self._want("log.trace_id")
         return 0
 
     cdef int _make_steps(self, steps) except -1:
@@ -492,7 +676,7 @@ cdef class Program:
                     order = &self.made.orders[level]
                     order.steps[order.count] = index
                     order.count += 1
-                    order.acts |= source.operation != DECIDE
+                    order.acts |= source.operation != DECIDE and source.operation != CAPTURE
         return 0
 
     cdef int _take_slots(self, Run* run, list slots, bytes payload) except -1:
@@ -513,6 +697,7 @@ cdef class Program:
         return 0
 
     cdef int _begin(self, Run* run, int signal, bytes payload, list slots) except -1:
+        cdef size_t index
         memcpy(run, &self.made, sizeof(Run))
         run.signal = signal
         run.facts.is_span = signal == TRACES
@@ -521,10 +706,52 @@ cdef class Program:
         memcpy(run.steps, self.made.steps, run.step_count * sizeof(Step))
         run.selections = <Selection*>arena_take(&run.arena, (run.selection_count + 1) * sizeof(Selection))
         memcpy(run.selections, self.made.selections, run.selection_count * sizeof(Selection))
+        run.expressions = <Expression*>arena_take(&run.arena, (run.expression_count + 1) * sizeof(Expression))
+        memcpy(run.expressions, self.made.expressions, run.expression_count * sizeof(Expression))
+        for index in range(run.expression_count):
+            begin_expression(&run.expressions[index], &run.arena)
+        self._begin_steps(run)
         return self._take_slots(run, slots, payload)
 
+    cdef int _begin_steps(self, Run* run) except -1:
+        """Leave out the steps that are for other signals, give the others what they count in, find what drops where."""
+        cdef uint64_t* tally = <uint64_t*>arena_zeroed(&run.arena, (self.tally_count + 1) * TALLY * sizeof(uint64_t))
+        cdef Step* step
+        cdef size_t index
+        cdef int level
+        for level in range(LEVELS):
+            run.first_below[level] = NOBODY
+        for index in range(run.step_count):
+            step = &run.steps[index]
+            step.enabled = step.signal < 0 or step.signal == run.signal
+            if not is_dropping(step):
+                continue
+            step.tally = tally
+            tally += TALLY
+            if step.enabled:
+                for level in range(step.level):
+                    run.first_below[level] = min(run.first_below[level], index)
+        return 0
+
+    cdef list _tallies(self, Run* run):
+        """What the steps counted that drop something, in their order."""
+        cdef Step* step
+        cdef size_t index
+        cdef int place
+        tallies = []
+        for index in range(run.step_count):
+            step = &run.steps[index]
+            if is_dropping(step):
+                if step.expression >= 0:
+                    step.tally[1] = run.expressions[step.expression].failures
+                tallies.append(tuple([step.tally[place] for place in range(TALLY)]))
+        return tallies
+
     def run(self, int signal, bytes payload not None, list slots not None):
-        """The payload after all steps; the same object where nothing changed. `slots` has an entry for each slot."""
+        """The payload after all steps, the same object where nothing changed, and the tallies of those that drop.
+
+        `slots` has an entry for each slot.
+        """
         cdef Run run
         cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
         cdef bytes_at end = start + len(payload)
@@ -536,10 +763,11 @@ cdef class Program:
             else:
                 with nogil:
                     walk(&run, start, end)
-            return spliced(&run.splices, payload)
+            return spliced(&run.splices, payload), self._tallies(&run)
         finally:
             attributes_free(&run.resource)
             attributes_free(&run.scope)
             attributes_free(&run.item)
+            attributes_free(&run.event)
             splices_free(&run.splices)
             arena_free(&run.arena)

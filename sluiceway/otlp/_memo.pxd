@@ -33,6 +33,7 @@ cdef struct Memo:
     int algorithm  # of a digest that is taken here, for the kinds that need no text form; else 0
     Remembered* entries
     size_t turn
+    Memo* next  # of the same program
 
 
 cdef struct Answer:
@@ -138,10 +139,13 @@ cdef inline int recall(Memo* memo, Arena* arena, bytes_at value, size_t size, An
     return 0
 
 
-cdef inline void memo_free(Memo* memo) noexcept nogil:
+cdef inline void memos_free(Memo* memo) noexcept nogil:
+    """Give back a memo and all that follow it."""
     cdef size_t index
-    if memo.entries != NULL:
-        for index in range(MEMO_SETS * MEMO_WAYS):
-            free(memo.entries[index].data)
-    free(memo.entries)
-    memo.entries = NULL
+    while memo != NULL:
+        if memo.entries != NULL:
+            for index in range(MEMO_SETS * MEMO_WAYS):
+                free(memo.entries[index].data)
+        free(memo.entries)
+        memo.entries = NULL
+        memo = memo.next

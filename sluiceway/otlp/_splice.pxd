@@ -81,6 +81,25 @@ cdef inline void close_message(Splices* splices, Opened* opened, size_t prefix_s
         splices.growth += <int64_t>entry.inserted - <int64_t>prefix_size
 
 
+cdef inline int take_out(Splices* splices, bytes_at at, size_t size) except -1 nogil:
+    """Leave out a run of bytes; one that follows another is the same run, if nothing is put in between."""
+    cdef Splice* last
+    if splices.count and not splices.unordered:
+        last = &splices.list[splices.count - 1]
+        if last.removed and last.inserted == 0 and last.at + last.removed == at:
+            last.removed += size
+            splices.growth -= <int64_t>size
+            return 0
+    return splice(splices, at, size, NULL, 0)
+
+
+cdef inline int withdraw_message(Splices* splices, Opened* opened, bytes_at field, size_t size) except -1 nogil:
+    """Forget what was changed in a message that was opened, and leave out its field."""
+    splices.count = opened.index
+    splices.growth = opened.growth
+    return take_out(splices, field, size)
+
+
 cdef inline int by_place(const void* left, const void* right) noexcept nogil:
     cdef const Splice* a = <const Splice*>left
     cdef const Splice* b = <const Splice*>right

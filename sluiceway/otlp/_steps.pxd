@@ -1,15 +1,18 @@
 """What the steps of a program do: actions on one list of attributes, and decisions about selections, in their order."""
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from sluiceway.otlp._anyvalue cimport STRING, AnyValue, read_any
 from sluiceway.otlp._arena cimport Arena
 from sluiceway.otlp._attributes cimport (
     REMOVED, Attribute, Attributes, Text, add, content, find, remove, remove_all, same, set_value, write_attribute,
 )
+from sluiceway.otlp._expression cimport HOLDS, Expression, capture, evaluate
+from sluiceway.otlp._fields cimport MOST_FIELDS, Fields, Raw
 from sluiceway.otlp._match cimport Facts, Match, Selection, conclude, may_choose, test_all
 from sluiceway.otlp._memo cimport Answer, Memo, recall
 from sluiceway.otlp._proto cimport bytes_at, read_length
+from sluiceway.otlp._sample cimport Sampler, sample_log, sample_span
 from sluiceway.otlp._splice cimport Splices
 
 cdef enum Operation:
@@ -18,12 +21,20 @@ cdef enum Operation:
     REMOVE = 2
     REWRITE = 3
     EXTRACT = 4
+    CAPTURE = 5
+    DROP = 6
+    SAMPLE = 7
 
 cdef enum:
     RESOURCE_LEVEL = 0
     SCOPE_LEVEL = 1
-    ITEM_LEVEL = 2
-    LEVELS = 3
+    METRIC_LEVEL = 2
+    ITEM_LEVEL = 3
+    EVENT_LEVEL = 4
+    LEVELS = 5
+
+cdef enum:
+    TALLY = 16  # numbers that a step counts: first the items that it dropped, then what it says itself
 
 cdef struct Step:
     int operation
@@ -41,6 +52,10 @@ cdef struct Step:
     Memo* values
     Text* groups
     size_t group_count
+    int expression
+    int signal  # -1: any
+    uint64_t* tally
+    Sampler* sampler
 
 
 cdef struct Slot:
@@ -57,6 +72,24 @@ cdef struct Order:
     bint enabled
 
 
+cdef struct Left:
+    size_t kept
+    size_t gone
+
+
+cdef struct Numbers:
+    # The numbers of fields; 0: nobody asks.
+    uint8_t scope_name
+    uint8_t scope_version
+    uint8_t metric_name
+    uint8_t span_name
+    uint8_t span_kind
+    uint8_t log_body
+    uint8_t severity_text
+    uint8_t severity
+    uint8_t trace_state  # that samplers write
+
+
 cdef struct Run:
     int signal
     Step* steps
@@ -65,14 +98,24 @@ cdef struct Run:
     size_t selection_count
     Order orders[LEVELS]
     bint asks_scope
-    bint asks_item
     uint8_t attribute_tag  # of the items at hand
+    int message  # which message they are
+    Expression* expressions
+    size_t expression_count
+    Fields* fields
+    Raw raws[MOST_FIELDS + 1]
+    Numbers numbers  # of the fields that selections ask about
+    Text metric  # the one at hand
+    size_t doom  # the step that drops all of what is at hand; NOBODY: none does
+    size_t first_below[LEVELS]  # the first step that drops something below a level
     Slot* slots
     size_t resource_index
     Facts facts
     Attributes resource
     Attributes scope
     Attributes item
+    Attributes event
+    Left points  # of the metric at hand
     Splices splices
     Arena arena
 
@@ -226,16 +269,50 @@ cdef inline int decide(Run* run, Selection* selection, int level) except -1 nogi
     return 0
 
 
+cdef inline bint is_dropped(Run* run, Step* step, int level) except -1 nogil:
+    cdef Expression* expression
+    if step.selection >= 0:
+        return not run.selections[step.selection].chosen
+    expression = &run.expressions[step.expression]
+    return evaluate(expression, expression.start, &run.arena) == HOLDS
+
+
+cdef inline bint is_sampled(Run* run, Step* step, Attributes* attributes) except -1 nogil:
+    if run.facts.is_span:
+        return sample_span(step.sampler, attributes, run.raws, &run.arena, step.tally)
+    if run.facts.is_log:
+        return sample_log(step.sampler, attributes, run.raws, &run.arena, step.tally)
+    return 1
+
+
 cdef inline int take_steps(Run* run, int level, Attributes* attributes, uint8_t tag) except -1 nogil:
-    """Do what the program has for one level, in its order."""
+    """Do what the program has for one level, in its order, as far as the message at hand is not dropped.
+
+    What drops it is left in `doom`. Where something above is dropped by a later step, the steps before that still see
+    what is below: they may drop some of it first, and it is theirs then.
+    """
     cdef Order* order = &run.orders[level]
     cdef Step* step
     cdef size_t index
     for index in range(order.count):
+        if order.steps[index] > run.doom:
+            break
         step = &run.steps[order.steps[index]]
         if step.operation == DECIDE:
             decide(run, &run.selections[step.selection], level)
-        elif step.enabled and (step.selection < 0 or run.selections[step.selection].chosen):
+        elif not step.enabled:
+            continue
+        elif step.operation == CAPTURE:
+            capture(&run.expressions[step.expression], level, attributes, run.raws, run.metric)
+        elif step.operation == DROP:
+            if is_dropped(run, step, level):
+                run.doom = order.steps[index]
+                break
+        elif step.operation == SAMPLE:
+            if not is_sampled(run, step, attributes):
+                run.doom = order.steps[index]
+                break
+        elif step.selection < 0 or run.selections[step.selection].chosen:
             act(run, step, attributes, tag)
     return 0
 
@@ -249,7 +326,8 @@ cdef inline bint touches(Run* run, int level) noexcept nogil:
         return False
     for index in range(order.count):
         step = &run.steps[order.steps[index]]
-        if step.operation != DECIDE and step.enabled:
-            if step.selection < 0 or may_choose(&run.selections[step.selection]):
-                return True
+        if step.operation == DECIDE or step.operation == CAPTURE or not step.enabled:
+            continue
+        if step.selection < 0 or step.operation == DROP or may_choose(&run.selections[step.selection]):
+            return True
     return False

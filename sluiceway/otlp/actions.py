@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from sluiceway.otlp.conditions import Rule
+from sluiceway.otlp.levels import Level
+
+if TYPE_CHECKING:
+    from sluiceway.otlp.batch import Signal
 
 __all__ = [
-    "Action", "Convert", "Copy", "Extract", "Hash", "Level", "Match", "Put", "Remove", "Selection", "Slot", "Value",
+    "Action", "Convert", "Copy", "Drop", "Extract", "Hash", "Level", "Match", "Put", "Remove", "Sample", "Selection",
+    "Slot", "Value",
 ]  # fmt: skip
 
 Value: TypeAlias = "str | bool | int | float | bytes | Sequence[Value] | Mapping[str, Value]"
 """What an OTLP `AnyValue` can hold."""
-
-
-class Level(IntEnum):
-    """Whose attributes an action edits. ITEM means spans, log records or data points, by the batch's signal."""
-
-    RESOURCE = 0
-    SCOPE = 1
-    ITEM = 2
 
 
 class Slot:
@@ -130,4 +128,41 @@ class Convert:
     where: Selection | None = None
 
 
-Action: TypeAlias = Put | Remove | Hash | Extract | Convert
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Take out what is at the level and for which one of the rules holds, or which `unless` does not choose.
+
+    Where everything below a metric, scope or resource is taken out, it goes as well; a span stays without its events.
+    Actions after this one do not see what is gone. With a `signal` it acts only on batches of that signal.
+    """
+
+    level: Level
+    where: tuple[Rule, ...] = ()
+    unless: Selection | None = None
+    signal: Signal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Keep a part of the spans and log records, by the Collector's rules; `sampling.policies` says what it counts.
+
+    `percentage` is rounded to 32 bits; from 100 on all are kept. `attribute`, for records, is hashed where there is no
+    trace id or `from_trace_id` is false; `priority`, for records, names an attribute that holds a percentage.
+    """
+
+    percentage: float
+    mode: Literal["hash_seed", "equalizing", "proportional"] = "hash_seed"
+    seed: int = 0
+    fail_closed: bool = True
+    precision: int = 4
+    from_trace_id: bool = True
+    attribute: str = ""
+    priority: str = ""
+
+    @property
+    def level(self) -> Level:
+        """It is about items."""
+        return Level.ITEM
+
+
+Action: TypeAlias = Put | Remove | Hash | Extract | Convert | Drop | Sample

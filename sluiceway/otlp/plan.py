@@ -7,35 +7,51 @@ processors are joined by `+`. A duplicate key counts as one attribute: `Put` kee
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
-from typing import Self
+from typing import Self, TypeAlias
 
 from sluiceway.otlp.actions import (
     Action,
     Convert,
     Copy,
+    Drop,
     Extract,
     Hash,
     Level,
     Match,
     Put,
     Remove,
+    Sample,
     Selection,
     Slot,
     Value,
 )
 from sluiceway.otlp.anyvalue import decode_value, encode_value
 from sluiceway.otlp.batch import Batch
+from sluiceway.otlp.conditions import PointHas, facts
 from sluiceway.otlp.program import compile_plan
 
 __all__ = [
-    "Action", "Convert", "Copy", "Extract", "Hash", "Level", "Match", "Plan", "Put", "Remove", "Selection", "Slot",
-    "Value", "decode_value", "encode_value",
+    "Action", "Convert", "Copy", "Drop", "Extract", "Hash", "Level", "Match", "Outcome", "Plan", "Put", "Remove",
+    "Sample", "Selection", "Slot", "Tally", "Value", "decode_value", "encode_value",
 ]  # fmt: skip
 
 _NOTHING: Mapping[Slot, Value | list[Value | None] | None] = MappingProxyType({})
+
+
+Tally: TypeAlias = "tuple[int, ...]"
+"""What an action counted that drops items: first how many, then how often a rule failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A batch after a plan, and the tallies of the plan's actions that drop items, in their order."""
+
+    batch: Batch
+    tallies: tuple[Tally, ...] = ()
 
 
 class Plan:
@@ -51,7 +67,9 @@ class Plan:
     def _compile(self, parts: tuple[tuple[Action, ...], ...]) -> None:
         self._parts = parts
         self.actions = tuple(chain.from_iterable(parts))
-        self._program, self._slots = compile_plan(parts)
+        self._walks = [compile_plan(walk) for walk in _walks(parts)]
+        self.drops = sum(isinstance(action, Drop | Sample) for action in self.actions)
+        """How many of the actions drop items."""
 
     def __add__(self, other: Plan) -> Self:
         joined = type(self).__new__(type(self))
@@ -61,19 +79,50 @@ class Plan:
     @property
     def runs_in_threads(self) -> bool:
         """Whether a run neither holds the GIL nor disturbs another: so it is unless it asks something of Python."""
-        return not self._program.asks
+        return not any(program.asks for program, _ in self._walks)
 
     def run(self, batch: Batch, arguments: Mapping[Slot, Value | list[Value | None] | None] | None = None) -> Batch:
         """The batch with all actions applied; the same batch if nothing changed.
 
         Raises `ValueError` where `arguments` lacks one of the plan's slots, holds a value that OTLP cannot, or a list
-        that has not one value for each resource entry.
+        that has not one value for each resource entry, and `PermanentError` where a strict rule of a `Drop` fails.
         """
-        if not self.actions:
-            return batch
-        slots = [_encode_slot(slot, arguments or _NOTHING) for slot in self._slots]
-        payload = self._program.run(batch.signal.code, batch.payload, slots)
-        return batch if payload is batch.payload else batch.with_payload(payload)
+        return self.outcome(batch, arguments).batch
+
+    def outcome(
+        self, batch: Batch, arguments: Mapping[Slot, Value | list[Value | None] | None] | None = None
+    ) -> Outcome:
+        """As `run`, and what was dropped."""
+        tallies: list[Tally] = []
+        if self.actions:
+            for program, names in self._walks:
+                slots = [_encode_slot(slot, arguments or _NOTHING) for slot in names]
+                payload, counted = program.run(batch.signal.code, batch.payload, slots)
+                tallies += counted
+                if payload is not batch.payload:
+                    batch = batch.with_payload(payload, batch.items - sum(tally[0] for tally in counted))
+        return Outcome(batch, tuple(tallies))
+
+
+def _walks(parts: tuple[tuple[Action, ...], ...]) -> Iterator[list[list[Action]]]:
+    """Split parts where one walk of the bytes cannot do: a rule that looks into points sees what was done to them."""
+    walk: list[list[Action]] = []
+    edits_items = False
+    for part in parts:
+        walk.append([])
+        for action in part:
+            if edits_items and _looks_into_points(action):
+                yield walk
+                walk, edits_items = [[]], False
+            walk[-1].append(action)
+            edits_items |= action.level is Level.ITEM
+    yield walk
+
+
+def _looks_into_points(action: Action) -> bool:
+    return isinstance(action, Drop) and any(
+        isinstance(fact, PointHas) for rule in action.where for fact in facts(rule.condition)
+    )
 
 
 def _encode_slot(

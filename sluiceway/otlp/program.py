@@ -6,18 +6,38 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sluiceway.otlp._edit import Program
-from sluiceway.otlp.actions import Action, Convert, Copy, Extract, Hash, Level, Put, Remove, Selection, Slot
+from sluiceway.otlp.actions import (
+    Action,
+    Convert,
+    Copy,
+    Drop,
+    Extract,
+    Hash,
+    Level,
+    Put,
+    Remove,
+    Sample,
+    Selection,
+    Slot,
+)
 from sluiceway.otlp.anyvalue import encode_value
+from sluiceway.otlp.conditions import facts, lowest
+from sluiceway.otlp.expressions import compile_rules
 from sluiceway.otlp.rewriting import conversion, digest, groups
+from sluiceway.otlp.sampling import compile_sampler
 from sluiceway.otlp.selecting import compile_match, compile_pattern, named
-from sluiceway.otlp.steps import Ask, Fact, Operation, Selected, Step
+from sluiceway.otlp.steps import Ask, Expression, Fact, Operation, Selected, Step
 
 if TYPE_CHECKING:
     import re2
 
 __all__ = ["compile_plan"]
 
-_LAST_FACT = {Level.RESOURCE: Fact.RESOURCE_ATTRIBUTE, Level.SCOPE: Fact.LIBRARY, Level.ITEM: Fact.ITEM_ATTRIBUTE}
+_LAST_FACT = {
+    Level.RESOURCE: Fact.RESOURCE_ATTRIBUTE, Level.SCOPE: Fact.LIBRARY, Level.METRIC: Fact.LIBRARY,
+    Level.ITEM: Fact.ITEM_ATTRIBUTE, Level.EVENT: Fact.ITEM_ATTRIBUTE,
+}  # fmt: skip
+_ATTRIBUTED = (Level.RESOURCE, Level.SCOPE, Level.ITEM)
 _ALGORITHMS = {"sha1": 1, "sha256": 2}
 
 
@@ -28,7 +48,7 @@ def compile_plan(parts: Sequence[Sequence[Action]]) -> tuple[Program, tuple[Slot
         writer.begin_part()
         for action in actions:
             writer.write(action)
-    return Program(writer.steps, writer.selections, len(writer.slots)), tuple(writer.slots)
+    return Program(writer.steps, writer.selections, writer.expressions, len(writer.slots)), tuple(writer.slots)
 
 
 class _Writer:
@@ -37,6 +57,7 @@ class _Writer:
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.selections: list[Selected] = []
+        self.expressions: list[Expression] = []
         self.slots: list[Slot] = []
         self.decided: dict[int, int] = {}
 
@@ -44,14 +65,35 @@ class _Writer:
         self.decided = {}
 
     def write(self, action: Action) -> None:
+        if isinstance(action, Drop):
+            self._drop(action)
+            return
+        if isinstance(action, Sample):
+            self.steps.append(Step(Operation.SAMPLE, Level.ITEM, sampler=compile_sampler(action)))
+            return
         name = action.key or getattr(action, "pattern", "")
         try:
+            _check_attributed(action.level)
             selection = self._selection(action.where, action.level)
             self.steps.append(self._step(action, selection))
         except ValueError as error:
             raise ValueError(f"{name or 'an action without a key'}: {error}") from None
 
-    def _step(self, action: Action, selection: int) -> Step:
+    def _drop(self, action: Drop) -> None:
+        signal = -1 if action.signal is None else action.signal.code
+        if action.unless is not None:
+            selection = self._selection(action.unless, action.level)
+            self.steps.append(Step(Operation.DROP, action.level, selection=selection, signal=signal))
+            return
+        if lowest(action.where) > action.level:
+            raise ValueError(f"what drops a {action.level.name.lower()} cannot depend on what is below it")
+        asked = {fact.level for rule in action.where for fact in facts(rule.condition)} | {action.level}
+        place = len(self.expressions)
+        self.expressions.append(compile_rules(action.where))
+        self.steps += [Step(Operation.CAPTURE, level, expression=place, signal=signal) for level in sorted(asked)]
+        self.steps.append(Step(Operation.DROP, action.level, expression=place, signal=signal))
+
+    def _step(self, action: Put | Remove | Hash | Convert | Extract, selection: int) -> Step:
         match action:
             case Put():
                 return self._put(action, selection)
@@ -112,6 +154,11 @@ class _Writer:
         place = self.decided[id(where)]
         _check_level(self.selections[place], level)
         return place
+
+
+def _check_attributed(level: Level) -> None:
+    if level not in _ATTRIBUTED:
+        raise ValueError(f"attributes of a {level.name.lower()} cannot be edited")
 
 
 def _check_level(selected: Selected, level: Level) -> None:

@@ -22,7 +22,7 @@ from sluiceway.otlp.steps import Ask
 if TYPE_CHECKING:
     import re2
 
-__all__ = ["conversion", "digest", "groups", "match_text", "value_text"]
+__all__ = ["conversion", "digest", "groups", "match_text", "string_like", "value_text"]
 
 
 def value_text(value: Value | None) -> str:
@@ -54,6 +54,12 @@ def match_text(content: bytes) -> bytes | None:
             return _plain_number(value).encode()
         case _:
             return None
+
+
+def string_like(content: bytes) -> bytes:
+    """The text of any value as OTTL has it where it wants one: that of bytes is hexadecimal."""
+    value = decode_value(content)
+    return (value.hex() if isinstance(value, bytes) else value_text(value)).encode()
 
 
 def _is_finite(value: object) -> bool:

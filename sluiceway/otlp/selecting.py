@@ -13,7 +13,7 @@ from sluiceway.otlp.steps import Ask, Condition, Fact, Mode, Test
 if TYPE_CHECKING:
     import re2
 
-__all__ = ["compile_match", "compile_pattern", "named"]
+__all__ = ["comparable", "compile_match", "compile_pattern", "named"]
 
 _KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _KIND_NAMES = tuple(f"SPAN_KIND_{kind}" for kind in _KINDS)
@@ -145,11 +145,11 @@ def _attribute_test(key: str, value: Value | None, regexp: bool) -> Test:
         return Test(Mode.ANYTHING)
     content = encode_value(value)
     if not regexp:
-        wanted = _comparable(decode_value(content))
+        wanted = comparable(decode_value(content))
         return Test(
             Mode.EQUAL,
             value=content,
-            ask=lambda found: b"" if _comparable(decode_value(found)) == wanted else None,
+            ask=lambda found: b"" if comparable(decode_value(found)) == wanted else None,
         )
     if not isinstance(value, str):
         raise ValueError(f'match_type=regexp for "{key}" only supports Str, but found {_kind_of(value)}')  # noqa: TRY004 - one error for all plans
@@ -167,12 +167,12 @@ def _kind_of(value: Value) -> str:
     return kinds.get(type(value), "Map" if isinstance(value, Mapping) else "Slice")
 
 
-def _comparable(value: Value | None) -> object:
-    """A form in which values of different kinds are never equal and maps have no order."""
+def comparable(value: Value | None) -> object:
+    """Make a form in which values of different kinds are never equal and maps have no order."""
     match value:
         case list():
-            return ("array", tuple(map(_comparable, value)))
+            return ("array", tuple(map(comparable, value)))
         case dict():
-            return ("map", frozenset((key, _comparable(item)) for key, item in value.items()))
+            return ("map", frozenset((key, comparable(item)) for key, item in value.items()))
         case _:
             return (type(value).__name__, value)

@@ -1,16 +1,17 @@
-"""Neighbouring editors (`attributes`, `resource`, `tenant`, ...) run as one walk of the bytes."""
+"""Neighbouring editors (`attributes`, `resource`, `filter`, ...) run as one walk of the bytes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import reduce
+from itertools import islice
 from operator import add
 from typing import Final
 
-from sluiceway.component import Consumer, Editor, SlotValue
-from sluiceway.otlp import Batch
-from sluiceway.otlp.plan import Slot
+from sluiceway.component import Consumer, Editor, Prepared, SlotValue
+from sluiceway.otlp import Batch, Signal
+from sluiceway.otlp.plan import Slot, Tally
 from sluiceway.pipelines.flow import Flow
 from sluiceway.pipelines.watch import Watch
 
@@ -23,8 +24,8 @@ LARGE: Final = 1024 * 1024
 class Edits:
     """Runs the plans of several editors as one. Changes a copy of the bytes; drops only what an editor asks to drop.
 
-    `flows` are those of the editors, in order, and `into` is the next component's. A plan changes no number of items,
-    so what comes out of an editor is what it returned from `prepare`.
+    `flows` are those of the editors, in order, and `into` is the next component's. What comes out of an editor is what
+    it returned from `prepare`, less what its plan and those before it dropped.
     """
 
     def __init__(
@@ -42,53 +43,77 @@ class Edits:
         self._watch = watch
 
     async def consume(self, batch: Batch) -> None:
-        """Ask every editor for its part in this batch, then walk it once."""
-        outgoing: list[int] = []
-        settled: list[Callable[[], None]] = []
+        """Ask every editor for its part in this batch, then walk it once. What is empty then goes no further."""
+        parts: list[Prepared] = []
+        tallies: list[Tally] = []
         if self._watch is None:
-            edited = await self._walk(batch, outgoing, settled)
+            edited = await self._walk(batch, parts, tallies)
         else:
-            edited = await self._watch.run(self._walk(batch, outgoing, settled), batch)
-        if edited is not None:
+            edited = await self._watch.run(self._walk(batch, parts, tallies), batch)
+        if edited is not None and (edited.items or not any(tally[0] for tally in tallies)):
             await self.next.consume(edited)
-            for settle in settled:
-                settle()
-        for (one, other), items in zip(self._edges, outgoing, strict=False):
-            one.outgoing += items
-            other.incoming += items
+        if edited is not None:
+            self._tell(parts, edited.signal, tallies)
+        self._count(parts, tallies)
 
-    async def _walk(self, batch: Batch, outgoing: list[int], settled: list[Callable[[], None]]) -> Batch | None:
-        """The batch as the editors leave it, or None where one of them drops it.
+    async def _walk(self, batch: Batch, parts: list[Prepared], tallies: list[Tally]) -> Batch | None:
+        """The batch as the editors leave it, or None where one of them drops it whole.
 
-        Notes how many items come out of each editor, and what it wants done once the batch is safe.
+        Notes their parts in it, and what their plans' actions counted that drop items.
         """
         arguments: dict[Slot, SlotValue] = {}
         for editor in self.editors:
             prepared = editor.prepare(batch)
             if prepared is None:
                 return None
-            batch, wanted, settle = prepared
-            outgoing.append(batch.items)
-            if wanted:
-                arguments.update(wanted)
-            if settle is not None:
-                settled.append(settle)
+            parts.append(prepared)
+            batch = prepared.batch
+            if prepared.arguments:
+                arguments.update(prepared.arguments)
         if len(batch.payload) > LARGE and self.plan.runs_in_threads:
-            return await asyncio.to_thread(self.plan.run, batch, arguments)
-        return self.plan.run(batch, arguments)
+            outcome = await asyncio.to_thread(self.plan.outcome, batch, arguments)
+        else:
+            outcome = self.plan.outcome(batch, arguments)
+        tallies += outcome.tallies
+        return outcome.batch
+
+    def _tell(self, parts: Sequence[Prepared], signal: Signal, tallies: Sequence[Tally]) -> None:
+        """Tell every editor that its part is done, with the tallies of its own actions."""
+        left = iter(tallies)
+        for editor, part in zip(self.editors, parts, strict=True):
+            own = tuple(islice(left, editor.plan.drops))
+            if part.tallied is not None:
+                part.tallied(signal, own)
+            if part.settled is not None:
+                part.settled()
+
+    def _count(self, parts: Sequence[Prepared], tallies: Sequence[Tally]) -> None:
+        """Count what came out of every editor."""
+        left, dropped = iter(tallies), 0
+        for editor, part, (one, other) in zip(self.editors, parts, self._edges, strict=False):
+            dropped += sum(tally[0] for tally in islice(left, editor.plan.drops))
+            one.outgoing += part.batch.items - dropped
+            other.incoming += part.batch.items - dropped
 
 
 def group_editors(processors: Sequence[object]) -> list[object | list[Editor]]:
     """Group neighbouring editors, in order.
 
-    One that reads the payload must see what those before it have done, so it opens a group of its own.
+    One that reads the payload must see what those before it have done, so it opens a group of its own. So does one
+    that counts items behind one that drops some.
     """
     groups: list[object | list[Editor]] = []
     for processor in processors:
+        last = groups[-1] if groups else None
         if not isinstance(processor, Editor):
             groups.append(processor)
-        elif groups and isinstance(groups[-1], list) and not processor.reads_payload:
-            groups[-1].append(processor)
+        elif isinstance(last, list) and not _begins_group(processor, last):
+            last.append(processor)
         else:
             groups.append([processor])
     return groups
+
+
+def _begins_group(editor: Editor, group: Sequence[Editor]) -> bool:
+    counts = getattr(editor, "counts_items", True)
+    return editor.reads_payload or (counts and any(before.plan.drops for before in group))

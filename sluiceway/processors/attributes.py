@@ -57,6 +57,7 @@ class AttributeEdits:
     """A compiled list of actions: an `Editor`, for items or for resources."""
 
     reads_payload = False
+    counts_items = False
 
     def __init__(self, plan: Plan, slots: Mapping[Slot, tuple[ContextKey, Value | None]]) -> None:
         self.plan = plan

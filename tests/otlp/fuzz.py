@@ -35,7 +35,7 @@ from sluiceway.otlp import (
     take,
 )
 from sluiceway.otlp.plan import Plan, Slot
-from tests.otlp import random_plans
+from tests.otlp import random_conditions, random_plans, test_sampling
 from tests.otlp.oracle import items_in, repaired, verdict
 from tests.otlp.strategies import OFFICIAL, payload, shape
 
@@ -115,7 +115,11 @@ def check_operations(random: Random, batch: Batch) -> None:
     entries = resources(batch, ["service.name", "a"])
     assert sum(items for items, _ in entries) == batch.items, "miscounted a resource"
     kept = keep_resources(batch, [random.random() < 0.5 for _ in entries])
-    some = [take(batch, random.randrange(5)), sample(batch, random.random(), random.random())]
+    some = [
+        take(batch, random.randrange(5)),
+        sample(batch, random.random(), random.random()),
+        Plan([random_conditions.drop(random, batch.signal), test_sampling.sample(random)]).run(batch),
+    ]
     for made in (*pieces, *(part for _, part in parts), kept, *some):
         assert accept(made.signal, made.payload).items == made.items, "made an invalid batch"
     check_round_trip(batch)
@@ -126,6 +130,7 @@ def check_junk(random: Random, signal: Signal, raw: bytes) -> None:
     batch = Batch(signal, raw if random.random() < 0.8 else random.randbytes(random.randrange(40)), 1)
     slots = [Slot(), Slot()]
     plan = Plan(random_plans.parts(random, slots)[0])
+    dropping = Plan([random_conditions.drop(random, signal), test_sampling.sample(random)])
     operations: list[Callable[[], object]] = [
         lambda: json.encode(signal, batch.payload),
         lambda: split(batch, random.choice([0, 1, 2]), random.choice([1, 60])),
@@ -136,6 +141,7 @@ def check_junk(random: Random, signal: Signal, raw: bytes) -> None:
         lambda: partition(batch, "service.name"),
         lambda: keep_resources(batch, [random.random() < 0.5 for _ in resources(batch, [])]),
         lambda: plan.run(batch, random_plans.arguments(random, slots, 1)),
+        lambda: dropping.run(batch),
     ]
     for operation in operations:
         with suppress(DecodeError, ValueError):

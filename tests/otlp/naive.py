@@ -5,8 +5,9 @@ from __future__ import annotations
 import re2
 
 from sluiceway.otlp import Signal
-from sluiceway.otlp.plan import Convert, Copy, Extract, Hash, Level, Put, Remove, Slot, encode_value
+from sluiceway.otlp.plan import Convert, Copy, Drop, Extract, Hash, Level, Put, Remove, Slot, encode_value
 from sluiceway.otlp.rewriting import conversion, digest, match_text, value_text
+from tests.otlp import naive_conditions
 
 KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 DATA = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
@@ -35,6 +36,43 @@ def run(parts, signal, message, arguments=None):
         for holder, field in absent:
             if not getattr(holder, field).attributes:
                 holder.ClearField(field)
+
+
+def run_dropping(parts, signal, message):
+    """Do the actions of parts, one after the other; give back how many items each of their drops took out."""
+    tallies = []
+    entries = getattr(message, f"resource_{signal.value if signal is not Signal.TRACES else 'spans'}")
+    absent = [(h, f) for entry in entries for h, f in _holders(signal, entry) if not h.HasField(f)]
+    for actions in parts:
+        edits = []
+        for action in actions:
+            if isinstance(action, Drop):
+                run([edits], signal, message)
+                edits = []
+                tallies.append(drop(action, signal, message))
+            else:
+                edits.append(action)
+        run([edits], signal, message)
+    for holder, field in absent:
+        if not getattr(holder, field).attributes:
+            holder.ClearField(field)
+    return tallies
+
+
+def drop(action, signal, message):
+    """Take out what a `Drop` would; give back how many items went."""
+    return naive_conditions.drop(action, signal, message, _is_chosen)
+
+
+def _is_chosen(selection, around):
+    found = around.messages
+    return is_selected(
+        selection,
+        Target(
+            max(found), None, found[Level.RESOURCE], found.get(Level.SCOPE), found.get(Level.ITEM),
+            found.get(Level.METRIC),
+        ),
+    )  # fmt: skip
 
 
 def _holders(signal, entry):

@@ -13,6 +13,7 @@ from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.anyvalue import varint
 from sluiceway.otlp.plan import Convert, Copy, Extract, Hash, Level, Match, Put, Remove, Selection
 
+ATTRIBUTED = (Level.RESOURCE, Level.SCOPE, Level.ITEM)
 KEYS = ["a", "b", "service.name", "user.id", "user.name", "héé", ""]
 NAMES = [key for key in KEYS if key]
 TEXTS = ["", "12", "-7.5", "GET /cart", "checkout", "id=42 name=ann", "ü", "x" * 130]
@@ -177,7 +178,7 @@ def selection(random, level):
 
 def action(random, selections, slots):
     """Any action."""
-    level = random.choice(list(Level))
+    level = random.choice(ATTRIBUTED)
     where = random.choice([None, None, random.choice(selections[level])])
     key, pattern = random.choice(NAMES), random.choice(PATTERNS)
     target = random.choice([(key, ""), ("", pattern), (key, pattern)])
@@ -197,7 +198,7 @@ def action(random, selections, slots):
 
 def parts(random, slots):
     """The actions of one to three plans, some of which share a selection."""
-    selections = {level: [selection(random, level) for _ in range(2)] for level in Level}
+    selections = {level: [selection(random, level) for _ in range(2)] for level in ATTRIBUTED}
     return [
         [action(random, selections, slots) for _ in range(random.randint(1, 4))] for _ in range(random.randint(1, 3))
     ]

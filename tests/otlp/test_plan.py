@@ -32,7 +32,7 @@ from sluiceway.otlp.plan import (
 from tests.otlp import naive, random_plans
 from tests.otlp.strategies import checked, field, payload
 
-RESOURCE, SCOPE, ITEM = Level
+RESOURCE, SCOPE, ITEM = Level.RESOURCE, Level.SCOPE, Level.ITEM
 SLOTS = (Slot(), Slot())
 SEEDS = st.integers(0, 2**32)
 

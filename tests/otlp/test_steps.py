@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.otlp import Signal, actions, steps
+from sluiceway.otlp import Signal, actions, fields, steps
 
 KERNEL = Path(steps.__file__).parent
 
 
 def declared(file: str) -> dict[str, int]:
     """The constants that a file of the kernel declares, one on each line of an enum."""
-    lines = re.findall(r"^    ([A-Z_0-9]+) = (\w+)", (KERNEL / file).read_text(), re.MULTILINE)
+    lines = re.findall(r"^    ([A-Z_0-9]+) = (-?\w+)", (KERNEL / file).read_text(), re.MULTILINE)
     return {name: int(number, 0) for name, number in lines}
 
 
@@ -26,6 +26,12 @@ def declared(file: str) -> dict[str, int]:
         (actions.Level, "_steps.pxd", "_LEVEL"),
         (steps.Mode, "_match.pxd", ""),
         (steps.Fact, "_match.pxd", ""),
+        (steps.Source, "_expression.pxd", ""),
+        (steps.Check, "_expression.pxd", ""),
+        (steps.Verdict, "_expression.pxd", ""),
+        (steps.SamplerMode, "_sample.pxd", ""),
+        (fields.Form, "_expression.pxd", ""),
+        (fields.Message, "_fields.pxd", ""),
     ],
 )
 def test_an_enum_has_the_numbers_of_the_kernel(enum: type[IntEnum], file: str, suffix: str) -> None:

@@ -8,8 +8,10 @@ import pytest
 
 from sluiceway.component import Prepared
 from sluiceway.otlp import Batch
-from sluiceway.otlp.plan import Action, Hash, Level, Plan, Put
+from sluiceway.otlp.conditions import Compare, FieldOf, Rule
+from sluiceway.otlp.plan import Action, Drop, Hash, Level, Plan, Put
 from sluiceway.pipelines.edits import LARGE, Edits
+from sluiceway.pipelines.flow import Flow
 from sluiceway.testing import MemorySink
 from tests.pipelines.around import names, traces
 
@@ -46,3 +48,16 @@ async def test_a_large_batch_is_edited_beside_the_event_loop(action: Action, siz
     assert editing.done() is not elsewhere
     await editing
     assert names(sink.batches[0]) == names(batch)
+
+
+async def test_what_each_editor_lets_out_is_what_its_plan_left() -> None:
+    """Flows between editors of one walk are as if each had a walk of its own."""
+    batch = traces(4)
+    drops = [Drop(Level.ITEM, (Rule(Compare(FieldOf("span.name"), "==", name)),)) for name in names(batch)[::2]]
+    flows, into, sink = (Flow(), Flow(), Flow()), Flow(), MemorySink()
+    await Edits([Editor(drops[0]), Editor(Put(Level.ITEM, "k", "v")), Editor(drops[1])], sink, flows, into).consume(
+        batch
+    )
+    assert [flow.outgoing for flow in flows] == [3, 3, 2]
+    assert [flow.incoming for flow in (*flows[1:], into)] == [3, 3, 2]
+    assert sink.items == 2

@@ -77,10 +77,12 @@ def edit(editor: Editor, batch: Batch) -> Batch | None:
     prepared = editor.prepare(batch)
     if prepared is None:
         return None
-    edited = editor.plan.run(prepared.batch, prepared.arguments)
+    outcome = editor.plan.outcome(prepared.batch, prepared.arguments)
+    if prepared.tallied is not None:
+        prepared.tallied(batch.signal, outcome.tallies)
     if prepared.settled is not None:
         prepared.settled()
-    return edited
+    return outcome.batch
 
 
 def spans(count: int = 1, name: str = "span", resource: Mapping[str, str] | None = None, **attributes: Any) -> Batch:
