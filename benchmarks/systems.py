@@ -31,6 +31,10 @@ EDITS = """
 """
 
 
+TOUCH = Path(__file__).parent / "touch.py"
+"""Sets one attribute of each span, with Sluiceway and with Rotel."""
+
+
 def free_port() -> int:
     """A loopback port that nobody listens on."""
     with socket.socket() as s:
@@ -60,6 +64,9 @@ FILTER = """
 """Drops about 95 % of the spans of `load`, by one attribute."""
 SAMPLER = """
   probabilistic_sampler: {sampling_percentage: 10, mode: equalizing, hash_seed: 22}
+"""
+PYTHON = f"""
+  python: {{file: '{TOUCH}', function: touch}}
 """
 
 
@@ -159,7 +166,7 @@ def sluiceway(ports: Ports, protocol: str, **options: object) -> Running:
     return Running([sys.executable, "-m", "sluiceway", "run", "--config", f"yaml:{config}"], ports.grpc)
 
 
-def rotel(ports: Ports, protocol: str) -> Running:
+def rotel(ports: Ports, protocol: str, *more: str) -> Running:
     """Rotel: its binary lies inside the wheel."""
     import rotel as package
 
@@ -175,6 +182,12 @@ def rotel(ports: Ports, protocol: str) -> Running:
             "--otlp-exporter-endpoint", f"http://127.0.0.1:{backend}",
             "--otlp-exporter-protocol", protocol,
             "--otlp-exporter-compression", "none",
+            *more,
         ],
         ports.grpc,
     )  # fmt: skip
+
+
+def rotel_python(ports: Ports, protocol: str) -> Running:
+    """Rotel with one Python processor."""
+    return rotel(ports, protocol, "--otlp-with-trace-processor", str(TOUCH))
