@@ -24,6 +24,7 @@ processors:
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -44,7 +45,7 @@ from sluiceway.processors.python.worker import EscapedError, OverrunError, Stuck
 __all__ = ["COMPONENT", "PythonConfig", "PythonProcessor"]
 
 _LOADING: float = 60.0
-"""Seconds that running a changed file may take."""
+"""Seconds that running a changed file may take, and entering its class."""
 
 
 class PythonConfig(Settings):
@@ -81,11 +82,12 @@ class PythonProcessor:
         self._context = context
         self._next = next
         self._stamp = stamp_of([config.file])
-        self._life = Life(self._load())
+        self._life = Life(self._load(), context)
         self._failures = Failures(context)
         self._calls = Worker(f"{context.id} call", context.clock, config.timeout)
         self._loads = Worker(f"{context.id} load", context.clock, _LOADING)
         self._tasks = asyncio.TaskGroup()
+        self._stack = AsyncExitStack()
         self.reloads = 0
         scope, name = context.telemetry, "sluiceway_python"
         scope.counter(f"{name}_reloads", lambda: self.reloads, "", "Changed files taken up.", processor=context.id)
@@ -95,21 +97,25 @@ class PythonProcessor:
         )  # fmt: skip
 
     async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
-        await self._calls.__aenter__()
-        await self._loads.__aenter__()
-        await self._life.begin(self._tasks)
-        self._following = self._tasks.create_task(self._follow(), name=f"{self._context.id} follow")
+        async with AsyncExitStack() as stack:
+            await self._tasks.__aenter__()
+            stack.push_async_callback(self._tasks.__aexit__, None, None, None)
+            await stack.enter_async_context(self._calls)
+            await stack.enter_async_context(self._loads)
+            await self._life.begin(self._tasks)
+            stack.callback(self._end)
+            following = self._tasks.create_task(self._follow(), name=f"{self._context.id} follow")
+            stack.callback(following.cancel)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._following.cancel()
-        self._life.end()
-        await self._loads.__aexit__(None, None, None)
-        await self._calls.__aexit__(None, None, None)
-        await self._tasks.__aexit__(None, None, None)
+        await self._stack.aclose()
+
+    def _end(self) -> None:
+        self._life.end()  # which life that is, a reload may have changed
 
     async def consume(self, batch: Batch) -> None:
         """Forward what the function makes of the batch. Raises when it fails and `error_mode` is `refuse`."""
@@ -177,8 +183,9 @@ class PythonProcessor:
     async def _reload(self) -> None:
         """Put the changed file in force, or say why that cannot be."""
         try:
-            life = Life(await self._loads.run(self._load))
-            await life.begin(self._tasks)
+            life = Life(await self._loads.run(self._load), self._context)
+            async with self._context.clock.timeout(_LOADING):
+                await life.begin(self._tasks)
         except (ConfigError, OverrunError, StuckError) as error:
             self._failures.broken(f"{error}; what the file held before stays in force")
         except Exception as error:  # noqa: BLE001 - entering the user's class may raise anything

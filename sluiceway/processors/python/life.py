@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 
-from sluiceway.component import Lifecycle
+from sluiceway.component import Context, Lifecycle
 from sluiceway.processors.python.program import Program
 
 __all__ = ["Life"]
@@ -15,17 +15,22 @@ __all__ = ["Life"]
 class Life:
     """Enters the class of a program, where that can be entered, in a task of its own, and leaves it in the same."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, context: Context) -> None:
         self._program = program
+        self._context = context
         self._users = 0
         self._unused = asyncio.Event()
         self._ended = asyncio.Event()
 
     async def begin(self, tasks: asyncio.TaskGroup) -> None:
-        """Enter; raise what that raises."""
+        """Enter; raise what that raises. Cancelling this gives it up."""
         entered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        tasks.create_task(self._live(entered), name=f"{self._program.name} life")
-        await entered
+        living = tasks.create_task(self._live(entered), name=f"{self._program.name} life")
+        try:
+            await entered
+        except asyncio.CancelledError:
+            living.cancel()
+            raise
 
     def end(self) -> None:
         """Have it left when no call is under way any more."""
@@ -42,15 +47,19 @@ class Life:
             self._unused.set()
 
     async def _live(self, entered: asyncio.Future[None]) -> None:
-        async with AsyncExitStack() as stack:
-            try:
-                if isinstance(self._program.instance, Lifecycle):
-                    await stack.enter_async_context(self._program.instance)
-            except Exception as error:  # noqa: BLE001 - told to whoever began it
-                entered.set_exception(error)
-                return
+        instance = self._program.instance
+        if not isinstance(instance, Lifecycle):
             entered.set_result(None)
-            await self._ended.wait()
-            while self._users:
-                self._unused.clear()
-                await self._unused.wait()
+            return
+        try:
+            async with instance:
+                entered.set_result(None)
+                await self._ended.wait()
+                while self._users:
+                    self._unused.clear()
+                    await self._unused.wait()
+        except Exception as error:
+            if entered.done():
+                self._context.logger.exception("%s could not be left", self._program.name)
+            else:
+                entered.set_exception(error)

