@@ -257,7 +257,7 @@ class Collector:
 
 def _warn(graph: Graph) -> None:
     for problem in graph.warnings:
-        _log.warning("What is read will always be missing: %s", problem)
+        _log.warning("%s", problem)
 
 
 def _bequeath(node: Node, graph: Graph) -> None:

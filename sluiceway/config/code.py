@@ -51,6 +51,6 @@ def execute(path: Path, source: bytes) -> ModuleType:
         exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - the user names their own code
     except SyntaxError as error:
         raise ConfigError(f"{path.name}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{path.name} cannot be imported: {error.__class__.__name__}: {error}") from error
     return module

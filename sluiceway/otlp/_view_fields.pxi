@@ -135,18 +135,6 @@ cdef class IntField(Field):
         return write_number(draft, message, <uint32_t>1 << self.number, self.number, self.wire, bits)
 
 
-cdef class FlagField(Field):
-    """True or false."""
-
-    def __init__(self, uint32_t number):
-        self.number = number
-
-    cdef object read(self, Draft draft, Message* message):
-        cdef Text text
-        cdef uint32_t tag = find_field(message, <uint32_t>1 << self.number, &text)
-        return tag != 0 and bits_of(tag, text) != 0
-
-
 cdef class RealField(Field):
     """A double; 0.0 where it is absent."""
 

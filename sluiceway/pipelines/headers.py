@@ -86,5 +86,5 @@ def _problem(
 ) -> Problem:
     mark = entry.mark_of(path)
     reasons = ", ".join(dict.fromkeys(culprits))
-    text = f'the request header "{name}" never reaches pipeline {pipeline.id}: {reasons}'
+    text = f'the request header "{name}" never reaches pipeline {pipeline.id}, and will always be missing: {reasons}'
     return Problem(text, join(place), mark.file, mark.line, mark.column)

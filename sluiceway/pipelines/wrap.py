@@ -100,8 +100,8 @@ def wrap(exporter: Any, settings: BaseModel, context: Context, *, random: Callab
         sender = Retry(sender, retry, context, health, stop=stop, random=random, gate=wrapped.gate)
     elif wrapped.gate and getattr(settings, "sending_queue", None):
         sender = Patience(wrapped.gate)
-    bisection = Bisection()
     queue = getattr(settings, "sending_queue", None)
+    bisection = Bisection(whole_senders=queue is not None and queue.wait_for_result)
     # Without a queue the request is one sender's, who is told that it was refused.
     sender = Observation(sender, counts, health, bisection.applies if queue else _never)
     if tracing := context.telemetry.tracing:

@@ -95,7 +95,7 @@ def test_it_is_logged_once_when_a_collector_is_made(caplog: pytest.LogCaptureFix
         Collector.from_yaml(BASE, sets=["service.pipelines.traces.processors=[tenant]"])
     assert [record.getMessage() for record in caplog.records] == [
         (
-            "What is read will always be missing: yaml::7:28: processors::tenant::from::0::header: "
-            f'the request header "X-Tenant" never reaches pipeline traces: {GRPC}'
+            "yaml::7:28: processors::tenant::from::0::header: "
+            f'the request header "X-Tenant" never reaches pipeline traces, and will always be missing: {GRPC}'
         )
     ]

@@ -2,7 +2,7 @@
 
 `consume` answers early, as in the Collector: what it returned for is held here, in memory, and is lost if the process
 dies. Unlike in the Collector nothing is lost without a count. When the next component refuses a batch, or may take it
-later, the batch stays and is tried again, in order, after the delay that was asked for (at most five minutes). What is
+later, the batch stays and is tried again, in order, after the delay that was asked for (at most two minutes). What is
 refused for good is dropped and counted, and so is what a stop could not flush within its deadline.
 
 Memory is bounded over all shards by `max_held_items` and `max_held_bytes`. Beyond them `consume` waits for room, up to

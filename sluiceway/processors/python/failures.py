@@ -42,9 +42,9 @@ class Failures:
             self._report(call="")
 
     def broken(self, problem: str) -> None:
-        """A changed file cannot be used."""
+        """A changed file cannot be used. Why goes to the log only: health checks may be open to anybody."""
         self._context.logger.error("the changed file cannot be used: %s", problem)
-        self._report(file=problem)
+        self._report(file="the changed file cannot be used, the log says why")
 
     def mended(self) -> None:
         """The newest file is in force."""

@@ -18,11 +18,15 @@ from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
 from sluiceway.component import Clock
+from sluiceway.errors import RefusedError
 
-__all__ = ["LIMIT", "EscapedError", "OverrunError", "StuckError", "Worker", "contained"]
+__all__ = ["LIMIT", "MOST_WAITING", "EscapedError", "OverrunError", "StuckError", "Worker", "contained"]
 
 LIMIT: Final = 4
 """How many threads may be stuck before calls are refused."""
+
+MOST_WAITING: Final = 256
+"""How many calls may wait or be under way; those beyond are refused, to come again."""
 
 T = TypeVar("T")
 
@@ -61,6 +65,8 @@ class Worker:
         self._timeout = timeout
         self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
         self._waiting = 0
+        self._is_closed = False
+        self._finished = asyncio.Event()
         self._running: _Job[Any] | None = None
         self._thread: threading.Thread | None = None
         self._given_up: list[threading.Thread] = []
@@ -81,15 +87,24 @@ class Worker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._watching.cancel()
+        self._is_closed = True
         self._jobs.put(None)
+        try:
+            while self._waiting:  # each still has its time, which the watch bounds
+                self._finished.clear()
+                await self._finished.wait()
+        finally:
+            self._watching.cancel()
         await self._tasks.__aexit__(None, None, None)
 
     async def run(self, work: Callable[[], T]) -> T:
         """Call `work` on the thread; return or raise what it does.
 
-        Raises `OverrunError` when it takes longer than the timeout, which counts from its beginning, and `StuckError`.
+        Raises `OverrunError` when it takes longer than the timeout, which counts from its beginning, `StuckError`, and
+        `RefusedError` when too many wait or the worker was left.
         """
+        if self._is_closed or self._waiting >= MOST_WAITING:
+            raise RefusedError("the processor is stopped" if self._is_closed else "too many batches wait")
         self._require_thread()
         job = _Job(work, asyncio.get_running_loop().create_future())
         self._waiting += 1
@@ -99,6 +114,7 @@ class Worker:
             value, error = await job.done
         finally:
             self._waiting -= 1
+            self._finished.set()
         if error is not None:
             raise error
         return value  # type: ignore[return-value]  # there is no error, so there is a value

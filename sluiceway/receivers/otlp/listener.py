@@ -90,7 +90,9 @@ class Listener:
         """Forget a connection."""
         if connection in self.connections:
             self.connections.discard(connection)
-            self._peers -= Counter([connection.host])
+            self._peers[connection.host] -= 1
+            if not self._peers[connection.host]:
+                del self._peers[connection.host]
         task = self._running.pop(connection, None)
         if task is not None and not task.done():
             self._running[connection] = task
