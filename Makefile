@@ -38,6 +38,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.base: $(VENV)/bin/python pyproject.toml setup.py $(KERNEL)
+	@echo "Installing Sluiceway into $(VENV); its kernel is compiled, which takes a minute or more."
 	$(BIN)/pip install -qq --disable-pip-version-check --editable .
 	touch $@
 

@@ -206,9 +206,12 @@ class Editor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a sender was proved to be: the subject, and what else the authenticator knows (`auth.<name>`)."""
+    """Who a sender was proved to be: the subject, and what else the authenticator knows (`auth.<name>`).
 
-    subject: str
+    The subject is None where the proof names nobody, as a token that all senders share.
+    """
+
+    subject: str | None
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 

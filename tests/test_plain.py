@@ -10,6 +10,7 @@ import pytest
 from sluiceway.component import Context, Kind, PartialSuccess, Reason, Status
 from sluiceway.config.exporter import RetryOnFailure, SendingQueue
 from sluiceway.config.load import load
+from sluiceway.config.types import Opaque
 from sluiceway.errors import ConfigError, PermanentError, RefusedError, RetryableError
 from sluiceway.otlp import Batch, Signal
 from sluiceway.plain import adapt, from_file
@@ -104,6 +105,14 @@ async def test_page_exporter_has_a_queue_and_retries(page: Path) -> None:
     (balance,) = collector.ledger.balances()
     assert (balance.held, balance.delivered, balance.missing) == (0, 3, 0)
     assert len((page / "not" / "yet").read_text().splitlines()) == 1
+
+
+def test_a_secret_may_have_a_default() -> None:
+    """Written as a text like any other; it is a secret all the same."""
+    names: dict[str, type] = {"Opaque": Opaque}
+    exec("class Mine:\n def __init__(self, token: Opaque = 'a'): ...\n def consume(self, batch): ...", names)
+    settings = adapt(names["Mine"], Kind.EXPORTER, "mine").config.model_validate({})
+    assert str(settings.model_dump()).count("[REDACTED]") == 1
 
 
 @pytest.mark.parametrize("name", ["timeout", "retry_on_failure", "sending_queue", "circuit_breaker"])

@@ -87,7 +87,7 @@ class BearerToken:
         # All are compared, so that the time says nothing of which one was nearly right.
         if not sum(hmac.compare_digest(shown, expected) for expected in self._expected.current()):
             raise UnauthenticatedError("wrong token")
-        return Identity("")
+        return Identity(None)
 
     def request_headers(self) -> Mapping[str, str]:
         """Give the header with the newest first token."""

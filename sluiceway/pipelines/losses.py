@@ -13,10 +13,14 @@ INTERVAL: Final = 10.0
 
 
 class LossLog:
-    """Says how many items were lost. The first loss is told at once, those soon after it with the next line."""
+    """Says how many items were lost, under the name `counted`.
 
-    def __init__(self, message: str, level: int, context: Context) -> None:
+    The first loss is told at once, those soon after it with the next line.
+    """
+
+    def __init__(self, message: str, level: int, context: Context, counted: str = "dropped_items") -> None:
         self._message = message
+        self._counted = counted
         self._level = level
         self._logger = context.logger
         self._clock = context.clock
@@ -34,6 +38,6 @@ class LossLog:
     def tell(self) -> None:
         """Tell what has not been told yet: called at the end, so that the lines add up to what was lost."""
         if self._error:
-            self._logger.log(self._level, self._message, extra={"error": self._error, "dropped_items": self._untold})
+            self._logger.log(self._level, self._message, extra={"error": self._error, self._counted: self._untold})
             self._untold, self._error = 0, ""
             self._quiet_until = self._clock.now() + INTERVAL

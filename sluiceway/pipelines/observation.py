@@ -10,6 +10,7 @@ from sluiceway.component import Context, ReportStatus, Status
 from sluiceway.errors import DeliveryError, PermanentError
 from sluiceway.otlp import Signal
 from sluiceway.otlp.status import Code
+from sluiceway.pipelines.losses import LossLog
 from sluiceway.pipelines.request import Request, Sender
 from sluiceway.telemetry import AttributeValue
 
@@ -122,16 +123,22 @@ class Health:
 class Observation:
     """Counts each request once, after all its retries, and reports what its end says of the exporter's health.
 
-    A request that `goes_on` after an error, in parts, has not failed.
+    A request that `goes_on` after an error, in parts, has not failed. Failures go to `log` where nobody else logs them.
     """
 
     def __init__(
-        self, sender: Sender, counts: Counts, health: Health, goes_on: Callable[[Request, Exception], bool]
+        self,
+        sender: Sender,
+        counts: Counts,
+        health: Health,
+        goes_on: Callable[[Request, Exception], bool],
+        log: LossLog | None = None,
     ) -> None:
         self._next = sender
         self._counts = counts
         self._health = health
         self._goes_on = goes_on
+        self._log = log
 
     async def send(self, request: Request) -> None:
         """Send on; what raises has failed for good as far as this exporter is concerned."""
@@ -143,6 +150,8 @@ class Observation:
                 permanent = isinstance(error, PermanentError)
                 self._counts.fail(request.batch.items, error_type(error), permanent=permanent)
                 self._judge(error)
+                if self._log is not None and isinstance(error, Exception):
+                    self._log.note(request.batch.items, str(error) or type(error).__name__)
             raise
         finally:
             self._counts.in_flight -= 1

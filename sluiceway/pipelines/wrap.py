@@ -9,6 +9,7 @@ docs/decisions/0001-where-the-circuit-breaker-stands.md.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random as dice
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -22,6 +23,7 @@ from sluiceway.component import Context, Destined, Lifecycle
 from sluiceway.pipelines.bisection import Bisection
 from sluiceway.pipelines.delivery import Delivery
 from sluiceway.pipelines.gate import BreakerGate, Patience
+from sluiceway.pipelines.losses import LossLog
 from sluiceway.pipelines.observation import Counts, Health, Observation
 from sluiceway.pipelines.queue import SendingQueue
 from sluiceway.pipelines.request import Request, Sender
@@ -45,7 +47,8 @@ class Wrapped:
         self.timeout: Timeout | None = None
         self.queue: SendingQueue | None = None
         self.gate: BreakerGate | None = None
-        self._delivery = delivery
+        self.at_the_end: list[Callable[[], None]] = [delivery.tell_losses]
+        """What is to be said before the exporter is left."""
         self._stop = stop
         self._stack = AsyncExitStack()
 
@@ -62,7 +65,8 @@ class Wrapped:
         async with AsyncExitStack() as stack:
             if isinstance(self.exporter, Lifecycle):
                 await stack.enter_async_context(self.exporter)
-            stack.callback(self._delivery.tell_losses)
+            for tell in self.at_the_end:
+                stack.callback(tell)
             for part in (self.timeout, self.queue):
                 if part is not None:
                     await stack.enter_async_context(part)
@@ -102,8 +106,13 @@ def wrap(exporter: Any, settings: BaseModel, context: Context, *, random: Callab
         sender = Patience(wrapped.gate)
     queue = getattr(settings, "sending_queue", None)
     bisection = Bisection(whole_senders=queue is not None and queue.wait_for_result)
-    # Without a queue the request is one sender's, who is told that it was refused.
-    sender = Observation(sender, counts, health, bisection.applies if queue else _never)
+    if queue:
+        sender = Observation(sender, counts, health, bisection.applies)
+    else:
+        # Without a queue the request is one sender's, who is told that it was refused.
+        log = LossLog("Exporting failed. Rejecting data.", logging.ERROR, context, "rejected_items")
+        sender = Observation(sender, counts, health, _never, log)
+        wrapped.at_the_end.append(log.tell)
     if tracing := context.telemetry.tracing:
         sender = TracedExport(sender, context, signal, tracing)
     if queue:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field, create_model
 from sluiceway.component import Component, Kind, Stability
 from sluiceway.config.code import execute, read_source
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
-from sluiceway.config.types import Section, Settings
+from sluiceway.config.types import Opaque, Section, Settings
 from sluiceway.errors import ConfigError
 from sluiceway.plain.components import PlainExporter, PlainProcessor, PlainReceiver
 
@@ -160,7 +160,7 @@ def _model(plain: type, parameters: dict[str, inspect.Parameter], root: type[Set
     fields: dict[str, Any] = {
         _PREFIX + name: (
             Any if parameter.annotation is parameter.empty else parameter.annotation,
-            Field(alias=name) if parameter.default is parameter.empty else Field(parameter.default, alias=name),
+            Field(alias=name) if parameter.default is parameter.empty else Field(_default(parameter), alias=name),
         )
         for name, parameter in parameters.items()
     }
@@ -168,3 +168,9 @@ def _model(plain: type, parameters: dict[str, inspect.Parameter], root: type[Set
         return create_model(f"{plain.__name__}Settings", __base__=root, __doc__=plain.__doc__, **fields)
     except Exception as error:
         raise ConfigError(f"the annotations of {plain.__name__}.__init__ cannot be used: {error}") from error
+
+
+def _default(parameter: inspect.Parameter) -> object:
+    """What a parameter is when it is left out; a secret is written as a text there as well."""
+    is_secret = parameter.annotation is Opaque and isinstance(parameter.default, str)
+    return Opaque(parameter.default) if is_secret else parameter.default

@@ -35,7 +35,7 @@ def test_a_token_must_be_given(text, reason):
 async def test_each_of_the_tokens_lets_in(value):
     """A sender needs one of the tokens, under the scheme; its subject is not known."""
     async with made("tokens: [one, two]") as extension:
-        assert await extension.authenticate({"authorization": (value,)}) == Identity("")
+        assert await extension.authenticate({"authorization": (value,)}) == Identity(None)
 
 
 @pytest.mark.parametrize(

@@ -109,3 +109,14 @@ def test_failures_are_told_apart_only_where_that_is_wanted() -> None:
         assert counts.failed == metrics.read(family.name, exporter="out") == 8
         permanent = {"error.type": "InvalidArgument", "error.permanent": True}
         assert metrics.read(family.name, **permanent) == (6 if by_error else 0)
+
+
+async def test_without_a_queue_a_failure_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The sender is told with a fixed text, so the log is where one learns why."""
+    setup = set_up("{}", PermanentError("404 Not Found from http://backend"))
+    async with setup.wrapped:
+        with pytest.raises(PermanentError):
+            await setup.outlet.consume(traces(3))
+    (record,) = caplog.records
+    assert record.getMessage() == "Exporting failed. Rejecting data."
+    assert (record.error, record.rejected_items) == ("404 Not Found from http://backend", 3)  # type: ignore[attr-defined]

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator
-from pydantic_core import PydanticCustomError
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from sluiceway.config.types import Settings
 from sluiceway.otlp import Signal
@@ -37,6 +38,8 @@ class ConditionGroup(Settings):
 
 def _grouped(value: Any) -> Any:
     """Make one group of a list of texts."""
+    if isinstance(value, list) and None in value:
+        raise PydanticCustomError("styles", "an entry of the list is empty")
     if not isinstance(value, list) or not any(isinstance(entry, str) for entry in value):
         return value
     if not all(isinstance(entry, str) for entry in value):
@@ -48,7 +51,15 @@ def _grouped(value: Any) -> Any:
     return [{"conditions": value}]
 
 
-Groups = Annotated[tuple[ConditionGroup, ...], BeforeValidator(_grouped)]
+class _GroupsRule:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_grouped, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [handler(schema), {"type": "array", "items": {"type": "string"}}]}
+
+
+Groups = Annotated[tuple[ConditionGroup, ...], _GroupsRule()]
 """A list of conditions, or of groups of them."""
 
 _CONTEXTS: Final = {"log_record": Context.LOG}

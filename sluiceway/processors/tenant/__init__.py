@@ -4,8 +4,9 @@ The sources under `from` are asked in order and the first valid id counts: the s
 request header (the receiver needs `include_metadata: true`), a resource attribute, or a map from a resource attribute's
 value. Then comes `default`, and what is still without a tenant is refused for good, or dropped and counted.
 
-A claim never overrides a proof: where `subject` is a source, a sender that was authenticated gets its own tenant, or
-counts as missing when that is no valid id, whatever its headers and attributes say. A `tenant.id` that arrives with the
+A claim never overrides a proof: where `subject` is a source, a sender that was proved to be somebody gets its own
+tenant, or counts as missing when that is no valid id, whatever its headers and attributes say. A bearer token proves
+nobody in particular, so who holds it may claim. A `tenant.id` that arrives with the
 data is overwritten; it counts only where the attribute is a source. The tenant belongs to a resource, never to single
 items, so one batch may hold several tenants.
 
