@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-KERNEL = $(wildcard sluiceway/otlp/*.pyx sluiceway/otlp/*.pxd sluiceway/otlp/*.pxi)
+KERNEL = $(shell find sluiceway -name '*.py[x]' -o -name '*.px[di]')
 
 .PHONY: quickstart check format test fuzz bench docs clean
 
@@ -31,7 +31,7 @@ docs: $(VENV)/.test              ## render docs/components from the modules
 	$(BIN)/python -m docs.render
 
 clean:
-	rm -rf $(VENV) build *.egg-info sluiceway/otlp/*.c sluiceway/otlp/*.so
+	rm -rf $(VENV) build *.egg-info $(shell find sluiceway -name "*.so" -o -name "*.c")
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Sluiceway needs Python 3.11 or newer; say which with PYTHON=python3.12"; exit 1; }

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.systems import FILTER, PYTHON, SAMPLER, Ports, Running, rotel, rotel_python, sluiceway
+from benchmarks.systems import FILTER, PYTHON, REDACTION, SAMPLER, Ports, Running, rotel, rotel_python, sluiceway
 
 WARM_UP = 1.0
 """Seconds at the beginning of a run whose requests do not count towards latency."""
@@ -91,6 +91,20 @@ SCENARIOS = [
     Scenario(
         "python",
         systems={"forward": sluiceway, "python": _alone(PYTHON), "rotel": rotel, "rotel-python": rotel_python},
+    ),
+    Scenario(
+        "redaction",
+        systems={
+            "forward": sluiceway,
+            "redaction": _alone(REDACTION),
+            "redaction+1": _alone(REDACTION, 1),
+            "redaction+5": _alone(REDACTION, 5),
+        },
+    ),
+    Scenario(
+        "redaction-logs",
+        signal="logs",
+        systems={"forward": sluiceway, "redaction": _alone(REDACTION), "redaction+5": _alone(REDACTION, 5)},
     ),
     Scenario("large", per_request=2048, items=4_000_000),
     Scenario("small-100", per_request=100, items=600_000),

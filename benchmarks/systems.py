@@ -62,6 +62,17 @@ FILTER = """
       - not IsMatch(span.attributes["checkout.shipping"], "^cart-")
 """
 """Drops about 95 % of the spans of `load`, by one attribute."""
+REDACTION = """
+  redaction:
+    allowed_keys:
+      [service.name, host.name, checkout.shipping, payment.order, inventory.zone, catalogue.miss, search.cart,
+       cart.stock, user.pod, session.retry]
+    blocked_values:
+      - '4[0-9]{12}(?:[0-9]{3})?'
+      - '[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\\.[A-Za-z]{2,}'
+      - '(?i)bearer [a-z0-9._-]+'
+"""
+"""Keeps two of three attributes of a resource and eight of ten of a span, and looks for three patterns."""
 SAMPLER = """
   probabilistic_sampler: {sampling_percentage: 10, mode: equalizing, hash_seed: 22}
 """
@@ -83,11 +94,12 @@ def sluiceway_config(
     """The whole YAML of one scenario.
 
     `more` adds that many further attribute actions, `limits` are names of LIMITS; `alone` is the YAML of a single
-    processor, and `rules` adds that many further conditions, which hold for nothing, to a filter.
+    processor, and `rules` adds that many further conditions or patterns to it, which hold for nothing.
     """
     processors, names = "", ""
     if alone:
-        further = "".join(f'      - span.attributes["extra.{n}"] == "{n}"\n' for n in range(rules))
+        rule = "'secret{}-[0-9a-f]{{8}}'" if alone == REDACTION else 'span.attributes["extra.{0}"] == "{0}"'
+        further = "".join(f"      - {rule.format(n)}\n" for n in range(rules))
         processors = f"processors:{alone}{further}"
         names = f"processors: [{alone.split(':', maxsplit=1)[0].strip()}], "
     if edits:

@@ -23,6 +23,9 @@ cdef enum:  # the tags of a KeyValue
     KEY = 0x0A
     VALUE = 0x12
 
+cdef enum:
+    ENTRY_TAG = 0x0A  # of an element of an array, of an entry of a map
+
 cdef enum:  # the tags of an AnyValue
     STRING_TAG = 0x0A
     BOOL_TAG = 0x10

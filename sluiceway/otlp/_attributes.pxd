@@ -204,6 +204,26 @@ cdef inline void set_value(Attributes* attributes, Py_ssize_t index, Text value,
     attributes.dirty = True
 
 
+cdef inline void change(Attributes* attributes, Py_ssize_t index) noexcept nogil:
+    cdef Attribute* attribute = &attributes.list[index]
+    attribute.written = Text(NULL, 0)
+    if attribute.state == AS_IT_WAS:
+        attribute.state = CHANGED
+    attributes.dirty = True
+
+
+cdef inline void rename_attribute(Attributes* attributes, Py_ssize_t index, Text key) noexcept nogil:
+    attributes.list[index].key = key
+    attributes.list[index].mark = mark_of(key)
+    change(attributes, index)
+
+
+cdef inline void tidy(Attributes* attributes, Py_ssize_t index) noexcept nogil:
+    """See to it that one of an odd shape is written anew, so that what does not count of it is gone."""
+    if not attributes.list[index].plain:
+        change(attributes, index)
+
+
 cdef inline int add(Attributes* attributes, Text key, Text value, Text written) except -1 nogil:
     cdef Attribute* attribute = append(attributes)
     attribute[0] = Attribute(key, mark_of(key), value, Text(NULL, 0), written, 0, ADDED, True)
@@ -236,7 +256,7 @@ cdef inline int write_attribute(Arena* arena, uint8_t tag, Text key, Text value,
 
 
 cdef inline int rewrite_odd(Arena* arena, uint8_t tag, Attribute* attribute) except -1 nogil:
-    """The whole field of an attribute that holds more than a key and a value: all of it stays, but for the value."""
+    """The whole field of an attribute that holds more than a key and a value: all else of it stays, in front."""
     cdef bytes_at p = attribute.field.data
     cdef bytes_at end = p + attribute.field.size
     cdef bytes_at field
@@ -246,15 +266,17 @@ cdef inline int rewrite_odd(Arena* arena, uint8_t tag, Attribute* attribute) exc
     cdef uint8_t* out
     cdef uint8_t* place
     p = read_length(read_tag(p, end, &found), end, &size)
-    content = out = arena_take(arena, size + attribute.value.size + 8)
+    content = out = arena_take(arena, size + attribute.key.size + attribute.value.size + 16)
     while p < end:
         field = p
         p = read_tag(p, end, &found)
         p = skip_value(p, end, found, 4)
-        if found != VALUE:
+        if found != KEY and found != VALUE:
             memcpy(out, field, p - field)
             out += p - field
-    out = put_text(out, VALUE, attribute.value)
+    out = put_text(out, KEY, attribute.key)
+    if attribute.value.data != NULL:
+        out = put_text(out, VALUE, attribute.value)
     size = out - content
     place = arena_take(arena, size + 8)
     place[0] = tag
@@ -268,7 +290,7 @@ cdef inline int settle(Arena* arena, uint8_t tag, Attribute* attribute) except -
     """Know what the field becomes."""
     if attribute.written.data != NULL:
         return 0
-    if attribute.plain:
+    if attribute.plain and attribute.value.data != NULL:
         return write_attribute(arena, tag, attribute.key, attribute.value, &attribute.written)
     return rewrite_odd(arena, tag, attribute)
 

@@ -11,6 +11,7 @@ cdef enum:  # tags: the number of a field << 3 | its wire type
     FIRST = 0x0A  # of field 1: resource entries, resources, scopes, data points, names, keys, a resource's attributes
     SECOND = 0x12  # of field 2: scope entries, spans, metrics, log records, versions, values
     SCOPE_ATTRIBUTES = 0x1A
+    SCHEMA_URL = 0x1A  # of a resource entry or a scope entry
     SPAN_ATTRIBUTES = 0x4A
     SPAN_EVENT = 0x5A
     TRACE_STATE = 0x1A
@@ -21,6 +22,7 @@ cdef enum:  # tags: the number of a field << 3 | its wire type
     HISTOGRAM = 0x4A
     EXPONENTIAL_HISTOGRAM = 0x52
     SUMMARY = 0x5A
+    METADATA = 0x62  # of a metric
     NUMBER_ATTRIBUTES = 0x3A  # of a point of a gauge or sum
     HISTOGRAM_ATTRIBUTES = 0x4A
     EXPONENTIAL_HISTOGRAM_ATTRIBUTES = 0x0A

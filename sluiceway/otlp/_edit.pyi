@@ -11,5 +11,5 @@ class Program:
         cls, steps: Sequence[Step], selections: Sequence[Selected], expressions: Sequence[Expression], slots: int
     ) -> Self: ...
     def run(
-        self, signal: int, payload: bytes, slots: list[bytes | list[bytes | None] | None]
+        self, signal: int, payload: bytes, slots: list[bytes | list[bytes | None] | None], hurried: bool = False
     ) -> tuple[bytes, list[tuple[int, ...]]]: ...

@@ -19,7 +19,7 @@ from sluiceway.otlp._attributes cimport (
 from sluiceway.otlp._compile cimport begin_expression, keep_object, keep_text, keep_texts, make_expression, make_memo, want_field
 from sluiceway.otlp._containers cimport (
     ENTRY, EVENT_ATTRIBUTES, EXPONENTIAL_HISTOGRAM, EXPONENTIAL_HISTOGRAM_ATTRIBUTES, FIRST, GAUGE, HISTOGRAM, HISTOGRAM_ATTRIBUTES,
-    LOG_ATTRIBUTES, LOGS, METRICS, NUMBER_ATTRIBUTES, SCOPE, SCOPE_ATTRIBUTES, SECOND, SPAN_ATTRIBUTES, SPAN_EVENT,
+    LOG_ATTRIBUTES, LOGS, METADATA, METRICS, NUMBER_ATTRIBUTES, SCHEMA_URL, SCOPE, SCOPE_ATTRIBUTES, SECOND, SPAN_ATTRIBUTES, SPAN_EVENT,
     SUM, SUMMARY, SUMMARY_ATTRIBUTES, TRACE_STATE, TRACES, count, count_metric, is_data,
 )
 from sluiceway.otlp._expression cimport Expression
@@ -28,12 +28,16 @@ from sluiceway.otlp._match cimport Condition, Fact, Facts, Match, Mode, Selectio
 from sluiceway.otlp._memo cimport Memo, memos_free
 from sluiceway.otlp._proto cimport WIRE_BYTES, bytes_at, read_length, read_tag, skip_value, write_varint
 from sluiceway.otlp._sample cimport Sampler
+from sluiceway.otlp._scrub cimport (
+    IN_METADATA, IN_SCHEMA_URL, PLACES, Parts, Scrubber, Scrubbing, bits_within, child_message, emit_parts, gather_part,
+    holds, parts_begin, parts_free, place_of, root_message, scrub_message, scrub_text,
+)
 from sluiceway.otlp._splice cimport (
-    Opened, close_message, open_message, splice, spliced, splices_free, take_out, withdraw_message,
+    Opened, close_message, open_message, order_since, splice, spliced, splices_free, take_out, withdraw_message,
 )
 from sluiceway.otlp._steps cimport (
-    CAPTURE, DECIDE, DROP, EVENT_LEVEL, ITEM_LEVEL, LEVELS, METRIC_LEVEL, RESOURCE_LEVEL, SAMPLE, SCOPE_LEVEL, TALLY,
-    Left, Numbers, Order, Run, Slot, Step, take_steps, touches,
+    CAPTURE, DECIDE, DROP, EVENT_LEVEL, ITEM_LEVEL, LEVELS, METRIC_LEVEL, RESOURCE_LEVEL, SAMPLE, SCOPE_LEVEL, SCRUB,
+    TALLY, Left, Numbers, Order, Run, Slot, Step, take_steps, touches,
 )
 
 from sluiceway.otlp.fields import FIELDS
@@ -41,6 +45,9 @@ from sluiceway.otlp.fields import FIELDS
 cdef enum:
     STAYS = 0
     GONE = 1  # what a visit says of a message that is to be left out
+
+cdef enum:
+    HURRIED_WORK = 32768  # bytes that each scrubber may look at for long, in a run that others wait for
 
 cdef size_t NOBODY = SIZE_MAX
 
@@ -88,6 +95,24 @@ cdef inline bytes_at visit_message(
     return p + size
 
 
+cdef bytes_at scrub_url(Run* run, bytes_at p, bytes_at end) except NULL nogil:
+    """Show the scrubbers the schema URL whose length stands at `p`."""
+    cdef bytes_at prefix = p
+    cdef size_t size = 0
+    cdef size_t index
+    cdef Text text
+    cdef Opened opened
+    p = enter(p, end, &size)
+    text = Text(p, size)
+    for index in range(run.scrubbing_count):
+        scrub_text(&run.scrubbings[index], IN_SCHEMA_URL, &text)
+    if text.data != p or text.size != size:
+        open_message(&run.splices, prefix, &opened)
+        splice(&run.splices, p, size, text.data, text.size)
+        close_message(&run.splices, &opened, p - prefix, size)
+    return p + size
+
+
 cdef inline int each_child(Run* run, bytes_at p, bytes_at end, uint32_t wanted, int depth, Visit visit) except -1 nogil:
     """Visit the messages in the field `wanted`; GONE where some went and none is left.
 
@@ -96,11 +121,14 @@ cdef inline int each_child(Run* run, bytes_at p, bytes_at end, uint32_t wanted, 
     cdef uint32_t tag = 0
     cdef bytes_at field
     cdef Left left = Left(0, 0)
+    cdef bint urls = run.places >> IN_SCHEMA_URL & 1 and wanted == SECOND
     while p < end:
         field = p
         p = tag_at(p, end, &tag)
         if tag == wanted:
             p = visit_message(run, field, p, end, visit, &left)
+        elif urls and tag == SCHEMA_URL:
+            p = scrub_url(run, p, end)
         else:
             p = skip(p, end, tag, depth)
     return GONE if left.gone and not left.kept else STAYS
@@ -178,7 +206,13 @@ cdef int walk_item(Run* run, bytes_at p, bytes_at end) except -1 nogil:
     cdef uint8_t wish
     cdef Raw* state
     cdef size_t doom = run.doom
+    cdef bytes_at content
+    cdef Parts* parts = &run.parts[ITEM_LEVEL]
+    cdef const uint32_t* within = bits_within(run.messages.item)
+    cdef size_t first = run.splices.count
+    cdef bint unordered = run.splices.unordered
     attributes_begin(&run.item)
+    parts_begin(parts)
     fields_begin(run.fields, run.raws, message, start)
     while p < end:
         field = p
@@ -188,7 +222,11 @@ cdef int walk_item(Run* run, bytes_at p, bytes_at end) except -1 nogil:
             p = enter(p, end, &size)
             gather(&run.item, &run.arena, field, p, size, 0)
             p += size
-        elif wish:
+            continue
+        if holds(within, tag, run.places):
+            content = enter(p, end, &size)
+            gather_part(parts, run.messages.item, field, tag, Text(content, size), 0)
+        if wish:
             p = read_fields(run.fields, run.raws, &run.arena, wish, field, p, end, tag)
         else:
             p = skip(p, end, tag, 3)
@@ -205,6 +243,9 @@ cdef int walk_item(Run* run, bytes_at p, bytes_at end) except -1 nogil:
         emit(&run.item, &run.splices, &run.arena, attribute_tag, 0, end, True)
     if state.number and not state.field.size:
         write_trace_state(run, state, end)
+    if parts.dirty:
+        emit_parts(parts, &run.splices, &run.arena, 0)
+    order_since(&run.splices, first, unordered)
     if run.signal == TRACES and run.orders[EVENT_LEVEL].enabled:
         each_child(run, start, end, SPAN_EVENT, 3, walk_event)
     return STAYS
@@ -293,21 +334,84 @@ cdef int walk_data(Run* run, bytes_at p, bytes_at end) except -1 nogil:
         run.attribute_tag = point_attribute_tag(tag)
         if run.attribute_tag:
             run.message = message_of_points(tag)
+            run.messages.item = child_message(child_message(run.messages.child, tag), FIRST)
             p = visit_message(run, field, p, end, walk_points, &pieces)
         else:
             p = skip(p, end, tag, 3)
     return GONE if run.points.gone and not run.points.kept else STAYS
 
 
+cdef int gather_metric(Run* run, bytes_at p, bytes_at end) except -1 nogil:
+    """Gather what a metric says of itself."""
+    cdef const uint32_t* within = bits_within(run.messages.child)
+    cdef bytes_at field
+    cdef uint32_t tag = 0
+    cdef size_t size = 0
+    attributes_begin(&run.metadata)
+    parts_begin(&run.metric_parts)
+    while p < end:
+        field = p
+        p = tag_at(p, end, &tag)
+        if not holds(within, tag, run.places) or place_of(run.messages.child, tag) == PLACES:
+            p = skip(p, end, tag, 3)
+            continue
+        p = enter(p, end, &size)
+        if tag == METADATA:
+            gather(&run.metadata, &run.arena, field, p, size, 0)
+        else:
+            gather_part(&run.metric_parts, run.messages.child, field, tag, Text(p, size), 0)
+        p += size
+    return 0
+
+
+cdef int scrub_metric(Run* run, bytes_at p, bytes_at end) except -1 nogil:
+    cdef size_t index
+    gather_metric(run, p, end)
+    for index in range(run.scrubbing_count):
+        scrub_message(&run.scrubbings[index], IN_METADATA, &run.metadata, &run.metric_parts)
+    return 0
+
+
+cdef int cut_dead_data(Run* run, bytes_at p, bytes_at live) except -1 nogil:
+    """Leave out the data of a metric that other data took the place of: no scrubber is shown it."""
+    cdef bytes_at field
+    cdef uint32_t tag = 0
+    while p < live:
+        field = p
+        p = skip(tag_at(p, live, &tag), live, tag, 3)
+        if is_data(tag):
+            take_out(&run.splices, field, p - field)
+    return 0
+
+
+cdef int emit_metric(Run* run, bytes_at p, bytes_at live, bytes_at end) except -1 nogil:
+    """Report what changed of a metric itself: after its points, as what is added at its end stands behind them."""
+    cut_dead_data(run, p, live)
+    if run.metadata.dirty:
+        emit(&run.metadata, &run.splices, &run.arena, METADATA, 0, end, True)
+    if run.metric_parts.dirty:
+        emit_parts(&run.metric_parts, &run.splices, &run.arena, 0)
+    return 0
+
+
 cdef int walk_metric(Run* run, bytes_at p, bytes_at end) except -1 nogil:
     cdef bytes_at live = read_metric(run, p, end)
     cdef size_t doom = run.doom
     cdef int left = STAYS
+    cdef size_t first = run.splices.count
+    cdef bint unordered = run.splices.unordered
+    cdef bint scrubs
     run.metric = Text(p, end - p)
     take_steps(run, METRIC_LEVEL, &run.item, 0)
+    scrubs = run.places and run.doom == NOBODY
+    if scrubs:
+        scrub_metric(run, p, end)
     if not is_counted(run, METRIC_LEVEL, count_metric(p, end) if run.doom != NOBODY else 0):
         if run.orders[ITEM_LEVEL].enabled:
             left = walk_data(run, live, end)
+    if scrubs:
+        emit_metric(run, p, live, end)
+    order_since(&run.splices, first, unordered)
     if run.doom != NOBODY:
         left = GONE
     run.doom = doom
@@ -317,7 +421,8 @@ cdef int walk_metric(Run* run, bytes_at p, bytes_at end) except -1 nogil:
 # ---- scopes and resources
 
 cdef int gather_pieces(
-    Run* run, Attributes* attributes, int message, bytes_at p, bytes_at end, uint8_t attribute_tag, uint32_t* pieces
+    Run* run, int level, Attributes* attributes, int message, bytes_at p, bytes_at end, uint8_t attribute_tag,
+    uint32_t* pieces,
 ) except -1 nogil:
     """Gather the attributes of all occurrences of the field 1 (a resource or a scope), and its fields."""
     cdef bytes_at field
@@ -325,7 +430,12 @@ cdef int gather_pieces(
     cdef uint32_t tag = 0
     cdef size_t size = 0
     cdef uint8_t wish
+    cdef bytes_at content
+    cdef Parts* parts = &run.parts[level]
+    cdef int number = run.messages.resource if level == RESOURCE_LEVEL else run.messages.scope
+    cdef const uint32_t* within = bits_within(number)
     attributes_begin(attributes)
+    parts_begin(parts)
     fields_begin(run.fields, run.raws, message, p)
     pieces[0] = 0
     while p < end:
@@ -343,7 +453,11 @@ cdef int gather_pieces(
                 p = enter(p, stop, &size)
                 gather(attributes, &run.arena, field, p, size, pieces[0])
                 p += size
-            elif wish:
+                continue
+            if holds(within, tag, run.places):
+                content = enter(p, stop, &size)
+                gather_part(parts, number, field, tag, Text(content, size), pieces[0])
+            if wish:
                 p = read_fields(run.fields, run.raws, &run.arena, wish, field, p, stop, tag)
             else:
                 p = skip(p, stop, tag, 2)
@@ -377,13 +491,15 @@ cdef int create(Run* run, Attributes* attributes, bytes_at place, uint8_t attrib
 
 
 cdef int emit_pieces(
-    Run* run, Attributes* attributes, bytes_at p, bytes_at end, uint8_t attribute_tag, uint32_t pieces
+    Run* run, int level, Attributes* attributes, bytes_at p, bytes_at end, uint8_t attribute_tag, uint32_t pieces
 ) except -1 nogil:
     """Report the changes of a resource or scope; what was added stands at the end of its last piece."""
     cdef bytes_at prefix
     cdef uint32_t tag = 0
     cdef uint32_t piece = 0
     cdef size_t size = 0
+    cdef size_t first = run.splices.count
+    cdef bint unordered = run.splices.unordered
     cdef Opened opened
     if pieces == 0:
         return create(run, attributes, p, attribute_tag)
@@ -396,9 +512,11 @@ cdef int emit_pieces(
         p = enter(p, end, &size)
         open_message(&run.splices, prefix, &opened)
         emit(attributes, &run.splices, &run.arena, attribute_tag, piece, p + size, piece == pieces - 1)
+        emit_parts(&run.parts[level], &run.splices, &run.arena, piece)
         close_message(&run.splices, &opened, p - prefix, size)
         p += size
         piece += 1
+    order_since(&run.splices, first, unordered)
     return 0
 
 
@@ -410,6 +528,7 @@ cdef int walk_children(Run* run, bytes_at p, bytes_at end) except -1 nogil:
         return each_child(run, p, end, SECOND, 2, walk_metric)
     run.attribute_tag = SPAN_ATTRIBUTES if run.signal == TRACES else LOG_ATTRIBUTES
     run.message = Message.SPAN if run.signal == TRACES else Message.LOG
+    run.messages.item = run.messages.child
     return each_child(run, p, end, SECOND, 2, walk_item)
 
 
@@ -418,12 +537,12 @@ cdef int walk_scope(Run* run, bytes_at p, bytes_at end) except -1 nogil:
     cdef size_t doom = run.doom
     cdef int left = STAYS
     if run.orders[SCOPE_LEVEL].acts or run.asks_scope:
-        gather_pieces(run, &run.scope, Message.SCOPE, p, end, SCOPE_ATTRIBUTES, &pieces)
+        gather_pieces(run, SCOPE_LEVEL, &run.scope, Message.SCOPE, p, end, SCOPE_ATTRIBUTES, &pieces)
         run.facts.scope_name = run.raws[run.numbers.scope_name].text
         run.facts.scope_version = run.raws[run.numbers.scope_version].text
     take_steps(run, SCOPE_LEVEL, &run.scope, SCOPE_ATTRIBUTES)
-    if run.scope.dirty:
-        emit_pieces(run, &run.scope, p, end, SCOPE_ATTRIBUTES, pieces)
+    if run.scope.dirty or run.parts[SCOPE_LEVEL].dirty:
+        emit_pieces(run, SCOPE_LEVEL, &run.scope, p, end, SCOPE_ATTRIBUTES, pieces)
         run.scope.dirty = False
     if not is_counted(run, SCOPE_LEVEL, count(SCOPE, p, end, run.signal == METRICS) if run.doom != NOBODY else 0):
         left = walk_children(run, p, end)
@@ -441,9 +560,11 @@ cdef void fill_slots(Run* run) noexcept nogil:
     cdef Order* order
     for index in range(LEVELS):
         run.orders[index].enabled = False
+    if run.scrubbing_count:
+        run.orders[RESOURCE_LEVEL].enabled = run.orders[SCOPE_LEVEL].enabled = run.orders[ITEM_LEVEL].enabled = True
     for index in range(run.step_count):
         step = &run.steps[index]
-        if step.operation == DECIDE or step.operation == CAPTURE:
+        if step.operation == DECIDE or step.operation == CAPTURE or step.operation == SCRUB:
             continue
         if step.slot >= 0:
             slot = &run.slots[step.slot]
@@ -468,10 +589,10 @@ cdef int walk_resource(Run* run, bytes_at p, bytes_at end) except -1 nogil:
     cdef int left = STAYS
     fill_slots(run)
     if run.orders[RESOURCE_LEVEL].count:
-        gather_pieces(run, &run.resource, Message.RESOURCE, p, end, FIRST, &pieces)
+        gather_pieces(run, RESOURCE_LEVEL, &run.resource, Message.RESOURCE, p, end, FIRST, &pieces)
         take_steps(run, RESOURCE_LEVEL, &run.resource, FIRST)
-        if run.resource.dirty:
-            emit_pieces(run, &run.resource, p, end, FIRST, pieces)
+        if run.resource.dirty or run.parts[RESOURCE_LEVEL].dirty:
+            emit_pieces(run, RESOURCE_LEVEL, &run.resource, p, end, FIRST, pieces)
     if not is_counted(run, RESOURCE_LEVEL, count(ENTRY, p, end, run.signal == METRICS) if run.doom != NOBODY else 0):
         if goes_below_resources(run):
             left = each_child(run, p, end, SECOND, 1, walk_scope)
@@ -497,6 +618,13 @@ cdef size_t count_resources(bytes_at p, bytes_at end) except? 0 nogil:
 
 
 # ---- the program
+
+cdef inline bint is_taken_at(int operation, int own, int level) noexcept nogil:
+    """Whether a step has its place among those of a level."""
+    if operation == SCRUB:
+        return level == RESOURCE_LEVEL or level == SCOPE_LEVEL or level == ITEM_LEVEL
+    return operation == DECIDE or own == level
+
 
 cdef inline bint is_dropping(Step* step) noexcept nogil:
     return step.operation == DROP or step.operation == SAMPLE
@@ -638,6 +766,8 @@ cdef class Program:
         step.signal = source.signal
         if source.sampler is not None:
             self._make_sampler(step, source.sampler)
+        if source.scrubber is not None:
+            self._make_scrubbing(step, source.scrubber)
         self.tally_count += is_dropping(step)
         return 0
 
@@ -662,6 +792,13 @@ cdef class Program:
         sampler.log_trace_id = self._want("log.trace_id")
         return 0
 
+    cdef int _make_scrubbing(self, Step* step, Scrubber scrubber) except -1:
+        step.scrubber = keep_object(self.kept, scrubber)
+        self.made.scrubbing_count += 1
+        self.made.places |= scrubber.places
+        self.made.numbers.span_kind = self._want("span.kind")
+        return 0
+
     cdef int _make_steps(self, steps) except -1:
         cdef Order* order
         cdef int level
@@ -672,7 +809,7 @@ cdef class Program:
         for index, source in enumerate(steps):
             self._make_step(&self.made.steps[<Py_ssize_t>index], source)
             for level in range(LEVELS):
-                if source.operation == DECIDE or source.level == level:
+                if is_taken_at(source.operation, source.level, level):
                     order = &self.made.orders[level]
                     order.steps[order.count] = index
                     order.count += 1
@@ -696,10 +833,11 @@ cdef class Program:
             slot += 1
         return 0
 
-    cdef int _begin(self, Run* run, int signal, bytes payload, list slots) except -1:
+    cdef int _begin(self, Run* run, int signal, bytes payload, list slots, size_t work) except -1:
         cdef size_t index
         memcpy(run, &self.made, sizeof(Run))
         run.signal = signal
+        run.scrubbing_count = 0
         run.facts.is_span = signal == TRACES
         run.facts.is_log = signal == LOGS
         run.steps = <Step*>arena_take(&run.arena, (run.step_count + 1) * sizeof(Step))
@@ -711,7 +849,44 @@ cdef class Program:
         for index in range(run.expression_count):
             begin_expression(&run.expressions[index], &run.arena)
         self._begin_steps(run)
-        return self._take_slots(run, slots, payload)
+        self._take_slots(run, slots, payload)
+        return self._begin_scrubbing(run, work)
+
+    cdef int _begin_scrubbing(self, Run* run, size_t work) except -1:
+        """Tell each scrubber that a run begins; `scrubbing_count` says how many know."""
+        cdef size_t count = self.made.scrubbing_count
+        cdef Scrubbing* scrubbing = <Scrubbing*>arena_zeroed(&run.arena, count * sizeof(Scrubbing) + 8)
+        cdef size_t index
+        run.messages.entry = child_message(root_message(run.signal), FIRST)
+        run.messages.resource = child_message(run.messages.entry, FIRST)
+        run.messages.scope_entry = child_message(run.messages.entry, SECOND)
+        run.messages.scope = child_message(run.messages.scope_entry, FIRST)
+        run.messages.child = child_message(run.messages.scope_entry, SECOND)
+        run.scrubbings = scrubbing
+        for index in range(run.step_count):
+            if run.steps[index].operation != SCRUB:
+                continue
+            run.steps[index].scrubbing = scrubbing
+            scrubbing.scrubber = run.steps[index].scrubber
+            scrubbing.places = (<Scrubber>scrubbing.scrubber).places
+            scrubbing.scene.arena = &run.arena
+            scrubbing.scene.signal = run.signal
+            scrubbing.scene.work = work
+            run.scrubbing_count += 1
+            (<Scrubber>scrubbing.scrubber).begin(&scrubbing.scene)
+            scrubbing += 1
+        return 0
+
+    cdef int _end_scrubbing(self, Run* run) except -1:
+        cdef Scrubbing* scrubbing
+        cdef size_t index
+        for index in range(run.scrubbing_count):
+            scrubbing = &run.scrubbings[index]
+            attributes_free(&scrubbing.inner)
+            splices_free(&scrubbing.values)
+            splices_free(&scrubbing.messages)
+            (<Scrubber>scrubbing.scrubber).end(&scrubbing.scene)
+        return 0
 
     cdef int _begin_steps(self, Run* run) except -1:
         """Leave out the steps that are for other signals, give the others what they count in, find what drops where."""
@@ -747,17 +922,18 @@ cdef class Program:
                 tallies.append(tuple([step.tally[place] for place in range(TALLY)]))
         return tallies
 
-    def run(self, int signal, bytes payload not None, list slots not None):
+    def run(self, int signal, bytes payload not None, list slots not None, bint hurried=False):
         """The payload after all steps, the same object where nothing changed, and the tallies of those that drop.
 
-        `slots` has an entry for each slot.
+        `slots` has an entry for each slot. Raises `LongWork` where the run is `hurried` and scrubbers have much to look at.
         """
         cdef Run run
+        cdef int level
         cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
         cdef bytes_at end = start + len(payload)
         memset(&run, 0, sizeof(Run))
         try:
-            self._begin(&run, signal, payload, slots)
+            self._begin(&run, signal, payload, slots, HURRIED_WORK if hurried else SIZE_MAX)
             if self.asks:
                 walk(&run, start, end)
             else:
@@ -765,6 +941,11 @@ cdef class Program:
                     walk(&run, start, end)
             return spliced(&run.splices, payload), self._tallies(&run)
         finally:
+            self._end_scrubbing(&run)
+            for level in range(LEVELS):
+                parts_free(&run.parts[level])
+            parts_free(&run.metric_parts)
+            attributes_free(&run.metadata)
             attributes_free(&run.resource)
             attributes_free(&run.scope)
             attributes_free(&run.item)

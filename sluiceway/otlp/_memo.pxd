@@ -1,7 +1,8 @@
 """What was worked out for a value, kept so that each distinct value is worked out once: by Python, or a digest here.
 
-A memo holds at most 4096 answers, in sets of four; a new one takes the place of an old one of its set. Values and
-answers of more than a kibibyte are not kept. A memo is no part of a walk without the GIL.
+A memo begins small and grows to at most 4096 answers, in sets of four; a new one takes the place of an old one of its
+set. Values and answers of more than a kibibyte are not kept, and where all together would be more than a mebibyte, it
+begins anew. A memo serves one thread at a time: whoever holds the GIL, or whoever was lent it.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -16,9 +17,11 @@ from sluiceway.otlp._digest cimport hex_digest
 from sluiceway.otlp._proto cimport bytes_at
 
 cdef enum:
-    MEMO_SETS = 1024
+    MEMO_FIRST = 16  # sets of a new memo
+    MEMO_SETS = 1024  # at most
     MEMO_WAYS = 4
     MEMO_LARGEST = 1024
+    MEMO_BYTES = 1 << 20
 
 
 cdef struct Remembered:
@@ -32,6 +35,9 @@ cdef struct Memo:
     PyObject* ask  # Callable[[bytes], bytes | None], kept alive by the program
     int algorithm  # of a digest that is taken here, for the kinds that need no text form; else 0
     Remembered* entries
+    size_t sets  # a power of two; 0 where there are no entries yet
+    size_t kept
+    size_t bytes  # of all values and answers
     size_t turn
     Memo* next  # of the same program
 
@@ -92,60 +98,103 @@ cdef inline int take_digest(Memo* memo, Arena* arena, bytes_at value, size_t siz
     return 1
 
 
-cdef inline int memo_keep(Memo* memo, uint64_t key, bytes_at value, size_t size, Answer* answer) except -1 nogil:
-    cdef Remembered* entry = memo.entries + (key % MEMO_SETS) * MEMO_WAYS
-    cdef size_t answer_size = <size_t>answer.size if answer.size > 0 else 0
-    cdef uint8_t* data = <uint8_t*>malloc(size + answer_size + 1)
+cdef inline size_t bytes_of(Remembered* entry) noexcept nogil:
+    return entry.size + (<size_t>entry.answer_size if entry.answer_size > 0 else 0)
+
+
+cdef inline Remembered* room_for(Memo* memo, uint64_t key) noexcept nogil:
+    """An entry that is empty, or the one whose turn it is to go."""
+    cdef Remembered* entry = memo.entries + (key & (memo.sets - 1)) * MEMO_WAYS
     cdef int way
-    if data == NULL:
-        out_of_memory()
     for way in range(MEMO_WAYS):
         if entry[way].data == NULL:
-            break
-    else:
-        memo.turn += 1
-        way = memo.turn % MEMO_WAYS
-    entry += way
+            memo.kept += 1
+            return &entry[way]
+    memo.turn += 1
+    entry += memo.turn & (MEMO_WAYS - 1)
+    memo.bytes -= bytes_of(entry)
     free(entry.data)
+    return entry
+
+
+cdef inline int memo_grow(Memo* memo) except -1 nogil:
+    """Make room for four times as many answers as before."""
+    cdef Remembered* before = memo.entries
+    cdef size_t count = memo.sets * MEMO_WAYS
+    cdef size_t sets = 4 * memo.sets if memo.sets else MEMO_FIRST
+    cdef size_t index
+    memo.entries = <Remembered*>calloc(sets * MEMO_WAYS, sizeof(Remembered))
+    if memo.entries == NULL:
+        memo.entries = before
+        out_of_memory()
+    memo.sets = sets
+    memo.kept = 0
+    for index in range(count):
+        if before[index].data != NULL:
+            room_for(memo, before[index].hash)[0] = before[index]
+    free(before)
+    return 0
+
+
+cdef inline void memo_empty(Memo* memo) noexcept nogil:
+    cdef size_t index
+    for index in range(memo.sets * MEMO_WAYS):
+        free(memo.entries[index].data)
+    free(memo.entries)
+    memo.entries = NULL
+    memo.sets = memo.kept = memo.bytes = 0
+
+
+cdef inline int memo_keep(Memo* memo, uint64_t key, bytes_at value, size_t size, Answer* answer) except -1 nogil:
+    cdef size_t answer_size = <size_t>answer.size if answer.size > 0 else 0
+    cdef uint8_t* data
+    if size > MEMO_LARGEST or answer_size > MEMO_LARGEST:
+        return 0
+    if memo.bytes + size + answer_size > MEMO_BYTES:
+        memo_empty(memo)
+    if memo.kept * 4 >= memo.sets * MEMO_WAYS * 3 and memo.sets < MEMO_SETS:
+        memo_grow(memo)
+    data = <uint8_t*>malloc(size + answer_size + 1)
+    if data == NULL:
+        out_of_memory()
     memcpy(data, value, size)
     memcpy(data + size, answer.data, answer_size)
-    entry[0] = Remembered(key, data, size, answer.size)
+    room_for(memo, key)[0] = Remembered(key, data, size, answer.size)
+    memo.bytes += size + answer_size
     return 0
+
+
+cdef inline Remembered* memo_find(Memo* memo, uint64_t key, bytes_at value, size_t size) noexcept nogil:
+    """What is kept for a value whose hash is `key`, until the next is kept; NULL where there is nothing."""
+    cdef Remembered* entry = memo.entries + (key & (memo.sets - 1)) * MEMO_WAYS
+    cdef int way
+    if memo.sets == 0:
+        return NULL
+    for way in range(MEMO_WAYS):
+        if entry.hash == key and entry.size == size and entry.data != NULL and memcmp(entry.data, value, size) == 0:
+            return entry
+        entry += 1
+    return NULL
 
 
 cdef inline int recall(Memo* memo, Arena* arena, bytes_at value, size_t size, Answer* answer) except -1 nogil:
     """The answer for a value, in the arena; its size is -1 where Python answered None."""
     cdef uint64_t key = hash_bytes(value, size)
-    cdef Remembered* entry
-    cdef int way
-    if memo.entries == NULL:
-        memo.entries = <Remembered*>calloc(MEMO_SETS * MEMO_WAYS, sizeof(Remembered))
-        if memo.entries == NULL:
-            out_of_memory()
-    entry = memo.entries + (key % MEMO_SETS) * MEMO_WAYS
-    for way in range(MEMO_WAYS):
-        if entry.hash == key and entry.size == size and entry.data != NULL and memcmp(entry.data, value, size) == 0:
-            answer.size = entry.answer_size
-            answer.data = value
-            if entry.answer_size > 0:
-                answer.data = arena_take(arena, entry.answer_size)
-                memcpy(<uint8_t*>answer.data, entry.data + size, entry.answer_size)
-            return 0
-        entry += 1
+    cdef Remembered* entry = memo_find(memo, key, value, size)
+    if entry != NULL:
+        answer.size = entry.answer_size
+        answer.data = value
+        if entry.answer_size > 0:
+            answer.data = arena_take(arena, entry.answer_size)
+            memcpy(<uint8_t*>answer.data, entry.data + size, entry.answer_size)
+        return 0
     if memo.algorithm == 0 or not take_digest(memo, arena, value, size, answer):
         memo_ask(memo, arena, value, size, answer)
-    if size <= MEMO_LARGEST and answer.size <= MEMO_LARGEST:
-        memo_keep(memo, key, value, size, answer)
-    return 0
+    return memo_keep(memo, key, value, size, answer)
 
 
 cdef inline void memos_free(Memo* memo) noexcept nogil:
     """Give back a memo and all that follow it."""
-    cdef size_t index
     while memo != NULL:
-        if memo.entries != NULL:
-            for index in range(MEMO_SETS * MEMO_WAYS):
-                free(memo.entries[index].data)
-        free(memo.entries)
-        memo.entries = NULL
+        memo_empty(memo)
         memo = memo.next

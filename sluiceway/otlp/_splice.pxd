@@ -31,6 +31,12 @@ cdef struct Splices:
     bint unordered
 
 
+cdef inline void splices_begin(Splices* splices) noexcept nogil:
+    splices.count = 0
+    splices.growth = 0
+    splices.unordered = False
+
+
 cdef inline int splice(Splices* splices, bytes_at at, size_t removed, bytes_at insert, size_t inserted) except -1 nogil:
     """Put `insert`, which must stay where it is until all is written, in place of `removed` bytes of the source."""
     cdef Splice* entry
@@ -106,6 +112,13 @@ cdef inline int by_place(const void* left, const void* right) noexcept nogil:
     if a.at != b.at:
         return -1 if a.at < b.at else 1
     return -1 if a.order < b.order else 1
+
+
+cdef inline void order_since(Splices* splices, size_t first, bint unordered) noexcept nogil:
+    """Bring what was reported since there were `first` splices, which were `unordered` or not, into its order."""
+    if splices.unordered and not unordered:
+        qsort(splices.list + first, splices.count - first, sizeof(Splice), by_place)
+        splices.unordered = False
 
 
 cdef inline void write_spliced(Splices* splices, bytes_at source, bytes_at end, uint8_t* out) noexcept nogil:

@@ -1,5 +1,6 @@
 """What the steps of a program do: actions on one list of attributes, and decisions about selections, in their order."""
 
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from sluiceway.otlp._anyvalue cimport STRING, AnyValue, read_any
@@ -12,6 +13,7 @@ from sluiceway.otlp._fields cimport MOST_FIELDS, Fields, Raw
 from sluiceway.otlp._match cimport Facts, Match, Selection, conclude, may_choose, test_all
 from sluiceway.otlp._memo cimport Answer, Memo, recall
 from sluiceway.otlp._proto cimport bytes_at, read_length
+from sluiceway.otlp._scrub cimport IN_ATTRIBUTES, IN_RESOURCE, IN_SCOPE, Parts, Scrubber, Scrubbing, scrub_message
 from sluiceway.otlp._sample cimport Sampler, sample_log, sample_span
 from sluiceway.otlp._splice cimport Splices
 
@@ -24,6 +26,7 @@ cdef enum Operation:
     CAPTURE = 5
     DROP = 6
     SAMPLE = 7
+    SCRUB = 8
 
 cdef enum:
     RESOURCE_LEVEL = 0
@@ -56,6 +59,8 @@ cdef struct Step:
     int signal  # -1: any
     uint64_t* tally
     Sampler* sampler
+    PyObject* scrubber
+    Scrubbing* scrubbing  # what the scrubber does in this run
 
 
 cdef struct Slot:
@@ -90,8 +95,19 @@ cdef struct Numbers:
     uint8_t trace_state  # that samplers write
 
 
+cdef struct Messages:
+    # The numbers of the messages around the items, by the schema; `child` is the span, log record or metric.
+    int entry
+    int resource
+    int scope_entry
+    int scope
+    int child
+    int item  # of the items at hand
+
+
 cdef struct Run:
     int signal
+    Messages messages
     Step* steps
     size_t step_count
     Selection* selections
@@ -108,6 +124,9 @@ cdef struct Run:
     Text metric  # the one at hand
     size_t doom  # the step that drops all of what is at hand; NOBODY: none does
     size_t first_below[LEVELS]  # the first step that drops something below a level
+    Scrubbing* scrubbings
+    size_t scrubbing_count
+    uint32_t places  # those that any scrubber wants to be shown
     Slot* slots
     size_t resource_index
     Facts facts
@@ -115,6 +134,9 @@ cdef struct Run:
     Attributes scope
     Attributes item
     Attributes event
+    Attributes metadata  # of the metric at hand
+    Parts parts[LEVELS]  # of the resource, scope and item at hand
+    Parts metric_parts
     Left points  # of the metric at hand
     Splices splices
     Arena arena
@@ -285,6 +307,17 @@ cdef inline bint is_sampled(Run* run, Step* step, Attributes* attributes) except
     return 1
 
 
+cdef inline int scrub(Run* run, Step* step, int level, Attributes* attributes) except -1 nogil:
+    cdef int place = IN_ATTRIBUTES
+    if level == RESOURCE_LEVEL:
+        place = IN_RESOURCE
+        (<Scrubber>step.scrubber).resource(&step.scrubbing.scene, attributes)
+    elif level == SCOPE_LEVEL:
+        place = IN_SCOPE
+    step.scrubbing.scene.kind = run.facts.kind
+    return scrub_message(step.scrubbing, place, attributes, &run.parts[level])
+
+
 cdef inline int take_steps(Run* run, int level, Attributes* attributes, uint8_t tag) except -1 nogil:
     """Do what the program has for one level, in its order, as far as the message at hand is not dropped.
 
@@ -312,6 +345,8 @@ cdef inline int take_steps(Run* run, int level, Attributes* attributes, uint8_t 
             if not is_sampled(run, step, attributes):
                 run.doom = order.steps[index]
                 break
+        elif step.operation == SCRUB:
+            scrub(run, step, level, attributes)
         elif step.selection < 0 or run.selections[step.selection].chosen:
             act(run, step, attributes, tag)
     return 0

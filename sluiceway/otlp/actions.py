@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from sluiceway.otlp._scrub import Scrubber
 from sluiceway.otlp.conditions import Rule
 from sluiceway.otlp.levels import Level
 
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from sluiceway.otlp.batch import Signal
 
 __all__ = [
-    "Action", "Convert", "Copy", "Drop", "Extract", "Hash", "Level", "Match", "Put", "Remove", "Sample", "Selection",
-    "Slot", "Value",
+    "Action", "Convert", "Copy", "Drop", "Edit", "Extract", "Hash", "Level", "Match", "Put", "Remove", "Sample",
+    "Scrub", "Selection", "Slot", "Value",
 ]  # fmt: skip
 
 Value: TypeAlias = "str | bool | int | float | bytes | Sequence[Value] | Mapping[str, Value]"
@@ -165,4 +166,17 @@ class Sample:
         return Level.ITEM
 
 
-Action: TypeAlias = Put | Remove | Hash | Extract | Convert | Drop | Sample
+@dataclass(frozen=True, slots=True)
+class Scrub:
+    """Show a scrubber all that stands in the places it wants: what it says becomes of texts, values, keys, attributes.
+
+    It touches all levels at once, and sees what the actions before it have left.
+    """
+
+    scrubber: Scrubber
+
+
+Edit: TypeAlias = Put | Remove | Hash | Extract | Convert
+"""What is done to the attributes of one level."""
+
+Action: TypeAlias = Edit | Drop | Sample | Scrub

@@ -154,15 +154,15 @@ def _decode_keyvalue(content: bytes) -> tuple[str, Value]:
 def _fields(content: bytes) -> Iterator[_Field]:
     position = 0
     while position < len(content):
-        tag, position = _read_varint(content, position)
+        tag, position = read_varint(content, position)
         integer, data = 0, b""
         match tag & 7:
             case 0:
-                integer, position = _read_varint(content, position)
+                integer, position = read_varint(content, position)
             case 1:
                 data, position = _take(content, position, 8)
             case 2:
-                size, position = _read_varint(content, position)
+                size, position = read_varint(content, position)
                 data, position = _take(content, position, size)
             case 5:
                 data, position = _take(content, position, 4)
@@ -173,7 +173,8 @@ def _fields(content: bytes) -> Iterator[_Field]:
         yield tag >> 3, tag & 7, integer, data
 
 
-def _read_varint(content: bytes, position: int) -> tuple[int, int]:
+def read_varint(content: bytes, position: int) -> tuple[int, int]:
+    """The number of at most 64 bits at a place, and the place behind it; raises `ValueError` where there is none."""
     result = 0
     for shift in range(0, 70, 7):
         if position >= len(content):
@@ -195,12 +196,12 @@ def _take(content: bytes, position: int, size: int) -> tuple[bytes, int]:
 def _skip_group(content: bytes, position: int) -> int:
     level = 1
     while level:
-        tag, position = _read_varint(content, position)
+        tag, position = read_varint(content, position)
         match tag & 7:
             case 0:
-                _, position = _read_varint(content, position)
+                _, position = read_varint(content, position)
             case 2:
-                size, position = _read_varint(content, position)
+                size, position = read_varint(content, position)
                 _, position = _take(content, position, size)
             case 3:
                 level += 1

@@ -7,12 +7,13 @@ processors are joined by `+`. A duplicate key counts as one attribute: `Put` kee
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
 from typing import Self, TypeAlias
 
+from sluiceway.otlp._scrub import LongWork
 from sluiceway.otlp.actions import (
     Action,
     Convert,
@@ -25,18 +26,38 @@ from sluiceway.otlp.actions import (
     Put,
     Remove,
     Sample,
+    Scrub,
     Selection,
     Slot,
     Value,
 )
 from sluiceway.otlp.anyvalue import decode_value, encode_value
 from sluiceway.otlp.batch import Batch
-from sluiceway.otlp.conditions import PointHas, facts
 from sluiceway.otlp.program import compile_plan
+from sluiceway.otlp.walks import walks
 
 __all__ = [
-    "Action", "Convert", "Copy", "Drop", "Extract", "Hash", "Level", "Match", "Outcome", "Plan", "Put", "Remove",
-    "Sample", "Selection", "Slot", "Tally", "Value", "decode_value", "encode_value",
+    "Action",
+    "Convert",
+    "Copy",
+    "Drop",
+    "Extract",
+    "Hash",
+    "Level",
+    "LongWork",
+    "Match",
+    "Outcome",
+    "Plan",
+    "Put",
+    "Remove",
+    "Sample",
+    "Scrub",
+    "Selection",
+    "Slot",
+    "Tally",
+    "Value",
+    "decode_value",
+    "encode_value",
 ]  # fmt: skip
 
 _NOTHING: Mapping[Slot, Value | list[Value | None] | None] = MappingProxyType({})
@@ -67,7 +88,7 @@ class Plan:
     def _compile(self, parts: tuple[tuple[Action, ...], ...]) -> None:
         self._parts = parts
         self.actions = tuple(chain.from_iterable(parts))
-        self._walks = [compile_plan(walk) for walk in _walks(parts)]
+        self._walks = [compile_plan(walk) for walk in walks(parts)]
         self.drops = sum(isinstance(action, Drop | Sample) for action in self.actions)
         """How many of the actions drop items."""
 
@@ -90,39 +111,25 @@ class Plan:
         return self.outcome(batch, arguments).batch
 
     def outcome(
-        self, batch: Batch, arguments: Mapping[Slot, Value | list[Value | None] | None] | None = None
+        self,
+        batch: Batch,
+        arguments: Mapping[Slot, Value | list[Value | None] | None] | None = None,
+        *,
+        hurried: bool = False,
     ) -> Outcome:
-        """As `run`, and what was dropped."""
+        """As `run`, and what was dropped.
+
+        Raises `LongWork` where it is `hurried`, and a scrub has texts to look at that take more than some milliseconds.
+        """
         tallies: list[Tally] = []
         if self.actions:
             for program, names in self._walks:
                 slots = [_encode_slot(slot, arguments or _NOTHING) for slot in names]
-                payload, counted = program.run(batch.signal.code, batch.payload, slots)
+                payload, counted = program.run(batch.signal.code, batch.payload, slots, hurried)
                 tallies += counted
                 if payload is not batch.payload:
                     batch = batch.with_payload(payload, batch.items - sum(tally[0] for tally in counted))
         return Outcome(batch, tuple(tallies))
-
-
-def _walks(parts: tuple[tuple[Action, ...], ...]) -> Iterator[list[list[Action]]]:
-    """Split parts where one walk of the bytes cannot do: a rule that looks into points sees what was done to them."""
-    walk: list[list[Action]] = []
-    edits_items = False
-    for part in parts:
-        walk.append([])
-        for action in part:
-            if edits_items and _looks_into_points(action):
-                yield walk
-                walk, edits_items = [[]], False
-            walk[-1].append(action)
-            edits_items |= action.level is Level.ITEM
-    yield walk
-
-
-def _looks_into_points(action: Action) -> bool:
-    return isinstance(action, Drop) and any(
-        isinstance(fact, PointHas) for rule in action.where for fact in facts(rule.condition)
-    )
 
 
 def _encode_slot(

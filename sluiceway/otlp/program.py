@@ -11,12 +11,14 @@ from sluiceway.otlp.actions import (
     Convert,
     Copy,
     Drop,
+    Edit,
     Extract,
     Hash,
     Level,
     Put,
     Remove,
     Sample,
+    Scrub,
     Selection,
     Slot,
 )
@@ -68,6 +70,9 @@ class _Writer:
         if isinstance(action, Drop):
             self._drop(action)
             return
+        if isinstance(action, Scrub):
+            self.steps.append(Step(Operation.SCRUB, scrubber=action.scrubber))
+            return
         if isinstance(action, Sample):
             self.steps.append(Step(Operation.SAMPLE, Level.ITEM, sampler=compile_sampler(action)))
             return
@@ -93,7 +98,7 @@ class _Writer:
         self.steps += [Step(Operation.CAPTURE, level, expression=place, signal=signal) for level in sorted(asked)]
         self.steps.append(Step(Operation.DROP, action.level, expression=place, signal=signal))
 
-    def _step(self, action: Put | Remove | Hash | Convert | Extract, selection: int) -> Step:
+    def _step(self, action: Edit, selection: int) -> Step:
         match action:
             case Put():
                 return self._put(action, selection)

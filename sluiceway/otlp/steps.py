@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NoReturn, TypeAlias
 
+from sluiceway.otlp._scrub import Scrubber
 from sluiceway.otlp.fields import Field
 
 __all__ = [
@@ -21,7 +22,8 @@ Ask: TypeAlias = "Callable[[bytes], bytes | None]"
 class Operation(IntEnum):
     """What a step does.
 
-    DECIDE works out a selection at its place in the order, CAPTURE takes down what an expression asks about.
+    DECIDE works out a selection at its place in the order, CAPTURE takes down what an expression asks about. SCRUB has
+    its place at several levels.
     """
 
     DECIDE = 0
@@ -32,6 +34,7 @@ class Operation(IntEnum):
     CAPTURE = 5
     DROP = 6
     SAMPLE = 7
+    SCRUB = 8
 
 
 class Mode(IntEnum):
@@ -224,3 +227,4 @@ class Step:
     expression: int = -1
     signal: int = -1
     sampler: Sampler | None = None
+    scrubber: Scrubber | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from itertools import islice
 from operator import add
@@ -11,7 +11,7 @@ from typing import Final
 
 from sluiceway.component import Consumer, Editor, Prepared, SlotValue
 from sluiceway.otlp import Batch, Signal
-from sluiceway.otlp.plan import Slot, Tally
+from sluiceway.otlp.plan import LongWork, Outcome, Slot, Tally
 from sluiceway.pipelines.flow import Flow
 from sluiceway.pipelines.watch import Watch
 
@@ -41,6 +41,7 @@ class Edits:
         self.plan = reduce(add, (editor.plan for editor in editors))
         self._edges = tuple(zip(flows, (*flows[1:], into or Flow()), strict=False))
         self._watch = watch
+        self._alone = asyncio.Lock()  # held by a plan that must not run twice at the same time
 
     async def consume(self, batch: Batch) -> None:
         """Ask every editor for its part in this batch, then walk it once. What is empty then goes no further."""
@@ -70,12 +71,24 @@ class Edits:
             batch = prepared.batch
             if prepared.arguments:
                 arguments.update(prepared.arguments)
-        if len(batch.payload) > LARGE and self.plan.runs_in_threads:
-            outcome = await asyncio.to_thread(self.plan.outcome, batch, arguments)
-        else:
-            outcome = self.plan.outcome(batch, arguments)
+        outcome = await self._run(batch, arguments)
         tallies += outcome.tallies
         return outcome.batch
+
+    async def _run(self, batch: Batch, arguments: Mapping[Slot, SlotValue]) -> Outcome:
+        """Run the plan; in a thread where that would hold up everybody else."""
+        if self.plan.runs_in_threads:
+            if len(batch.payload) > LARGE:
+                return await asyncio.to_thread(self.plan.outcome, batch, arguments)
+            return await self._run_hurried(batch, arguments)
+        async with self._alone:
+            return await self._run_hurried(batch, arguments)
+
+    async def _run_hurried(self, batch: Batch, arguments: Mapping[Slot, SlotValue]) -> Outcome:
+        try:
+            return self.plan.outcome(batch, arguments, hurried=True)
+        except LongWork:
+            return await asyncio.to_thread(self.plan.outcome, batch, arguments)
 
     def _tell(self, parts: Sequence[Prepared], signal: Signal, tallies: Sequence[Tally]) -> None:
         """Tell every editor that its part is done, with the tallies of its own actions."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re2
 
 from sluiceway.otlp import Signal
-from sluiceway.otlp.plan import Convert, Copy, Drop, Extract, Hash, Level, Put, Remove, Slot, encode_value
+from sluiceway.otlp.plan import Convert, Copy, Drop, Extract, Hash, Level, Put, Remove, Scrub, Slot, encode_value
 from sluiceway.otlp.rewriting import conversion, digest, match_text, value_text
-from tests.otlp import naive_conditions
+from tests.otlp import naive_conditions, naive_scrub
 
 KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 DATA = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
@@ -32,7 +32,10 @@ def run(parts, signal, message, arguments=None):
         targets = list(_targets(signal, entry))
         absent = [(holder, field) for holder, field in _holders(signal, entry) if not holder.HasField(field)]
         for actions in parts:
-            _run_part(actions, targets, arguments or {}, index)
+            if actions and isinstance(actions[0], Scrub):
+                naive_scrub.scrub(signal, entry, actions[0].scrubber.judge, actions[0].scrubber.where)
+            else:
+                _run_part(actions, targets, arguments or {}, index)
         for holder, field in absent:
             if not getattr(holder, field).attributes:
                 holder.ClearField(field)

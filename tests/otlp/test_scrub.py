@@ -1,0 +1,136 @@
+"""Scrubbing: on bytes it does what a plain program does on protobuf objects, in every place and every odd encoding."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluiceway.otlp import Batch
+from sluiceway.otlp._asking import AskingScrubber
+from sluiceway.otlp.places import PLACES
+from sluiceway.otlp.plan import Level, Match, Plan, Remove, Scrub, Selection, Slot
+from tests.otlp import naive, naive_scrub, random_plans
+from tests.otlp.strategies import checked, payloads
+
+SLOTS = (Slot(), Slot())
+SEEDS = st.integers(0, 2**32)
+TEXTS = [text.encode() for text in ("http.method", "GET /api", "naïve", "日本", "🦆", "x" * 130, "service.name")]
+
+
+def parsed(batch):
+    """What the bytes mean, in a form in which NaN equals itself."""
+    return batch.proto().SerializeToString(deterministic=True)
+
+
+class Dice:
+    """Judges what it is shown by a hash of it: some stays, some changes, some goes."""
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def roll(self, *shown):
+        """A number below 8 that is always the same for the same thing."""
+        return sha256(repr((self.seed, *shown)).encode()).digest()[0] % 8
+
+    def key(self, place, key):
+        """Mostly look."""
+        return ("look", "look", "look", "look", "look", "whole", "keep", "drop")[self.roll("key", place, key)]
+
+    def whole(self, place, key, value):
+        """The value, or another of another kind, or None."""
+        return (value, value, value, "****", [key, {"k": 1}], "", b"x" * 200, None)[self.roll("whole", place, key)]
+
+    def rename(self, place, key):
+        """The key, or another, or a long one, or none."""
+        return (key, key, key, key, key, f"{key}*", "k" * 200, "")[self.roll("rename", place, key)]
+
+    def value(self, place, key, value):
+        """The value, or another, or None."""
+        return (value, value, value, "****", f"{place}.{key}={value!r}" * 9, 7, b"", None)[self.roll(place, key, value)]
+
+    def text(self, place, text):
+        """The text, or another, or none."""
+        return (text, text, text, text, "****", f"{place}={text}" * 20, "x", "")[self.roll("text", place, text)]
+
+
+def check(signal, raw, seed):
+    """Hold a scrub of some places against the oracle."""
+    random = Random(seed)
+    where = ["all"] if random.random() < 0.5 else random.sample(PLACES, random.randint(1, 4))
+    batch = Batch(signal, raw, 1)
+    message = batch.proto()
+    for entry in getattr(message, message.DESCRIPTOR.fields[0].name):
+        naive_scrub.scrub(signal, entry, Dice(seed), where)
+    scrubbed = Plan([Scrub(AskingScrubber(Dice(seed), where))]).run(batch)
+    assert parsed(scrubbed) == message.SerializeToString(deterministic=True)
+
+
+@checked
+@given(payloads(), SEEDS)
+def test_scrubs_do_on_bytes_what_the_oracle_does_on_objects(wire, seed):
+    """For any batch in any encoding and any places, the scrubbed bytes parse to the scrubbed message."""
+    check(*wire, seed)
+
+
+def check_among_others(random):
+    """Hold plans with scrubs among them against the oracle."""
+    batch = random_plans.batch(random)
+    parts = random_plans.parts(random, SLOTS)
+    for _ in range(random.randint(1, 2)):
+        where = ["all"] if random.random() < 0.5 else random.sample(PLACES, random.randint(1, 4))
+        scrub = Scrub(AskingScrubber(Dice(random.random()), where))
+        parts.insert(random.randint(0, len(parts)), [scrub])
+    message = batch.proto()
+    entries = len(getattr(message, message.DESCRIPTOR.fields[0].name))
+    arguments = random_plans.arguments(random, SLOTS, entries)
+    naive.run(parts, batch.signal, message, arguments)
+    plan = sum((Plan(part) for part in parts), Plan())
+    assert parsed(plan.run(batch, arguments)) == message.SerializeToString(deterministic=True)
+
+
+@checked
+@given(SEEDS)
+def test_scrubs_and_other_actions_take_effect_in_their_order(seed):
+    """Plans with scrubs among them do what running one after the other would, what they select by included."""
+    for number in range(10):
+        check_among_others(Random(seed + number))
+
+
+def test_a_plan_cannot_scrub_and_select_by_a_text():
+    """A selection by a text is decided once for a plan, which cannot be both before and after its scrub."""
+    where = Selection(Match(span_names=("a",)))
+    with pytest.raises(ValueError, match="one plan cannot both scrub texts and select by them"):
+        Plan([Scrub(AskingScrubber(Mask(), ["all"])), Remove(Level.ITEM, "a", where=where)])
+
+
+class Mask:
+    """Masks all that it is shown."""
+
+    def key(self, place, key):
+        """Look at everything."""
+        return "look"
+
+    def rename(self, place, key):
+        """Mask keys."""
+        return "****"
+
+    def value(self, place, key, value):
+        """Mask values of any kind."""
+        return "****"
+
+    def text(self, place, text):
+        """Mask texts."""
+        return "****"
+
+
+@checked
+@given(payloads())
+def test_nothing_that_was_shown_or_hidden_is_left(wire):
+    """Of a batch that is masked everywhere no text is left in the bytes, not even one that a later piece overrides."""
+    signal, raw = wire
+    masked = Plan([Scrub(AskingScrubber(Mask(), ["all"]))]).run(Batch(signal, raw, 1)).payload
+    assert not [text for text in TEXTS if text in masked]
