@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 KERNEL = $(shell find sluiceway -name '*.py[x]' -o -name '*.px[di]')
 
-.PHONY: quickstart check format test fuzz bench docs clean
+.PHONY: quickstart check format test fuzz bench bench-privacy docs clean
 
 quickstart: $(VENV)/.base        ## start the example, send telemetry through it, show it arriving
 	$(BIN)/python examples/quickstart.py
@@ -26,6 +26,9 @@ fuzz: $(VENV)/.test              ## hostile bytes against every decoder; SECONDS
 
 bench: $(VENV)/.bench            ## side by side with Rotel; about twenty minutes
 	$(BIN)/python -m benchmarks $(SCENARIOS)
+
+bench-privacy: $(VENV)/.base     ## precision and recall of the detectors, on a corpus made for it
+	$(BIN)/python -m benchmarks.privacy $(PRIVACY)
 
 docs: $(VENV)/.test              ## render docs/components from the modules
 	$(BIN)/python -m docs.render

@@ -17,12 +17,12 @@ LOADING = {
 }  # fmt: skip
 """What of `config` makes a whole configuration of YAML and knows components; the rest are types and settings."""
 ORDER = (
-    "errors", "clock", "escape", "otlp", "ottl", "config", "circuit_breaker", "telemetry", "component", "received",
-    "registry", "plain", "config loading", "pipelines", *COMPONENTS, "service", "testing", "generate", "cli",
+    "errors", "clock", "escape", "otlp", "ottl", "personal", "config", "circuit_breaker", "telemetry", "component",
+    "received", "registry", "plain", "config loading", "pipelines", *COMPONENTS, "service", "testing", "generate", "cli",
     "__main__",
 )  # fmt: skip
 """Each part imports only parts that stand before it."""
-CONTRACT = {"clock", "component", "config", "errors", "escape", "otlp", "ottl", "received", "telemetry"}
+CONTRACT = {"clock", "component", "config", "errors", "escape", "otlp", "ottl", "personal", "received", "telemetry"}
 MAY_IMPORT = {
     **dict.fromkeys(COMPONENTS, CONTRACT),
     "processors": CONTRACT | {"circuit_breaker"},
@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "config": {"clock", "errors", "otlp"},
     "otlp": {"errors", "escape"},
     "ottl": {"errors", "otlp"},
+    "personal": {"errors", "otlp"},
     "telemetry": {"clock", "config", "errors", "escape"},
     "generate": {"clock", "errors", "otlp"},
 }
