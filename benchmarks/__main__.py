@@ -23,7 +23,18 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.systems import FILTER, PYTHON, REDACTION, SAMPLER, Ports, Running, rotel, rotel_python, sluiceway
+from benchmarks.systems import (
+    ANONYMIZE,
+    FILTER,
+    PYTHON,
+    REDACTION,
+    SAMPLER,
+    Ports,
+    Running,
+    rotel,
+    rotel_python,
+    sluiceway,
+)
 
 WARM_UP = 1.0
 """Seconds at the beginning of a run whose requests do not count towards latency."""
@@ -43,6 +54,8 @@ class Scenario:
     rate: float = 0
     connections: int = 4
     streams: int = 2
+    personal: float = 0
+    """The share of items with personal data in them."""
     away: float = 0
     """Seconds for which the backend is not there, from the start."""
     drops: bool = False
@@ -106,6 +119,7 @@ SCENARIOS = [
         signal="logs",
         systems={"forward": sluiceway, "redaction": _alone(REDACTION), "redaction+5": _alone(REDACTION, 5)},
     ),
+    Scenario("anonymize", personal=0.1, systems={"forward": sluiceway, "anonymize": _alone(ANONYMIZE)}),
     Scenario("large", per_request=2048, items=4_000_000),
     Scenario("small-100", per_request=100, items=600_000),
     Scenario("small-10", per_request=10, items=60_000),
@@ -195,7 +209,7 @@ def _load(scenario: Scenario, ports: Ports, sizes: list[str]) -> subprocess.Pope
     return subprocess.Popen(
         [sys.executable, "-m", "benchmarks.load", "--protocol", scenario.protocol, "--target", f"127.0.0.1:{port}",
          "--signal", scenario.signal, "--rate", str(scenario.rate), "--connections", str(scenario.connections),
-         "--streams", str(scenario.streams), *sizes],
+         "--streams", str(scenario.streams), "--personal", str(scenario.personal), *sizes],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.privacy.personal import MAKERS
+
 MARK = b"\xf5sluice\xf6"
 PAYLOADS = 64
 _METHODS = {"traces": "/trace.v1.TraceService", "logs": "/logs.v1.LogsService", "metrics": "/metrics.v1.MetricsService"}
@@ -49,10 +51,10 @@ class Payload:
         return self.body.tobytes()
 
 
-def payloads(signal: str, items: int, attributes: int, seed: int = 1) -> list[Payload]:
-    """Build the distinct requests of one signal."""
+def payloads(signal: str, items: int, attributes: int, personal: float = 0, seed: int = 1) -> list[Payload]:
+    """Build the distinct requests of one signal. A share of the items holds something personal in one attribute."""
     chance = random.Random(seed)
-    return [_payload(signal, items, attributes, chance) for _ in range(PAYLOADS)]
+    return [_payload(signal, items, attributes, personal, chance) for _ in range(PAYLOADS)]
 
 
 def gzip_ratio(made: list[Payload]) -> float:
@@ -61,12 +63,19 @@ def gzip_ratio(made: list[Payload]) -> float:
     return sum(map(len, raw)) / sum(len(zlib.compress(body, 6)) for body in raw)
 
 
-def _payload(signal: str, items: int, attributes: int, chance: random.Random) -> Payload:
+def _payload(signal: str, items: int, attributes: int, personal: float, chance: random.Random) -> Payload:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
     from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
     from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
     def pairs(count: int) -> list[KeyValue]:
+        made = plain_pairs(count)
+        if chance.random() < personal:
+            maker = chance.choice(tuple(MAKERS.values()))
+            made[chance.choice((0, 1, 2, 3))].value.string_value = f"from {maker(chance)}"
+        return made
+
+    def plain_pairs(count: int) -> list[KeyValue]:
         return [
             KeyValue(
                 key=f"{_WORDS[n % len(_WORDS)]}.{_WORDS[(n * 7 + 3) % len(_WORDS)]}",
@@ -204,7 +213,7 @@ class Http:
 
 async def run(a: argparse.Namespace) -> dict[str, object]:
     """Send all items, a refused request again until it is taken, and say how it went."""
-    made = payloads(a.signal, a.per_request, a.attributes)
+    made = payloads(a.signal, a.per_request, a.attributes, a.personal)
     client = (Grpc if a.protocol == "grpc" else Http)(a.target, a.signal, a.connections)
     requests = a.items // a.per_request
     due = np.zeros(requests, np.int64)
@@ -261,6 +270,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, required=True)
     parser.add_argument("--per-request", type=int, default=512)
     parser.add_argument("--attributes", type=int, default=10)
+    parser.add_argument("--personal", type=float, default=0, help="the share of items with personal data in them")
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--streams", type=int, default=2, help="requests under way on each connection, closed loop")
     parser.add_argument("--rate", type=float, default=0, help="items per second; 0 is the closed loop")

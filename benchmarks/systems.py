@@ -30,6 +30,17 @@ EDITS = """
       - {key: team, value: payments, action: insert}
 """
 
+ANONYMIZE = """
+  anonymize:
+    detect: all
+    rules:
+      - {detect: [email], action: pseudonymize}
+      - {detect: [ip], action: truncate}
+      - {detect: [credit_card], action: mask, keep_last: 4}
+      - {keys: [password, authorization, set-cookie], action: drop}
+    keys: {hmac: 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f}
+"""
+
 
 TOUCH = Path(__file__).parent / "touch.py"
 """Sets one attribute of each span, with Sluiceway and with Rotel."""

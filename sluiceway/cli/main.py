@@ -23,6 +23,8 @@ COMMANDS = {
     "components": ("components", "List the components there are, as YAML."),
     "print-config": ("print_config", "Print a configuration as it was understood, defaults included, secrets hidden."),
     "schema": ("schema", "Print the JSON Schema of configuration files, for editors."),
+    "decrypt": ("decrypt", "Decrypt what the anonymize processor has encrypted, for whoever holds the keys."),
+    "pseudonym": ("pseudonym", "Tell the pseudonym of a value, for whoever holds the key."),
     "generate": ("generate", "Send traces, metrics or logs at a rate, and report what became of them."),
 }
 ALIASES = {"print-initial-config": "print-config"}

@@ -123,7 +123,10 @@ def test_a_hurried_run_does_not_begin_long_work() -> None:
 def test_long_texts_without_what_patterns_need_are_no_work() -> None:
     """They are looked at in the walk."""
     batch = spans(1, a="x" * MIB)
-    assert editor(f"{ALL}, blocked_values: ['4[0-9]{{12}}', '[a-z]+@[a-z]+']").plan.outcome(batch, hurried=True).batch is batch
+    assert (
+        editor(f"{ALL}, blocked_values: ['4[0-9]{{12}}', '[a-z]+@[a-z]+']").plan.outcome(batch, hurried=True).batch
+        is batch
+    )
 
 
 @pytest.mark.parametrize(
