@@ -45,9 +45,10 @@ $(VENV)/.base: $(VENV)/bin/python pyproject.toml setup.py $(KERNEL)
 	$(BIN)/pip install -qq --disable-pip-version-check --editable .
 	touch $@
 
-$(VENV)/.test: $(VENV)/.base
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml setup.py $(KERNEL)
+	@echo "Installing Sluiceway and what its tests need into $(VENV); the kernel is compiled, which takes minutes."
 	$(BIN)/pip install -qq --disable-pip-version-check --editable '.[test,check]'
-	touch $@
+	touch $(VENV)/.base $@
 
 $(VENV)/.bench: $(VENV)/.base
 	$(BIN)/pip install -qq --disable-pip-version-check --editable '.[bench]'

@@ -99,8 +99,10 @@ class Plan:
 
     @property
     def runs_in_threads(self) -> bool:
-        """Whether a run neither holds the GIL nor disturbs another: so it is unless it asks something of Python."""
-        return not any(program.asks for program, _ in self._walks)
+        """Whether a run neither holds the GIL nor disturbs another: not if it asks Python, or scrubbers remember."""
+        return not any(program.asks for program, _ in self._walks) and not any(
+            isinstance(action, Scrub) for action in self.actions
+        )
 
     def run(self, batch: Batch, arguments: Mapping[Slot, Value | list[Value | None] | None] | None = None) -> Batch:
         """The batch with all actions applied; the same batch if nothing changed.

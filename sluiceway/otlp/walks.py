@@ -42,8 +42,8 @@ def _leaves(action: Action) -> set[str]:
     match action:
         case Scrub():
             return {"texts"}
-        case Sample(mode=mode):
-            return {"items"} | ({"states"} if mode != "hash_seed" else set())
+        case Sample():
+            return {"items", "states"}  # it writes the tracestate in every mode
         case _:
             return {"items"} if action.level is Level.ITEM else {"events"} if action.level is Level.EVENT else set()
 

@@ -8,11 +8,12 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from sluiceway.otlp import Batch
 from sluiceway.otlp._asking import AskingScrubber
 from sluiceway.otlp.places import PLACES
-from sluiceway.otlp.plan import Level, Match, Plan, Remove, Scrub, Selection, Slot
+from sluiceway.otlp.plan import Level, Match, Plan, Remove, Sample, Scrub, Selection, Slot
 from tests.otlp import naive, naive_scrub, random_plans
 from tests.otlp.strategies import checked, payloads
 
@@ -98,6 +99,20 @@ def test_scrubs_and_other_actions_take_effect_in_their_order(seed):
     """Plans with scrubs among them do what running one after the other would, what they select by included."""
     for number in range(10):
         check_among_others(Random(seed + number))
+
+
+@pytest.mark.parametrize("mode", ["hash_seed", "equalizing", "proportional"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_sampler_and_a_scrub_both_rewrite_a_tracestate(mode, first):
+    """A sampler writes the tracestate in every mode, so it and a scrub see what the other left, in either order."""
+    message = TracesData()
+    scope = message.resource_spans.add().scope_spans.add()
+    for _ in range(2):
+        scope.spans.add(trace_id=bytes(range(16)), trace_state="vendor=secret")
+    batch = Batch.from_proto(message)
+    plans = [Plan([Sample(100, mode=mode)]), Plan([Scrub(AskingScrubber(Mask(), ["trace_state"]))])]
+    one, other = plans[first], plans[1 - first]
+    assert parsed((one + other).run(batch)) == parsed(other.run(one.run(batch)))
 
 
 def test_a_plan_cannot_scrub_and_select_by_a_text():
