@@ -105,8 +105,16 @@ class Cipher:
         if id not in self._keys:
             raise UnknownKeyError(id)
         try:
-            sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            sealed = _unpacked(text)
             gcm = derive(self._keys[id], sealed[:_HALF])
             return gcm.decrypt(sealed[_HALF : 2 * _HALF], sealed[2 * _HALF :], f"enc:v1:{id}:".encode())
         except (binascii.Error, InvalidTag, ValueError):
             raise ValueError(f'an encrypted value was changed, or "{id}" is not the key it was made with') from None
+
+
+def _unpacked(text: str) -> bytes:
+    """What base64url without padding stands for; of the texts for the same bytes only the one that we write."""
+    content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if base64.urlsafe_b64encode(content).rstrip(b"=").decode() != text:
+        raise ValueError("bits that stand for nothing are set")
+    return content

@@ -78,6 +78,7 @@ class Retry:
             if self._gate is not None:
                 await self._gate.passable()
             began = self._clock.now()
+            is_last = self._stop.is_set()
             try:
                 return await self._next.send(request)
             except PermanentError as error:
@@ -87,14 +88,17 @@ class Retry:
             backoff = backoff or Backoff(self._settings, self._random)
             wait = max(backoff.next(), failure.retry_after or 0.0)
             spent += self._clock.now() - began + wait
-            self._judge(spent, failure)
+            self._judge(spent, failure, is_last=is_last)
             if request.span is not None:
                 request.span.add_event(_RETRYING, {"error": describe(failure), "interval": format_duration(wait)})
             await self._wait(wait, failure)
 
-    def _judge(self, spent: float, failure: Failure) -> None:
-        """Raise if there is no next attempt, which would begin when `spent` seconds have passed."""
-        if self._stop.is_set():
+    def _judge(self, spent: float, failure: Failure, *, is_last: bool) -> None:
+        """Raise if there is no next attempt, which would begin when `spent` seconds have passed.
+
+        The last one is that which began after the stop: what was under way then may have met a backend that is back.
+        """
+        if is_last:
             raise _given_up("interrupted due to shutdown", failure)
         if 0 < self._settings.max_elapsed_time < spent:
             raise _given_up("no more retries left", failure)
