@@ -71,8 +71,8 @@ def _limits(*names: str) -> System:
     return lambda ports, protocol: sluiceway(ports, protocol, limits=names)
 
 
-def _alone(processor: str, rules: int = 0) -> System:
-    return lambda ports, protocol: sluiceway(ports, protocol, alone=processor, rules=rules)
+def _alone(processor: str, rules: int = 0, *, batch: bool = False) -> System:
+    return lambda ports, protocol: sluiceway(ports, protocol, alone=processor, rules=rules, batch=batch)
 
 
 OURS: dict[str, System] = {"sluiceway": sluiceway}
@@ -95,12 +95,12 @@ SCENARIOS = [
         drops=True,
         systems={
             "forward": sluiceway,
-            "filter": _alone(FILTER),
-            "filter+1": _alone(FILTER, 1),
-            "filter+5": _alone(FILTER, 5),
+            "filter": _alone(FILTER, batch=True),
+            "filter+1": _alone(FILTER, 1, batch=True),
+            "filter+5": _alone(FILTER, 5, batch=True),
         },
     ),
-    Scenario("sampler", drops=True, systems={"forward": sluiceway, "sampler": _alone(SAMPLER)}),
+    Scenario("sampler", drops=True, systems={"forward": sluiceway, "sampler": _alone(SAMPLER, batch=True)}),
     Scenario(
         "python",
         systems={"forward": sluiceway, "python": _alone(PYTHON), "rotel": rotel, "rotel-python": rotel_python},

@@ -100,19 +100,21 @@ def sluiceway_config(
     more: int = 0,
     limits: Sequence[str] = (),
     alone: str = "",
+    batch: bool = False,
     rules: int = 0,
 ) -> str:
     """The whole YAML of one scenario.
 
     `more` adds that many further attribute actions, `limits` are names of LIMITS; `alone` is the YAML of a single
-    processor, and `rules` adds that many further conditions or patterns to it, which hold for nothing.
+    processor, and `rules` adds that many further conditions or patterns to it, which hold for nothing. With `batch` a
+    batch processor stands behind it.
     """
     processors, names = "", ""
     if alone:
         rule = "'secret{}-[0-9a-f]{{8}}'" if alone == REDACTION else 'span.attributes["extra.{0}"] == "{0}"'
         further = "".join(f"      - {rule.format(n)}\n" for n in range(rules))
-        processors = f"processors:{alone}{further}"
-        names = f"processors: [{alone.split(':', maxsplit=1)[0].strip()}], "
+        processors = f"processors:{alone}{further}  batch:\n"
+        names = f"processors: [{alone.split(':', maxsplit=1)[0].strip()}{', batch' if batch else ''}], "
     if edits:
         further = "".join(f"      - {{key: extra.{n}, value: {n}, action: insert}}\n" for n in range(more))
         processors = f"processors:{EDITS}{further}  batch:\n"

@@ -10,7 +10,8 @@ from libc.stdint cimport int32_t, uint8_t
 from sluiceway.otlp._anyvalue cimport read_any
 from sluiceway.otlp._arena cimport Arena, arena_zeroed
 from sluiceway.otlp._attributes cimport Text, mark_of
-from sluiceway.otlp._expression cimport ANY_AMONG, ATTRIBUTE, DEPTHS, ID, NESTED, PATTERN, Expression, Fact, Jump, Known
+from sluiceway.otlp._expression cimport ANY_AMONG
+from sluiceway.otlp._facts cimport ATTRIBUTE, DEPTHS, ID, NESTED, Expression, Fact, Jump, Known
 from sluiceway.otlp._fields cimport EXPONENTIAL_HISTOGRAM, HISTOGRAM, LOG, METRIC, NUMBER, SUMMARY, Fields
 from sluiceway.otlp._memo cimport Memo, hash_bytes
 from sluiceway.otlp._proto cimport bytes_at

@@ -11,18 +11,21 @@ from cpython.object cimport PyObject
 from libc.stdint cimport SIZE_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from sluiceway.otlp._anyvalue cimport malformed, read_any
+from sluiceway.otlp._anyvalue cimport KEY, VALUE, malformed, read_any
 from sluiceway.otlp._arena cimport Arena, arena_free, arena_take, arena_zeroed
 from sluiceway.otlp._attributes cimport (
-    REMOVED, Attribute, Attributes, Text, attributes_begin, attributes_free, emit, gather, settle,
+    REMOVED, Attribute, Attributes, Text, attributes_begin, attributes_free, emit, gather, mark_of, settle,
 )
-from sluiceway.otlp._compile cimport begin_expression, keep_object, keep_text, keep_texts, make_expression, make_memo, want_field
+from sluiceway.otlp._compile cimport (
+    begin_expression, keep_object, keep_text, keep_texts, make_expression, make_memo, want_field,
+)
 from sluiceway.otlp._containers cimport (
-    ENTRY, EVENT_ATTRIBUTES, EXPONENTIAL_HISTOGRAM, EXPONENTIAL_HISTOGRAM_ATTRIBUTES, FIRST, GAUGE, HISTOGRAM, HISTOGRAM_ATTRIBUTES,
-    LOG_ATTRIBUTES, LOGS, METADATA, METRICS, NUMBER_ATTRIBUTES, SCHEMA_URL, SCOPE, SCOPE_ATTRIBUTES, SECOND, SPAN_ATTRIBUTES, SPAN_EVENT,
+    ENTRY, EVENT_ATTRIBUTES, EXPONENTIAL_HISTOGRAM, EXPONENTIAL_HISTOGRAM_ATTRIBUTES, FIRST, GAUGE, HISTOGRAM,
+    HISTOGRAM_ATTRIBUTES, LOG_ATTRIBUTES, LOGS, METADATA, METRICS, NUMBER_ATTRIBUTES, SCHEMA_URL, SCOPE,
+    SCOPE_ATTRIBUTES, SECOND, SPAN_ATTRIBUTES, SPAN_EVENT,
     SUM, SUMMARY, SUMMARY_ATTRIBUTES, TRACE_STATE, TRACES, count, count_metric, is_data,
 )
-from sluiceway.otlp._expression cimport Expression
+from sluiceway.otlp._facts cimport Expression
 from sluiceway.otlp._fields cimport Fields, Message, Raw, fields_begin, read_fields, wish_for
 from sluiceway.otlp._match cimport Condition, Fact, Facts, Match, Mode, Selection, Test
 from sluiceway.otlp._memo cimport Memo, memos_free
@@ -39,6 +42,7 @@ from sluiceway.otlp._steps cimport (
     CAPTURE, DECIDE, DROP, EVENT_LEVEL, ITEM_LEVEL, LEVELS, METRIC_LEVEL, RESOURCE_LEVEL, SAMPLE, SCOPE_LEVEL, SCRUB,
     TALLY, Left, Numbers, Order, Run, Slot, Step, take_steps, touches,
 )
+from sluiceway.otlp._table cimport table_get, table_make, table_put
 
 from sluiceway.otlp.fields import FIELDS
 
@@ -50,6 +54,9 @@ cdef enum:
     HURRIED_WORK = 32768  # bytes that each scrubber may look at for long, in a run that others wait for
 
 cdef size_t NOBODY = SIZE_MAX
+cdef bytes SPAN_PRIORITY = b"sampling.priority"
+cdef bytes LOG_THRESHOLD = b"sampling.threshold"
+cdef bytes LOG_RANDOMNESS = b"sampling.randomness"
 
 # ---- the walk
 
@@ -195,6 +202,23 @@ cdef int write_trace_state(Run* run, Raw* raw, bytes_at end) except -1 nogil:
     return splice(&run.splices, raw.field.data if raw.field.size else end, raw.field.size, place, out - place)
 
 
+cdef inline bint is_meant(Run* run, bytes_at p, size_t size) noexcept nogil:
+    """Whether the program has to do with an attribute, by the key of its KeyValue; also where that is of odd shape."""
+    cdef bytes_at end = p + size
+    cdef bytes_at value
+    cdef Text key
+    if run.asks_names or size < 4 or p[0] != KEY or p[1] >= 0x80 or <size_t>p[1] + 4 > size:
+        return True
+    key = Text(p + 2, p[1])
+    value = key.data + key.size
+    if value[0] != VALUE:
+        return True
+    value = read_length(value + 1, end, &size)
+    if value == NULL or value + size != end:
+        return True
+    return table_get(&run.keys, mark_of(key), key) >= 0
+
+
 cdef int walk_item(Run* run, bytes_at p, bytes_at end) except -1 nogil:
     """A span, a log record or a data point."""
     cdef bytes_at start = p
@@ -220,7 +244,8 @@ cdef int walk_item(Run* run, bytes_at p, bytes_at end) except -1 nogil:
         wish = wish_for(run.fields, message, tag)
         if tag == attribute_tag:
             p = enter(p, end, &size)
-            gather(&run.item, &run.arena, field, p, size, 0)
+            if is_meant(run, p, size):
+                gather(&run.item, &run.arena, field, p, size, 0)
             p += size
             continue
         if holds(within, tag, run.places):
@@ -626,6 +651,21 @@ cdef inline bint is_taken_at(int operation, int own, int level) noexcept nogil:
     return operation == DECIDE or own == level
 
 
+def _meant_keys(steps, selections, expressions):
+    """The keys of all attributes of items that a program asks about or edits; None where any may be meant."""
+    keys = {fact.key for expression in expressions for fact in expression.facts if fact.level == ITEM_LEVEL}
+    for selected in selections:
+        conditions = (*(selected.included or ()), *(selected.excluded or ()))
+        keys.update(condition.key for condition in conditions if condition.fact == Fact.ITEM_ATTRIBUTE)
+    for step in steps:
+        if step.scrubber is not None or (step.names is not None and step.level == ITEM_LEVEL):
+            return None
+        keys.update(key for key in (step.key, step.source, *step.groups) if key is not None)
+        if step.sampler is not None:
+            keys.update((SPAN_PRIORITY, LOG_THRESHOLD, LOG_RANDOMNESS, step.sampler.attribute, step.sampler.priority))
+    return keys - {None}
+
+
 cdef inline bint is_dropping(Step* step) noexcept nogil:
     return step.operation == DROP or step.operation == SAMPLE
 
@@ -652,6 +692,7 @@ cdef class Program:
         self._make_selections(selections)
         self._make_expressions(expressions)
         self._make_steps(steps)
+        self._make_keys(_meant_keys(steps, selections, expressions))
         self.asks = self.memos != NULL
 
     def __dealloc__(self):
@@ -771,6 +812,16 @@ cdef class Program:
         self.tally_count += is_dropping(step)
         return 0
 
+    cdef int _make_keys(self, keys) except -1:
+        """Know which attributes of items the program may have to do with; None stands for any."""
+        cdef Text text
+        self.made.asks_names = keys is None
+        table_make(&self.made.keys, &self.arena, len(keys or ()))
+        for key in keys or ():
+            text = keep_text(self.kept, key)
+            table_put(&self.made.keys, mark_of(text), text, 0)
+        return 0
+
     cdef int _make_sampler(self, Step* step, source) except -1:
         cdef Sampler* sampler = <Sampler*>arena_zeroed(&self.arena, sizeof(Sampler))
         step.sampler = sampler
@@ -783,9 +834,9 @@ cdef class Program:
         sampler.from_trace_id = source.from_trace_id
         sampler.attribute = keep_text(self.kept, source.attribute)
         sampler.priority = keep_text(self.kept, source.priority)
-        sampler.span_priority = keep_text(self.kept, b"sampling.priority")
-        sampler.threshold_key = keep_text(self.kept, b"sampling.threshold")
-        sampler.randomness_key = keep_text(self.kept, b"sampling.randomness")
+        sampler.span_priority = keep_text(self.kept, SPAN_PRIORITY)
+        sampler.threshold_key = keep_text(self.kept, LOG_THRESHOLD)
+        sampler.randomness_key = keep_text(self.kept, LOG_RANDOMNESS)
         sampler.text_of = keep_object(self.kept, source.text)
         sampler.span_trace_id = self._want("span.trace_id")
         sampler.span_state = self.made.numbers.trace_state = self._want("span.trace_state")
@@ -844,6 +895,7 @@ cdef class Program:
         memcpy(run.steps, self.made.steps, run.step_count * sizeof(Step))
         run.selections = <Selection*>arena_take(&run.arena, (run.selection_count + 1) * sizeof(Selection))
         memcpy(run.selections, self.made.selections, run.selection_count * sizeof(Selection))
+        run.raws = <Raw*>arena_zeroed(&run.arena, (self.fields.field_count + 1) * sizeof(Raw))
         run.expressions = <Expression*>arena_take(&run.arena, (run.expression_count + 1) * sizeof(Expression))
         memcpy(run.expressions, self.made.expressions, run.expression_count * sizeof(Expression))
         for index in range(run.expression_count):
@@ -914,6 +966,8 @@ cdef class Program:
         cdef size_t index
         cdef int place
         tallies = []
+        if self.tally_count == 0:
+            return tallies
         for index in range(run.step_count):
             step = &run.steps[index]
             if is_dropping(step):

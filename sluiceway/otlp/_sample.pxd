@@ -1,8 +1,8 @@
 """Probability sampling: the decisions of the Collector's `probabilistic_sampler`, and what it writes.
 
 An item is kept where its randomness, 56 bits, reaches a threshold. Randomness is what the item says itself, or a part
-of its trace id, or a hash of that or of an attribute. Threshold and randomness are written to a span's tracestate, or to
-attributes of a log record, as OpenTelemetry's consistent probability sampling has them.
+of its trace id, or a hash of that or of an attribute. Threshold and randomness are written to a span's tracestate, or
+to attributes of a log record, as OpenTelemetry's consistent probability sampling has them.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -15,7 +15,7 @@ from libc.string cimport memcpy
 from sluiceway.otlp._anyvalue cimport BYTES, DOUBLE, EMPTY, INT, STRING, STRING_TAG, AnyValue, read_any
 from sluiceway.otlp._arena cimport Arena, arena_take
 from sluiceway.otlp._attributes cimport Attributes, Text, add, content, find, remove_all, same, set_value
-from sluiceway.otlp._expression cimport text_of
+from sluiceway.otlp._facts cimport text_of
 from sluiceway.otlp._fields cimport Raw
 from sluiceway.otlp._proto cimport write_varint
 from sluiceway.otlp._tracestate cimport (
@@ -38,7 +38,7 @@ cdef enum Policy:  # where randomness came from, or what overruled it
     ATTRIBUTE_HASH = 5
 
 cdef enum:
-    FIRST_POLICY = 2  # where the counts by policy begin in a tally; twice, first of what is dropped, then of what is kept
+    FIRST_POLICY = 2  # where the counts by policy begin in a tally: of each what is dropped, then what is kept
 
 
 cdef struct Sampler:
@@ -206,7 +206,7 @@ cdef inline int span_priority(Attributes* attributes, Text key) except -2 nogil:
     return priority_of_text(Text(value.data, value.size)) if value.kind == STRING else -1
 
 
-cdef inline void read_span(Sampled* sampled, Sampler* sampler, TraceState* state, Raw* raws, Arena* arena) noexcept nogil:
+cdef inline void read_span(Sampled* sampled, Sampler* sampler, TraceState* state, Raw* raws) noexcept nogil:
     cdef bint well_formed = read_state(state, raws[sampler.span_state].text)
     find_randomness(sampled, sampler, raws[sampler.span_trace_id].text)
     sampled.failed = sampled.writes = False
@@ -232,18 +232,18 @@ cdef inline void read_span(Sampled* sampled, Sampler* sampler, TraceState* state
 cdef inline int sample_span(
     Sampler* sampler, Attributes* attributes, Raw* raws, Arena* arena, uint64_t* tally
 ) except -1 nogil:
-    """1 where the span is kept; its tracestate is in the raw field then, whose `number` says that it is to be written."""
+    """1 where the span is kept; its tracestate is in the raw field then, whose `number` says that it is new."""
     cdef TraceState state
     cdef Sampled sampled
     cdef int priority
     cdef Raw* raw = &raws[sampler.span_state]
     cdef bint kept
     cdef Text written
-    read_span(&sampled, sampler, &state, raws, arena)
+    read_span(&sampled, sampler, &state, raws)
     if sampler.mode == HASH_SEED and sampled.writes:
         state.has_randomness = True
         state.randomness = sampled.randomness
-        state.randomness_text = write_digits(arena, sampled.randomness)
+        write_digits(arena, sampled.randomness, &state.randomness_text)
     conclude_threshold(&sampled, sampler, &state.has_threshold, state.threshold)
     tally[1] += sampled.failed
     priority = span_priority(attributes, sampler.span_priority)
@@ -255,8 +255,8 @@ cdef inline int sample_span(
     if kept and sampled.writes:
         if not state.has_threshold or state.threshold <= sampled.threshold:
             state.has_threshold = True
-            state.threshold_text = write_threshold(arena, sampled.threshold)
-        written = write_state(arena, &state)
+            write_threshold(arena, sampled.threshold, &state.threshold_text)
+        write_state(arena, &state, &written)
         if not same(written, raw.text):
             raw.text = written
             raw.number = 1
@@ -265,16 +265,19 @@ cdef inline int sample_span(
 
 # ---- log records
 
-cdef inline Text text_attribute(Attributes* attributes, Text key) except * nogil:
+cdef inline int text_attribute(Attributes* attributes, Text key, Text* out) except -1 nogil:
     """The text of an attribute; empty where it is none."""
     cdef Py_ssize_t index = find(attributes, key, 0)
     cdef AnyValue value
     cdef Text any
+    out[0] = Text(key.data, 0)
     if index < 0:
-        return Text(key.data, 0)
+        return 0
     any = content(&attributes.list[index])
     read_any(any.data, any.size, &value)
-    return Text(value.data, value.size) if value.kind == STRING else Text(key.data, 0)
+    if value.kind == STRING:
+        out[0] = Text(value.data, value.size)
+    return 0
 
 
 cdef inline int set_text_attribute(Attributes* attributes, Arena* arena, Text key, Text text) except -1 nogil:
@@ -290,7 +293,9 @@ cdef inline int set_text_attribute(Attributes* attributes, Arena* arena, Text ke
     return 0
 
 
-cdef inline int hash_attribute(Sampled* sampled, Sampler* sampler, Attributes* attributes, Arena* arena) except -1 nogil:
+cdef inline int hash_attribute(
+    Sampled* sampled, Sampler* sampler, Attributes* attributes, Arena* arena
+) except -1 nogil:
     """Randomness from the bytes or the text of an attribute, where it has some."""
     cdef Py_ssize_t index = find(attributes, sampler.attribute, 0)
     cdef AnyValue value
@@ -331,9 +336,11 @@ cdef inline uint64_t log_priority(Sampler* sampler, Attributes* attributes, Text
 cdef inline int read_log(
     Sampled* sampled, Sampler* sampler, TraceState* state, Attributes* attributes, Raw* raws, Arena* arena
 ) except -1 nogil:
-    cdef Text threshold = text_attribute(attributes, sampler.threshold_key)
-    cdef Text randomness = text_attribute(attributes, sampler.randomness_key)
+    cdef Text threshold
+    cdef Text randomness
     cdef Text trace_id = raws[sampler.log_trace_id].text
+    text_attribute(attributes, sampler.threshold_key, &threshold)
+    text_attribute(attributes, sampler.randomness_key, &randomness)
     state.has_threshold = read_threshold(threshold, &state.threshold)
     state.has_randomness = read_randomness(randomness, &state.randomness)
     sampled.failed = (threshold.size and not state.has_threshold) or (randomness.size and not state.has_randomness)
@@ -369,6 +376,7 @@ cdef inline int sample_log(
     cdef bint had_threshold
     cdef bint hashed
     cdef bint kept
+    cdef Text text
     read_log(&sampled, sampler, &state, attributes, raws, arena)
     hashed = sampler.mode == HASH_SEED and sampled.writes and sampled.policy != MISSING_RANDOMNESS
     had_threshold = state.has_threshold
@@ -384,9 +392,11 @@ cdef inline int sample_log(
     if not kept or not sampled.writes:
         return kept
     if hashed:
-        set_text_attribute(attributes, arena, sampler.randomness_key, write_digits(arena, sampled.randomness))
+        write_digits(arena, sampled.randomness, &text)
+        set_text_attribute(attributes, arena, sampler.randomness_key, text)
     if had_threshold and not state.has_threshold:
         remove_all(attributes, sampler.threshold_key, 0)
     if not state.has_threshold or state.threshold <= sampled.threshold:
-        set_text_attribute(attributes, arena, sampler.threshold_key, write_threshold(arena, sampled.threshold))
+        write_threshold(arena, sampled.threshold, &text)
+        set_text_attribute(attributes, arena, sampler.threshold_key, text)
     return kept

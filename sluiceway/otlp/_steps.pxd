@@ -8,14 +8,16 @@ from sluiceway.otlp._arena cimport Arena
 from sluiceway.otlp._attributes cimport (
     REMOVED, Attribute, Attributes, Text, add, content, find, remove, remove_all, same, set_value, write_attribute,
 )
-from sluiceway.otlp._expression cimport HOLDS, Expression, capture, evaluate
-from sluiceway.otlp._fields cimport MOST_FIELDS, Fields, Raw
+from sluiceway.otlp._expression cimport HOLDS, evaluate
+from sluiceway.otlp._facts cimport Expression, capture
+from sluiceway.otlp._fields cimport Fields, Raw
 from sluiceway.otlp._match cimport Facts, Match, Selection, conclude, may_choose, test_all
 from sluiceway.otlp._memo cimport Answer, Memo, recall
 from sluiceway.otlp._proto cimport bytes_at, read_length
 from sluiceway.otlp._scrub cimport IN_ATTRIBUTES, IN_RESOURCE, IN_SCOPE, Parts, Scrubber, Scrubbing, scrub_message
 from sluiceway.otlp._sample cimport Sampler, sample_log, sample_span
 from sluiceway.otlp._splice cimport Splices
+from sluiceway.otlp._table cimport Table
 
 cdef enum Operation:
     DECIDE = 0
@@ -115,11 +117,13 @@ cdef struct Run:
     Order orders[LEVELS]
     bint asks_scope
     uint8_t attribute_tag  # of the items at hand
+    bint asks_names  # whether any of their attributes may be meant, not only those in `keys`
+    Table keys
     int message  # which message they are
     Expression* expressions
     size_t expression_count
     Fields* fields
-    Raw raws[MOST_FIELDS + 1]
+    Raw* raws  # by their numbers; the first is of no field
     Numbers numbers  # of the fields that selections ask about
     Text metric  # the one at hand
     size_t doom  # the step that drops all of what is at hand; NOBODY: none does

@@ -216,22 +216,23 @@ cdef inline bint read_state(TraceState* state, Text text) noexcept nogil:
     return well_formed
 
 
-cdef inline Text write_digits(Arena* arena, uint64_t number) except * nogil:
+cdef inline int write_digits(Arena* arena, uint64_t number, Text* out) except -1 nogil:
     """Fourteen hexadecimal digits."""
     cdef uint8_t* place = arena_take(arena, DIGITS)
     cdef const char* digits = "0123456789abcdef"
     cdef int index
     for index in range(DIGITS):
         place[index] = digits[(number >> (4 * (DIGITS - 1 - index))) & 15]
-    return Text(place, DIGITS)
+    out[0] = Text(place, DIGITS)
+    return 0
 
 
-cdef inline Text write_threshold(Arena* arena, uint64_t threshold) except * nogil:
+cdef inline int write_threshold(Arena* arena, uint64_t threshold, Text* out) except -1 nogil:
     """A threshold without trailing zeros; that of everything is one zero."""
-    cdef Text text = write_digits(arena, threshold)
-    while text.size > 1 and text.data[text.size - 1] == c'0':
-        text.size -= 1
-    return text
+    write_digits(arena, threshold, out)
+    while out.size > 1 and out.data[out.size - 1] == c'0':
+        out.size -= 1
+    return 0
 
 
 cdef inline uint8_t* put(uint8_t* out, Text text) noexcept nogil:
@@ -248,7 +249,7 @@ cdef inline uint8_t* put_named(uint8_t* out, uint8_t* start, const char* name, T
     return put(out + 3, value)
 
 
-cdef inline Text write_state(Arena* arena, TraceState* state) except * nogil:
+cdef inline int write_state(Arena* arena, TraceState* state, Text* written) except -1 nogil:
     cdef uint8_t* place = arena_take(arena, LARGEST_STATE + 64 + 2 * DIGITS)
     cdef uint8_t* out = place
     cdef uint8_t* start
@@ -270,4 +271,5 @@ cdef inline Text write_state(Arena* arena, TraceState* state) except * nogil:
             out[0] = c','
             out += 1
         out = put(out, state.others[index])
-    return Text(place, out - place)
+    written[0] = Text(place, out - place)
+    return 0

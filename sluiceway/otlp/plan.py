@@ -8,10 +8,9 @@ processors are joined by `+`. A duplicate key counts as one attribute: `Put` kee
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
-from typing import Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 from sluiceway.otlp._scrub import LongWork
 from sluiceway.otlp.actions import (
@@ -67,8 +66,7 @@ Tally: TypeAlias = "tuple[int, ...]"
 """What an action counted that drops items: first how many, then how often a rule failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A batch after a plan, and the tallies of the plan's actions that drop items, in their order."""
 
     batch: Batch
@@ -123,14 +121,15 @@ class Plan:
 
         Raises `LongWork` where it is `hurried`, and a scrub has texts to look at that take more than some milliseconds.
         """
+        if not self.actions:
+            return Outcome(batch)
         tallies: list[Tally] = []
-        if self.actions:
-            for program, names in self._walks:
-                slots = [_encode_slot(slot, arguments or _NOTHING) for slot in names]
-                payload, counted = program.run(batch.signal.code, batch.payload, slots, hurried)
-                tallies += counted
-                if payload is not batch.payload:
-                    batch = batch.with_payload(payload, batch.items - sum(tally[0] for tally in counted))
+        for program, names in self._walks:
+            slots = [_encode_slot(slot, arguments or _NOTHING) for slot in names]
+            payload, counted = program.run(batch.signal.code, batch.payload, slots, hurried)
+            tallies += counted
+            if payload is not batch.payload:
+                batch = batch.with_payload(payload, batch.items - sum([tally[0] for tally in counted]))
         return Outcome(batch, tuple(tallies))
 
 

@@ -26,11 +26,11 @@ def declared(file: str) -> dict[str, int]:
         (actions.Level, "_steps.pxd", "_LEVEL"),
         (steps.Mode, "_match.pxd", ""),
         (steps.Fact, "_match.pxd", ""),
-        (steps.Source, "_expression.pxd", ""),
+        (steps.Source, "_facts.pxd", ""),
         (steps.Check, "_expression.pxd", ""),
         (steps.Verdict, "_expression.pxd", ""),
         (steps.SamplerMode, "_sample.pxd", ""),
-        (fields.Form, "_expression.pxd", ""),
+        (fields.Form, "_facts.pxd", ""),
         (fields.Message, "_fields.pxd", ""),
     ],
 )
