@@ -129,13 +129,13 @@ def _open(definition: Schema) -> Schema:
     """Let every value inside a definition also be a `${...}` reference, and a key be a path of several."""
     opened = dict(definition)
     if "properties" in opened:
-        # Nothing keeps the default; in a list or a map of values there is none to keep.
+        # Nothing keeps the default; in a list or a map there is one to keep for sections, and none for plain values.
         opened["properties"] = {name: _value(part, _NOTHING) for name, part in opened["properties"].items()}
         if opened.get("additionalProperties") is False:
             opened["patternProperties"] = {"::": {}}
     for key in ("items", "additionalProperties"):
         if isinstance(opened.get(key), dict):
-            opened[key] = _value(opened[key])
+            opened[key] = _value(opened[key], *([_NOTHING] if "$ref" in opened[key] else []))
     if "anyOf" in opened and "properties" not in opened:
         opened["anyOf"] = [_open(part) for part in opened["anyOf"]]
     return opened

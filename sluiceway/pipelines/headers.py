@@ -65,12 +65,25 @@ def _sources(config: Config, id: str, pipeline: PipelineConfig, name: str, seen:
         return []  # only what passes on the signal it was given passes on the batch, with what it knows of its request
     found: list[str] = []
     for source in config.pipelines.values():
-        if id in source.exporters and source.signal is pipeline.signal and source.id not in seen:
-            culprits = _culprits(config, source, [config.processors[key] for key in source.processors], name, seen)
+        if source.signal is not pipeline.signal or source.id in seen:
+            continue
+        for passed in _ways(config, source, id):
+            culprits = _culprits(config, source, passed, name, seen)
             if not culprits:
                 return []
             found += culprits
     return found
+
+
+def _ways(config: Config, source: PipelineConfig, connector: str) -> Iterator[list[ComponentConfig]]:
+    """The processors that have been passed on each way from a pipeline into a connector."""
+    passed: list[ComponentConfig] = []
+    for entry in (config.processors[id] for id in source.processors):
+        if connector in entry.routes:
+            yield list(passed)
+        passed.append(entry)
+    if connector in source.exporters:
+        yield passed
 
 
 def _forgetful(receiver: ComponentConfig) -> list[str]:

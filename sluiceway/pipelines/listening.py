@@ -58,7 +58,7 @@ def _running(config: Config) -> Iterator[tuple[Kind, ComponentConfig]]:
     pipelines = config.pipelines.values()
     for kind, entries, used in (
         (Kind.EXPORTER, config.exporters, (id for p in pipelines for id in p.exporters)),
-        (Kind.CONNECTOR, config.connectors, (id for p in pipelines for id in p.exporters)),
+        (Kind.CONNECTOR, config.connectors, (id for p in pipelines for id in p.receivers)),
         (Kind.PROCESSOR, config.processors, (id for p in pipelines for id in p.processors)),
         (Kind.RECEIVER, config.receivers, (id for p in pipelines for id in p.receivers)),
     ):

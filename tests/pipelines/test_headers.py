@@ -18,6 +18,7 @@ processors:
   attributes: {actions: [{key: a, action: insert, from_context: metadata.x-tenant}]}
   attributes/auth: {actions: [{key: a, action: insert, from_context: auth.subject}]}
   batch: {}
+  circuit_breaker: {on_open: route, route: forward}
   batch/by: {metadata_keys: [x-tenant]}
 exporters:
   debug:
@@ -78,6 +79,17 @@ def test_through_a_connector() -> None:
     behind = "traces/b={receivers: [forward, otlp/b], processors: [tenant], exporters: [debug]}"
     assert missing(fed, behind) == [("processors::tenant::from::0::header", f"{GRPC}, {HTTP}")]
     assert missing(fed, behind, "receivers.otlp.protocols.grpc.include_metadata=true") == []
+
+
+def test_through_a_route() -> None:
+    """A processor that hands batches to a connector does so with what the processors before it have left."""
+    kept = "receivers.otlp.protocols.grpc.include_metadata=true"
+    behind = "traces/b={receivers: [forward], processors: [tenant], exporters: [debug]}"
+    assert missing("traces.processors=[circuit_breaker]", behind) == [("processors::tenant::from::0::header", GRPC)]
+    assert missing("traces.processors=[circuit_breaker, batch]", behind, kept) == []
+    assert missing("traces.processors=[batch, circuit_breaker]", behind, kept) == [
+        ("processors::tenant::from::0::header", "processors::batch forgets it")
+    ]
 
 
 def test_a_batch_forgets() -> None:
