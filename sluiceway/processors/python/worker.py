@@ -148,6 +148,7 @@ class Worker:
                 left = job.started + self._timeout - self._clock.now()
                 if left <= 0:
                     self._give_up(job)
+                    await self._clock.sleep(0)  # its thread may be about to say that it has an outcome
                 else:
                     await self._clock.sleep(left)
             elif self._waiting:

@@ -318,8 +318,10 @@ async def test_half_sent_messages_are_bounded_in_number_and_time(room, seconds):
     clock = ManualClock()
     text = f"{GRPC % ''}\nlimits: {{max_in_flight_mib: {room}}}"
     async with receiving(MemorySink(), text, clock=clock) as receiver, AsyncExitStack() as stack:
-        readers = [await half_sent(receiver, stack) for _ in range(2)]
-        await until(lambda: len(receiver._grpc._arrivals._under_way) == 2)
+        readers = []
+        for number in range(2):
+            readers.append(await half_sent(receiver, stack))
+            await until(lambda number=number: len(receiver._grpc._arrivals._under_way) == number + 1)
         await clock.advance(seconds - 1.5)
         assert len(receiver._grpc._arrivals._under_way) == 2
         await clock.advance(1.5)
