@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -162,7 +163,8 @@ class Worker:
             return  # it has an outcome after all
         thread, self._thread, self._running = self._thread, None, None
         assert thread is not None and thread.ident is not None  # noqa: S101, PT018 - it runs the job
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupt))
+        if _can_interrupt():
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupt))
         self._given_up.append(thread)
         _settle(job, (None, OverrunError(f"it took longer than {self._timeout:g} s")))
         if not self._jobs.empty():
@@ -186,6 +188,15 @@ def contained(work: Callable[[], T]) -> T:
         raise
     except BaseException as error:
         raise EscapedError(f"{error.__class__.__name__} was raised") from error
+
+
+def _can_interrupt() -> bool:
+    """Whether a thread may be sent an exception while this one goes on.
+
+    While CPython 3.11 traces a thread, for a debugger or for coverage, it begins the same function again and again as
+    long as an exception waits for another thread, which is for ever when that thread is blocked in C.
+    """
+    return sys.version_info >= (3, 12) or sys.gettrace() is None
 
 
 def _outcome(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
