@@ -95,9 +95,10 @@ SCENARIOS = [
         drops=True,
         systems={
             "forward": sluiceway,
-            "filter": _alone(FILTER, batch=True),
-            "filter+1": _alone(FILTER, 1, batch=True),
-            "filter+5": _alone(FILTER, 5, batch=True),
+            "filter": _alone(FILTER),
+            "filter, batch": _alone(FILTER, batch=True),
+            "filter+1": _alone(FILTER, 1),
+            "filter+5": _alone(FILTER, 5),
         },
     ),
     Scenario("sampler", drops=True, systems={"forward": sluiceway, "sampler": _alone(SAMPLER, batch=True)}),

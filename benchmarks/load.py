@@ -33,7 +33,20 @@ _WORDS = [
     *("replica", "queue", "topic", "partition", "offset", "lag", "retry", "timeout", "cache", "hit", "miss"),
 ]
 
+_SPREAD = 0x9E3779B97F4A7C15
+"""An odd number, so that multiplying by it modulo 2^64 can be undone."""
+
 Send = Callable[[bytes], Awaitable[bool]]
+
+
+def ids_of(numbers: np.ndarray) -> np.ndarray:
+    """The last eight bytes of the ids of these items: different for each, and as random as a sampler expects them."""
+    return (numbers.astype(np.uint64) * np.uint64(_SPREAD)).astype(">u8")
+
+
+def numbers_of(ids: np.ndarray) -> np.ndarray:
+    """The numbers of the items with these ids."""
+    return ids.astype(np.uint64) * np.uint64(pow(_SPREAD, -1, 1 << 64))
 
 
 @dataclass
@@ -46,8 +59,8 @@ class Payload:
     def numbered(self, first: int) -> bytes:
         """The request with its items numbered from `first`."""
         count = len(self.places)
-        numbers = np.arange(first, first + count, dtype=">u8").view(np.uint8).reshape(count, 8)
-        self.body[self.places] = numbers
+        ids = ids_of(np.arange(first, first + count, dtype=np.uint64))
+        self.body[self.places] = ids.view(np.uint8).reshape(count, 8)
         return self.body.tobytes()
 
 

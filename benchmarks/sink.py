@@ -1,6 +1,6 @@
 """The backend of the benchmarks: an OTLP sink over gRPC and HTTP that knows which items came, how often and when.
 
-Every item carries an id whose first eight bytes are `MARK` and whose last eight are its number (see `load.py`).
+Every item carries an id whose first eight bytes are `MARK` and whose last eight tell its number (see `load.py`).
 On SIGTERM the sink writes two arrays to the file it was given: how often each item came, and when each request was
 complete (CLOCK_MONOTONIC nanoseconds).
 
@@ -17,9 +17,9 @@ import time
 
 import numpy as np
 
-from benchmarks.load import MARK
+from benchmarks.load import MARK, numbers_of
 
-_NUMBERS = re.compile(re.escape(MARK) + b"(.{8})", re.DOTALL)
+_IDS = re.compile(re.escape(MARK) + b"(.{8})", re.DOTALL)
 
 
 class Record:
@@ -39,8 +39,8 @@ class Record:
         arrived = np.zeros(self.items // self.per_request + 1, np.int64)
         unknown = 0
         for when, body in self.bodies:
-            numbers = np.frombuffer(b"".join(_NUMBERS.findall(body)), ">u8").astype(np.int64)
-            known = numbers[numbers < self.items]
+            numbers = numbers_of(np.frombuffer(b"".join(_IDS.findall(body)), ">u8"))
+            known = numbers[numbers < self.items].astype(np.int64)
             unknown += len(numbers) - len(known)
             np.add.at(seen, known, 1)
             arrived[np.unique(known // self.per_request)] = when
