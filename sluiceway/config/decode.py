@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any, Final, TypeVar, get_args
@@ -10,10 +11,13 @@ from typing import Any, Final, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from sluiceway.config.durations import UNITS
 from sluiceway.config.tree import Key, Node, Path, kind_of, plain
 from sluiceway.errors import ConfigError, Problem
 
 __all__ = ["decode", "nearest"]
+
+_log = logging.getLogger("sluiceway.config")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -49,27 +53,66 @@ def decode(model: type[M], node: Node, path: Path = ()) -> M:
     where that does not fit, a string takes its original text, and a null becomes the zero value of the type.
     """
     data = plain(node) if node.value is not None else {}
-    context = {"folder": FilePath(node.mark.file).parent}
+    context = {"folder": FilePath(node.mark.file).parent, UNITS: True}
     while True:
         try:
             return model.model_validate(data, context=context)
         except ValidationError as error:
             errors = error.errors(include_url=False)
-        reread = [_reread(node, data, error) for error in errors]
+        reread = [_reread(node, data, path, error) for error in errors]
         if not any(reread):
             problems = [_problem(model, node, data, path, error) for error in errors]
-            raise ConfigError(*dict.fromkeys(problems))
+            hidden = [_problem(model, node, data, path, error) for error in _behind(model, node, data, context, errors)]
+            raise ConfigError(*dict.fromkeys([*problems, *hidden]))
 
 
-def _reread(root: Node, data: Any, error: ErrorDetails) -> bool:
-    """Take a referenced value another way, and say whether there was another."""
-    node, path = _locate(root, error["loc"])
-    if not node.referenced or not path:
+def _behind(
+    model: type[BaseModel], root: Node, data: Any, context: Mapping[str, object], errors: Iterable[ErrorDetails]
+) -> list[ErrorDetails]:
+    """The mistakes that nobody looks for as long as others are there: those of whole sections with mistakes in them.
+
+    What is wrong is taken out of `data`, and the rest checked, until nothing more can be taken out. A section that has
+    lost a setting is not judged as a whole: that it lacks it would be no news.
+    """
+    found: list[ErrorDetails] = []
+    judged: set[Path] = set()
+    while sum(_take_out(root, data, error, judged) for error in errors):
+        try:
+            model.model_validate(data, context=context)
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+            found += [more for more in errors if _locate(root, more["loc"])[1] not in judged]
+        else:
+            break
+    return found
+
+
+def _take_out(root: Node, data: Any, error: ErrorDetails, judged: set[Path]) -> bool:
+    """Take what an error is about out of `data`, where it is there, and remember the section that it leaves."""
+    _, path = _locate(root, error["loc"])
+    if error["type"] != "extra_forbidden":
+        judged |= {path, path[:-1]}
+    container = _follow(data, path[:-1])
+    if not path or not isinstance(container, dict) or path[-1] not in container:
         return False
+    del container[path[-1]]
+    return True
+
+
+def _reread(root: Node, data: Any, prefix: Path, error: ErrorDetails) -> bool:
+    """Take a value another way, and say whether there was another."""
+    node, path = _locate(root, error["loc"])
     container: Any = _follow(data, path[:-1])
-    if container is None or isinstance(container, str):
+    if not path or container is None or isinstance(container, str):
         return False
     current = container[path[-1]]
+    if error["type"] == UNITS:
+        container[path[-1]] = f"{current}ns"
+        text = f'the duration {current} has no unit: it is taken as nanoseconds, write "{current}ns"'
+        _log.warning("%s", node.problem(text, prefix + path))
+        return True
+    if not node.referenced:
+        return False
     if node.value is None:
         other = _ZEROS.get(error["type"])
         possible = isinstance(current, str)
@@ -83,7 +126,7 @@ def _reread(root: Node, data: Any, error: ErrorDetails) -> bool:
 
 def _follow(data: Any, path: Path) -> Any:
     for key in path:
-        if data is None or isinstance(data, str):
+        if data is None or isinstance(data, str) or (isinstance(data, dict) and key not in data):
             return None
         data = data[key]
     return data

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-__all__ = ["Duration", "format_duration", "milliseconds", "parse_duration"]
+__all__ = ["UNITS", "Duration", "format_duration", "milliseconds", "parse_duration"]
 
-_log = logging.getLogger("sluiceway.config")
+UNITS: Final = "duration_without_unit"
+"""Set in a validation's context: integers are no durations, and the error that says so is of this type."""
 
 _NANOSECONDS: Final = {
     "ns": 1,
@@ -89,7 +89,7 @@ def _decimal(value: int, scale: int) -> str:
 
 class _DurationRule:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(
+        return core_schema.with_info_before_validator_function(
             _seconds,
             handler(source),
             serialization=core_schema.plain_serializer_function_ser_schema(format_duration, when_used="json"),
@@ -102,25 +102,29 @@ class _DurationRule:
         }
 
 
-def _seconds(value: object) -> object:
+def _seconds(value: object, info: ValidationInfo) -> object:
     match value:
         case str():
-            try:
-                return parse_duration(value)
-            except ValueError as error:
-                raise PydanticCustomError("duration", "{reason}", {"reason": str(error)}) from None
+            return _parsed(value)
         case timedelta():
             return value.total_seconds()
         case bool() | float():
             reason = f"time: missing unit in duration {_quote(str(value))}"
             raise PydanticCustomError("duration", "{reason}", {"reason": reason})
         case int():
-            if value:
-                _log.warning('the duration %d has no unit: it is taken as nanoseconds, write "%dns"', value, value)
-            return value / 1e9 if abs(value) <= _LONGEST else _seconds(f"{value}ns")
+            if value and info.context and info.context.get(UNITS):
+                raise PydanticCustomError(UNITS, "the duration has no unit")
+            return value / 1e9 if abs(value) <= _LONGEST else _parsed(f"{value}ns")
         case _:
             raise PydanticCustomError("duration", "expected a duration such as 300ms or 1h30m")
 
 
+def _parsed(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise PydanticCustomError("duration", "{reason}", {"reason": str(error)}) from None
+
+
 Duration = Annotated[float, _DurationRule()]
-"""Seconds. Written as Go does: `300ms`, `1.5h`, `1h30m`. A bare integer is nanoseconds, and warned about."""
+"""Seconds. Written as Go does: `300ms`, `1.5h`, `1h30m`. A bare integer is nanoseconds; the loader warns of it."""

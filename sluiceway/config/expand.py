@@ -30,6 +30,9 @@ MAX_DOWNLOADS = 20
 MAX_TOTAL = 16 * 1024 * 1024
 """Characters that all references of a configuration may bring in."""
 
+_SHOWN = 16
+"""Keys of a path that a message has."""
+
 TOO_MANY = "too many recursive expansions"
 
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
@@ -81,7 +84,7 @@ class Expansion:
             if uri is None:
                 text = text.replace("$$", "$")
                 return replace(node, value=text, text=text, referenced=referenced)
-            found = self.retrieve(uri[2:-1], node.mark)
+            found = self.retrieve(uri[2:-1], node, path)
             self.take(found.text)
             if uri == text:
                 if not isinstance(found.value, str):
@@ -102,15 +105,16 @@ class Expansion:
         if self.exhausted or len(text) > MAX_BYTES:
             raise ConfigError(TOO_MANY)
 
-    def retrieve(self, uri: str, mark: Mark) -> Node:
-        """Return what a reference stands for; its `text` is the text form."""
+    def retrieve(self, uri: str, node: Node, path: Path) -> Node:
+        """Return what a reference in `node` stands for; its `text` is the text form."""
         self.references += 1
+        mark = node.mark
         scheme, rest = ("env", uri) if _BARE_DEFAULT.match(uri) else split_uri(uri, "env")
         if "$" in rest:
             raise ConfigError(f"the uri \"{scheme}:{rest}\" contains unsupported characters ('$')")
         match scheme:
             case "env":
-                return self.variable(rest, mark)
+                return self.variable(rest, node, path)
             case "file":
                 self.files.add(rest)
                 return _read(read_file(rest).rstrip("\r\n"), mark, rest)
@@ -133,19 +137,21 @@ class Expansion:
             raise ConfigError(f"unable to fetch {shown(uri)}, as said before")
         return text
 
-    def variable(self, reference: str, mark: Mark) -> Node:
+    def variable(self, reference: str, node: Node, path: Path) -> Node:
         name, has_default, default = reference.partition(":-")
         if not _NAME.fullmatch(name):
             text = f'environment variable "{name}" has invalid name: must match regex ^{_NAME.pattern}$'
             raise ConfigError(text)
         if name not in self.environ:
             if has_default:
-                return _read(default, mark) if default else Node("", mark)
-            _log.warning("Configuration references unset environment variable: %s", name)
-            return Node(None, mark)
+                return _read(default, node.mark) if default else Node("", node.mark)
+            text = f"Configuration references unset environment variable: {name}"
+            _log.warning("%s", node.problem(text, path[:_SHOWN]))
+            return Node(None, node.mark)
         if not self.environ[name]:
-            _log.info("Configuration references empty environment variable: %s", name)
-        return _read(self.environ[name], mark)
+            text = f"Configuration references empty environment variable: {name}"
+            _log.info("%s", node.problem(text, path[:_SHOWN]))
+        return _read(self.environ[name], node.mark)
 
 
 def _read(text: str, mark: Mark, file: str = "") -> Node:
@@ -173,4 +179,4 @@ def _innermost(text: str) -> str | None:
 
 
 def _place(problem: Problem, node: Node, path: Path) -> Problem:
-    return problem if problem.line else node.problem(problem.message, path[:16])
+    return problem if problem.line else node.problem(problem.message, path[:_SHOWN])

@@ -209,7 +209,8 @@ def _known(kind: Kind, id: Id, node: Node, path: Path) -> Component:
     except ImportError as error:
         raise ConfigError(node.problem(f"cannot be loaded: {error}", path, at_key=True)) from error
     if component.type != id.type:
-        _log.warning('"%s" alias is deprecated; use "%s" instead', id.type, component.type)
+        text = f'"{id.type}" alias is deprecated; use "{component.type}" instead'
+        _log.warning("%s", node.problem(text, path, at_key=True))
     return component
 
 

@@ -173,6 +173,30 @@ def test_all_mistakes_at_once() -> None:
     assert {problem.line for problem in caught.value.problems} == {1, 2, 3, 4, 5}
 
 
+@pytest.mark.parametrize(("text", "lines"), [
+    ("number: 200\nunknown: 1", {1, 2}),
+    ("number: 200\nsection: {needed: 1, endpoint: 5}", {1, 2}),
+    ("number: 200\nparts: [{needed: 1, endpoint: 5}]", {1, 2}),
+    ("number: 200\nsection: {}", {2}),
+    ("number: 200\nflag: 1", {2}),
+])  # fmt: skip
+def test_wrong_parts_do_not_hide_what_is_wrong_with_the_whole(text: str, lines: set[int]) -> None:
+    """Unless the whole may be wrong only because of them."""
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert {problem.line for problem in caught.value.problems} == lines
+
+
+def test_durations_without_a_unit_are_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    """Where they stand; zero needs none."""
+    assert read("number: 5\nwait: 5").wait == 5e-9
+    assert read("wait: 0").wait == 0
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        'f:2:7: top::wait: the duration 5 has no unit: it is taken as nanoseconds, write "5ns"'
+    )
+
+
 def test_mistake_in_a_reference_stands_at_the_reference() -> None:
     """A variable of the wrong type is reported where it is used."""
     with pytest.raises(

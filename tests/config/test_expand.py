@@ -122,8 +122,8 @@ def test_unset_and_empty_variables_are_logged(caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.INFO):
         expand("${UNSET} ${EMPTY} ${UNSET:-x}")
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "Configuration references unset environment variable: UNSET"),
-        ("INFO", "Configuration references empty environment variable: EMPTY"),
+        ("WARNING", "f:7:3: key: Configuration references unset environment variable: UNSET"),
+        ("INFO", "f:7:3: key: Configuration references empty environment variable: EMPTY"),
     ]
 
 
