@@ -96,11 +96,9 @@ class Plan:
         return joined
 
     @property
-    def runs_in_threads(self) -> bool:
-        """Whether a run neither holds the GIL nor disturbs another: not if it asks Python, or scrubbers remember."""
-        return not any(program.asks for program, _ in self._walks) and not any(
-            isinstance(action, Scrub) for action in self.actions
-        )
+    def asks(self) -> bool:
+        """Whether a run asks Python, and remembers the answers: then no two may be under way at the same time."""
+        return any(program.asks for program, _ in self._walks)
 
     def run(self, batch: Batch, arguments: Mapping[Slot, Value | list[Value | None] | None] | None = None) -> Batch:
         """The batch with all actions applied; the same batch if nothing changed.
