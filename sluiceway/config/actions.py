@@ -117,7 +117,8 @@ Actions = Annotated[tuple[ActionConfig, ...], AfterValidator(_check_actions)]
 def _problems(action: ActionConfig, i: int) -> Iterator[str]:
     kind = action.action
     if kind not in _ACTIONS:
-        yield f'error creating AttrProc due to unsupported action "{kind}" at the {i}-th actions'
+        text = f'error creating AttrProc due to unsupported action "{kind}" at the {i}-th actions'
+        yield f"{text} (valid values: [{' '.join(_ACTIONS)}])"
         return
     if not action.key and (kind not in ("delete", "hash") or not action.pattern):
         what = '"key"' if kind not in ("delete", "hash") else '"key" or "pattern"'
