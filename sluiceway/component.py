@@ -131,8 +131,8 @@ class Reason(StrEnum):
 def reason_of(error: BaseException) -> Reason:
     """Why items are lost when this error is swallowed: the one place that sorts errors into reasons."""
     match error:
-        case RefusedError():
-            return Reason.QUEUE_FULL
+        case RefusedError(reason=reason):
+            return Reason(reason)
         case RetryableError():
             return Reason.RETRIES_EXHAUSTED
         case TooLargeError():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sluiceway.circuit_breaker import Breaker, Call, Outcome, State, judge
-from sluiceway.component import Context
+from sluiceway.component import Context, Reason
 from sluiceway.errors import RefusedError, RetryableError
 from sluiceway.otlp import Signal
 from sluiceway.pipelines.observation import Health
@@ -51,7 +51,7 @@ class BreakerGate:
         """Send on, or raise `RefusedError` while the breaker is open."""
         call = self._breaker.begin()
         if call is None:
-            raise RefusedError("circuit breaker is open", retry_after=self._breaker.retry_after())
+            raise RefusedError("circuit breaker is open", self._breaker.retry_after(), reason=Reason.CIRCUIT_OPEN)
         try:
             await self._next.send(request)
         except BaseException as error:

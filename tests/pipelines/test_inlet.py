@@ -65,6 +65,7 @@ async def test_what_raises_was_refused() -> None:
     ("error", "reason"),
     [
         (RefusedError("full"), Reason.QUEUE_FULL),
+        (RefusedError("too fast", reason=Reason.RATE_LIMITED), Reason.RATE_LIMITED),
         (RetryableError("away"), Reason.RETRIES_EXHAUSTED),
         (PermanentError("never"), Reason.PERMANENT_ERROR),
         (TooLargeError("element size too large"), Reason.TOO_LARGE),

@@ -173,7 +173,8 @@ class RateLimiter:
         if admission.wait > 0:
             for part in parts:
                 self._counts.refuse(part.key, part.batch.items)
-            raise RefusedError(_REFUSAL, retry_after=max(_SOONEST, self._pace.seconds(admission.wait)))
+            delay = max(_SOONEST, self._pace.seconds(admission.wait))
+            raise RefusedError(_REFUSAL, delay, reason=Reason.RATE_LIMITED)
         await self._hand_on(batch, parts, admission)
         for part, kept in zip(parts, admission.kept, strict=True):
             passed = 0 if kept is None else kept.items
