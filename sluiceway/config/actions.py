@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from sluiceway.config.rules import not_together
+from sluiceway.config.settings import Mistake, mistakes
 from sluiceway.config.types import Settings, any_case
 from sluiceway.otlp.plan import (
     Action,
@@ -100,13 +100,9 @@ class ActionConfig(Settings):
 
 
 def _check_actions(actions: tuple[ActionConfig, ...]) -> tuple[ActionConfig, ...]:
-    problems = [
-        InitErrorDetails(type=PydanticCustomError("action", "{reason}", {"reason": reason}), loc=(i,), input=None)
-        for i, action in enumerate(actions)
-        for reason in _problems(action, i)
-    ]
+    problems = [Mistake(reason, (i,)) for i, action in enumerate(actions) for reason in _problems(action, i)]
     if problems:
-        raise ValidationError.from_exception_data("actions", problems, hide_input=True)
+        raise mistakes(problems)
     return actions
 
 

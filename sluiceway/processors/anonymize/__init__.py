@@ -64,6 +64,8 @@ from typing import Final, Self
 from pydantic import Field, model_validator
 
 from sluiceway.component import Component, Context, Kind, Prepared, Stability
+from sluiceway.config.decode import nearest
+from sluiceway.config.settings import Mistake, mistakes
 from sluiceway.config.types import Settings, StringList
 from sluiceway.errors import ConfigError
 from sluiceway.otlp import Batch
@@ -105,31 +107,38 @@ class AnonymizeConfig(Settings):
     def _check(self) -> Self:
         problems = list(self._problems())
         if problems:
-            raise ValueError("; ".join(problems))
+            raise mistakes(problems)
         return self
 
-    def _problems(self) -> Iterator[str]:
+    def _problems(self) -> Iterator[Mistake]:
         known = {*KINDS, *self.patterns, "all"}
-        yield from (f'detect: there is no detector "{name}"' for name in self.detect if name not in {*KINDS, "all"})
+        for name in self.detect:
+            if name not in {*KINDS, "all"}:
+                text = f'there is no detector "{name}"{nearest(name, KINDS)} (valid values: [{" ".join(KINDS)} all])'
+                yield Mistake(text, ("detect",))
         for name, pattern in self.patterns.items():
             if name in _TAKEN:
-                yield f'patterns: "{name}" is the name of something else'
+                yield Mistake(f'"{name}" is the name of something else', ("patterns", name))
+            if not pattern:
+                yield Mistake("the pattern is empty", ("patterns", name))
             try:
                 finder(pattern)
             except ValueError as error:
-                yield f"patterns::{name}: {error}"
+                yield Mistake(str(error), ("patterns", name))
         for number, rule in enumerate(self.rules):
-            path = f"rules::{number}"
-            yield from (f'{path}::detect: there is no detector "{n}"' for n in rule.detect if n not in known)
+            path = ("rules", number)
+            for name in rule.detect:
+                if name not in known:
+                    yield Mistake(f'there is no detector "{name}"{nearest(name, known)}', (*path, "detect"))
             key = _KEYED.get(Action[rule.action.upper()])
             if key is not None and not getattr(self.keys, key):
-                yield f"{path}: the action {rule.action} needs keys::{key}"
+                yield Mistake(f"the action {rule.action} needs keys::{key}", path)
         try:
             place_bits(self.where)
         except ValueError as error:
-            yield f"where: {error}"
+            yield Mistake(str(error), ("where",))
         if not self.where:
-            yield "where: names no place"
+            yield Mistake("names no place", ("where",))
 
     @property
     def detectors(self) -> tuple[str, ...]:
