@@ -11,10 +11,11 @@ batch is refused for good instead. Ten thousand conditions that ask for equality
 
 `trace_conditions`, `metric_conditions` and `log_conditions` take paths that say what they are about
 (`span.attributes["http.route"]`), from which the context of each condition is guessed, or groups that name it. A list
-may thus hold conditions on resources beside some on spans and on their events. The Collector's older forms work as well: lists under `traces`, `metrics` and `logs`, and `include`/`exclude`, whose `match_type: expr`
-is not supported. The functions are `IsMatch` (RE2), `HasPrefix`, `HasSuffix`, `IsString`, `IsInt`, `IsDouble`,
-`IsBool`, `IsMap`, `IsList`, `IsRootSpan`, `TraceID`, `SpanID`, and for metrics `HasAttrKeyOnDatapoint` and
-`HasAttrOnDatapoint`. Whatever of OTTL is not understood yet is an error when the configuration is loaded.
+may thus hold conditions on resources beside some on spans and on their events. The Collector's older forms work as
+well: lists under `traces`, `metrics` and `logs`, and `include`/`exclude`, whose `match_type: expr` is not supported.
+The functions are `IsMatch` (RE2), `HasPrefix`, `HasSuffix`, `IsString`, `IsInt`, `IsDouble`, `IsBool`, `IsMap`,
+`IsList`, `IsRootSpan`, `TraceID`, `SpanID`, and for metrics `HasAttrKeyOnDatapoint` and `HasAttrOnDatapoint`. Whatever
+of OTTL is not understood yet is an error when the configuration is loaded.
 
 ```yaml
 processors:
