@@ -11,7 +11,7 @@ numbers, for those of cards. `where` narrows that: `resource`, `scope`, `name`, 
 | `credit_card` | issuers' ranges, right check digit, in groups too | parts of longer numbers, rare lengths ungrouped |
 | `iban` | a country's length and make-up, right check digits | anything else |
 | `phone` | `+` and a country; national forms with punctuation | digits without either, dates, versions |
-| `ip` | both versions, with port, prefix or zone, in paths too | loopback, networks, masks, versions, MAC addresses, times |
+| `ip` | both versions, with port, prefix or zone, in paths | loopback, networks, masks, versions, MAC addresses |
 | `jwt` | three or five parts, a header with `alg` | anything else |
 | `secret` | keys of services, private keys, passwords in URLs and assignments | placeholders, plain words |
 
