@@ -17,8 +17,9 @@ which very much matches is masked from there on. Digests other than the HMACs do
 whoever can guess the value can check the guess.
 
 The sanitizers are our own. Which parts of a URL are no words is judged by how letters alternate, where the Collector
-asks a model; texts in log bodies are taken for URLs where they hold a `/`, and for commands or documents where they
-begin like one.
+asks a model. Texts in log bodies are taken for URLs where they hold a `/`, and for commands or documents where they
+begin like one; `db_sanitizer::sql` takes every one for SQL that is no JSON, as the Collector does, so that numbers and
+quoted texts in plain messages become `?`, digests that `hash_function` has put there among them.
 
 ```yaml
 processors:
