@@ -128,7 +128,7 @@ cdef inline int each_child(Run* run, bytes_at p, bytes_at end, uint32_t wanted, 
     cdef uint32_t tag = 0
     cdef bytes_at field
     cdef Left left = Left(0, 0)
-    cdef bint urls = run.places >> IN_SCHEMA_URL & 1 and wanted == SECOND
+    cdef bint urls = run.places >> IN_SCHEMA_URL & 1 and wanted == SECOND and run.doom == NOBODY
     while p < end:
         field = p
         p = tag_at(p, end, &tag)

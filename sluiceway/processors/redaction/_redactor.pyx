@@ -128,6 +128,7 @@ cdef class Redactor(Scrubber):
         cdef TenantMemos lent = self.pool.lend()
         Py_INCREF(lent)
         state.lent = <PyObject*>lent
+        state.memos = lent.of(Text(NULL, 0))
         scene.state = state
         return 0
 
