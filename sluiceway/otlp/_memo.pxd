@@ -59,6 +59,7 @@ cdef inline uint64_t hash_bytes(bytes_at p, size_t size) noexcept nogil:
     word = 0
     memcpy(&word, p, size)
     result = (result ^ word) * 0x9FB21C651E98DF25ULL
+    result = (result ^ (result >> 32)) * 0x9E3779B97F4A7C15ULL  # or the low bits would not know the last bytes
     return result ^ (result >> 29)
 
 
