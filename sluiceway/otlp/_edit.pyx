@@ -929,7 +929,7 @@ cdef class Program:
             scrubbing += 1
         return 0
 
-    cdef int _end_scrubbing(self, Run* run) except -1:
+    cdef int _end_scrubbing(self, Run* run, bint finished) except -1:
         cdef Scrubbing* scrubbing
         cdef size_t index
         for index in range(run.scrubbing_count):
@@ -937,6 +937,7 @@ cdef class Program:
             attributes_free(&scrubbing.inner)
             splices_free(&scrubbing.values)
             splices_free(&scrubbing.messages)
+            scrubbing.scene.finished = finished
             (<Scrubber>scrubbing.scrubber).end(&scrubbing.scene)
         return 0
 
@@ -983,8 +984,10 @@ cdef class Program:
         """
         cdef Run run
         cdef int level
+        cdef bint finished = False
         cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
         cdef bytes_at end = start + len(payload)
+        cdef bytes edited
         memset(&run, 0, sizeof(Run))
         try:
             self._begin(&run, signal, payload, slots, HURRIED_WORK if hurried else SIZE_MAX)
@@ -993,9 +996,11 @@ cdef class Program:
             else:
                 with nogil:
                     walk(&run, start, end)
-            return spliced(&run.splices, payload), self._tallies(&run)
+            edited = spliced(&run.splices, payload)
+            finished = True
+            return edited, self._tallies(&run)
         finally:
-            self._end_scrubbing(&run)
+            self._end_scrubbing(&run, finished)
             for level in range(LEVELS):
                 parts_free(&run.parts[level])
             parts_free(&run.metric_parts)

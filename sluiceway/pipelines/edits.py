@@ -87,8 +87,8 @@ class Edits:
     async def _run_hurried(self, batch: Batch, arguments: Mapping[Slot, SlotValue]) -> Outcome:
         try:
             return self.plan.outcome(batch, arguments, hurried=True)
-        except LongWork:
-            return await asyncio.to_thread(self.plan.outcome, batch, arguments)
+        except LongWork as work:
+            return await asyncio.to_thread(work.rest)
 
     def _tell(self, parts: Sequence[Prepared], signal: Signal, tallies: Sequence[Tally]) -> None:
         """Tell every editor that its part is done, with the tallies of its own actions."""
