@@ -29,7 +29,7 @@ from sluiceway.otlp._facts cimport Expression
 from sluiceway.otlp._fields cimport Fields, Message, Raw, fields_begin, read_fields, wish_for
 from sluiceway.otlp._match cimport Condition, Fact, Facts, Match, Mode, Selection, Test
 from sluiceway.otlp._memo cimport Memo, memos_free
-from sluiceway.otlp._proto cimport WIRE_BYTES, bytes_at, read_length, read_tag, skip_value, write_varint
+from sluiceway.otlp._proto cimport RELEASE_ABOVE, WIRE_BYTES, bytes_at, read_length, read_tag, skip_value, write_varint
 from sluiceway.otlp._sample cimport Sampler
 from sluiceway.otlp._scrub cimport (
     IN_METADATA, IN_SCHEMA_URL, PLACES, Parts, Scrubber, Scrubbing, bits_within, child_message, emit_parts, gather_part,
@@ -43,6 +43,8 @@ from sluiceway.otlp._steps cimport (
     TALLY, Left, Numbers, Order, Run, Slot, Step, take_steps, touches,
 )
 from sluiceway.otlp._table cimport table_get, table_make, table_put
+
+from threading import RLock
 
 from sluiceway.otlp.fields import FIELDS
 
@@ -671,7 +673,9 @@ cdef inline bint is_dropping(Step* step) noexcept nogil:
 
 
 cdef class Program:
-    """A plan as the kernel runs it. Threads may share it: its memos change under the GIL only, and nothing else does."""
+    """A plan as the kernel runs it. Threads may share it: where it has memos one run waits for the other, and nothing else
+    of it changes.
+    """
 
     cdef Arena arena
     cdef Run made  # what each run begins with
@@ -680,6 +684,7 @@ cdef class Program:
     cdef Memo* memos
     cdef list kept
     cdef readonly bint asks
+    cdef object alone  # held by a run that asks
     cdef size_t slot_count
     cdef size_t tally_count
 
@@ -694,6 +699,7 @@ cdef class Program:
         self._make_steps(steps)
         self._make_keys(_meant_keys(steps, selections, expressions))
         self.asks = self.memos != NULL
+        self.alone = RLock()
 
     def __dealloc__(self):
         memos_free(self.memos)
@@ -977,6 +983,12 @@ cdef class Program:
                 tallies.append(tuple([step.tally[place] for place in range(TALLY)]))
         return tallies
 
+    cdef int _walk_asking(self, Run* run, bytes_at start, bytes_at end) except -1:
+        if end - start <= RELEASE_ABOVE:
+            return walk(run, start, end)
+        with nogil:
+            return walk(run, start, end)
+
     def run(self, int signal, bytes payload not None, list slots not None, bint hurried=False):
         """The payload after all steps, the same object where nothing changed, and the tallies of those that drop.
 
@@ -992,7 +1004,8 @@ cdef class Program:
         try:
             self._begin(&run, signal, payload, slots, HURRIED_WORK if hurried else SIZE_MAX)
             if self.asks:
-                walk(&run, start, end)
+                with self.alone:
+                    self._walk_asking(&run, start, end)
             else:
                 with nogil:
                     walk(&run, start, end)

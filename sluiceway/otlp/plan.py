@@ -97,9 +97,9 @@ class Plan:
         return joined
 
     @property
-    def runs_in_threads(self) -> bool:
-        """Whether a run neither holds the GIL nor disturbs another: not if it asks Python, or scrubbers remember."""
-        return not any(program.asks for program, _ in self._walks) and not any(
+    def runs_alone(self) -> bool:
+        """Whether a run should wait until another has ended: what Python or a scrubber was asked is remembered for both."""
+        return any(program.asks for program, _ in self._walks) or any(
             isinstance(action, Scrub) for action in self.actions
         )
 

@@ -41,7 +41,7 @@ class Edits:
         self.plan = reduce(add, (editor.plan for editor in editors))
         self._edges = tuple(zip(flows, (*flows[1:], into or Flow()), strict=False))
         self._watch = watch
-        self._alone = asyncio.Lock()  # held by a plan that must not run twice at the same time
+        self._alone = asyncio.Lock()  # held by a plan that runs alone
 
     async def consume(self, batch: Batch) -> None:
         """Ask every editor for its part in this batch, then walk it once. What is empty then goes no further."""
@@ -76,15 +76,15 @@ class Edits:
         return outcome.batch
 
     async def _run(self, batch: Batch, arguments: Mapping[Slot, SlotValue]) -> Outcome:
-        """Run the plan; in a thread where that would hold up everybody else."""
-        if self.plan.runs_in_threads:
-            if len(batch.payload) > LARGE:
-                return await asyncio.to_thread(self.plan.outcome, batch, arguments)
-            return await self._run_hurried(batch, arguments)
+        if not self.plan.runs_alone:
+            return await self._run_once(batch, arguments)
         async with self._alone:
-            return await self._run_hurried(batch, arguments)
+            return await self._run_once(batch, arguments)
 
-    async def _run_hurried(self, batch: Batch, arguments: Mapping[Slot, SlotValue]) -> Outcome:
+    async def _run_once(self, batch: Batch, arguments: Mapping[Slot, SlotValue]) -> Outcome:
+        """Run the plan; in a thread where that would hold up everybody else."""
+        if len(batch.payload) > LARGE:
+            return await asyncio.to_thread(self.plan.outcome, batch, arguments)
         try:
             return self.plan.outcome(batch, arguments, hurried=True)
         except LongWork as work:

@@ -34,11 +34,11 @@ class Editor:
     [
         (Put(Level.ITEM, "k", "v"), LARGE + 1, True),
         (Put(Level.ITEM, "k", "v"), 1000, False),
-        (Hash(Level.ITEM, "k"), LARGE + 1, False),
+        (Hash(Level.ITEM, "k"), LARGE + 1, True),
     ],
 )
 async def test_a_large_batch_is_edited_beside_the_event_loop(action: Action, size: int, elsewhere: bool) -> None:
-    """Others are served meanwhile; what asks something of Python holds the interpreter anyhow, and stays."""
+    """Others are served meanwhile, also where something is asked of Python."""
     sink, batch = MemorySink(), traces(2)
     message = batch.proto()
     message.resource_spans[0].scope_spans[0].spans[1].name = "x" * size
