@@ -482,6 +482,12 @@ def test_threads_may_share_a_batch():
     assert accept(Signal.TRACES, after.payload).items == 50
 
 
+def test_the_data_of_a_metric_has_no_view():
+    """Its points have: what lies between them and the metric is not handed out as something else."""
+    with pytest.raises(ValueError, match="has no view"):
+        list(BatchView(metrics(1))._draft.views(4))
+
+
 def test_payload_that_is_no_otlp_is_refused():
     """Whoever makes a batch of anything is told, and nothing is read beyond its end."""
     batch = spans(1)
