@@ -29,7 +29,7 @@ from sluiceway.otlp._facts cimport Expression
 from sluiceway.otlp._fields cimport Fields, Message, Raw, fields_begin, read_fields, wish_for
 from sluiceway.otlp._match cimport Condition, Fact, Facts, Match, Mode, Selection, Test
 from sluiceway.otlp._memo cimport Memo, memos_free
-from sluiceway.otlp._proto cimport WIRE_BYTES, bytes_at, read_length, read_tag, skip_value, write_varint
+from sluiceway.otlp._proto cimport RELEASE_ABOVE, WIRE_BYTES, bytes_at, read_length, read_tag, skip_value, write_varint
 from sluiceway.otlp._sample cimport Sampler
 from sluiceway.otlp._scrub cimport (
     IN_METADATA, IN_SCHEMA_URL, PLACES, Parts, Scrubber, Scrubbing, bits_within, child_message, emit_parts, gather_part,
@@ -43,6 +43,8 @@ from sluiceway.otlp._steps cimport (
     TALLY, Left, Numbers, Order, Run, Slot, Step, take_steps, touches,
 )
 from sluiceway.otlp._table cimport table_get, table_make, table_put
+
+from threading import RLock
 
 from sluiceway.otlp.fields import FIELDS
 
@@ -128,7 +130,7 @@ cdef inline int each_child(Run* run, bytes_at p, bytes_at end, uint32_t wanted, 
     cdef uint32_t tag = 0
     cdef bytes_at field
     cdef Left left = Left(0, 0)
-    cdef bint urls = run.places >> IN_SCHEMA_URL & 1 and wanted == SECOND
+    cdef bint urls = run.places >> IN_SCHEMA_URL & 1 and wanted == SECOND and run.doom == NOBODY
     while p < end:
         field = p
         p = tag_at(p, end, &tag)
@@ -671,7 +673,9 @@ cdef inline bint is_dropping(Step* step) noexcept nogil:
 
 
 cdef class Program:
-    """A plan as the kernel runs it. Threads may share it: its memos change under the GIL only, and nothing else does."""
+    """A plan as the kernel runs it. Threads may share it: where it has memos one run waits for the other, and nothing else
+    of it changes.
+    """
 
     cdef Arena arena
     cdef Run made  # what each run begins with
@@ -680,6 +684,7 @@ cdef class Program:
     cdef Memo* memos
     cdef list kept
     cdef readonly bint asks
+    cdef object alone  # held by a run that asks
     cdef size_t slot_count
     cdef size_t tally_count
 
@@ -694,6 +699,7 @@ cdef class Program:
         self._make_steps(steps)
         self._make_keys(_meant_keys(steps, selections, expressions))
         self.asks = self.memos != NULL
+        self.alone = RLock()
 
     def __dealloc__(self):
         memos_free(self.memos)
@@ -929,7 +935,7 @@ cdef class Program:
             scrubbing += 1
         return 0
 
-    cdef int _end_scrubbing(self, Run* run) except -1:
+    cdef int _end_scrubbing(self, Run* run, bint finished) except -1:
         cdef Scrubbing* scrubbing
         cdef size_t index
         for index in range(run.scrubbing_count):
@@ -937,6 +943,7 @@ cdef class Program:
             attributes_free(&scrubbing.inner)
             splices_free(&scrubbing.values)
             splices_free(&scrubbing.messages)
+            scrubbing.scene.finished = finished
             (<Scrubber>scrubbing.scrubber).end(&scrubbing.scene)
         return 0
 
@@ -976,6 +983,12 @@ cdef class Program:
                 tallies.append(tuple([step.tally[place] for place in range(TALLY)]))
         return tallies
 
+    cdef int _walk_asking(self, Run* run, bytes_at start, bytes_at end) except -1:
+        if end - start <= RELEASE_ABOVE:
+            return walk(run, start, end)
+        with nogil:
+            return walk(run, start, end)
+
     def run(self, int signal, bytes payload not None, list slots not None, bint hurried=False):
         """The payload after all steps, the same object where nothing changed, and the tallies of those that drop.
 
@@ -983,19 +996,24 @@ cdef class Program:
         """
         cdef Run run
         cdef int level
+        cdef bint finished = False
         cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
         cdef bytes_at end = start + len(payload)
+        cdef bytes edited
         memset(&run, 0, sizeof(Run))
         try:
             self._begin(&run, signal, payload, slots, HURRIED_WORK if hurried else SIZE_MAX)
             if self.asks:
-                walk(&run, start, end)
+                with self.alone:
+                    self._walk_asking(&run, start, end)
             else:
                 with nogil:
                     walk(&run, start, end)
-            return spliced(&run.splices, payload), self._tallies(&run)
+            edited = spliced(&run.splices, payload)
+            finished = True
+            return edited, self._tallies(&run)
         finally:
-            self._end_scrubbing(&run)
+            self._end_scrubbing(&run, finished)
             for level in range(LEVELS):
                 parts_free(&run.parts[level])
             parts_free(&run.metric_parts)

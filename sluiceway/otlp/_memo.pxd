@@ -2,7 +2,7 @@
 
 A memo begins small and grows to at most 4096 answers, in sets of four; a new one takes the place of an old one of its
 set. Values and answers of more than a kibibyte are not kept, and where all together would be more than a mebibyte, it
-begins anew. A memo serves one thread at a time: whoever holds the GIL, or whoever was lent it.
+begins anew. A memo serves one thread at a time: the run that its program is in, or whoever was lent it.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -59,6 +59,7 @@ cdef inline uint64_t hash_bytes(bytes_at p, size_t size) noexcept nogil:
     word = 0
     memcpy(&word, p, size)
     result = (result ^ word) * 0x9FB21C651E98DF25ULL
+    result = (result ^ (result >> 32)) * 0x9E3779B97F4A7C15ULL  # or the low bits would not know the last bytes
     return result ^ (result >> 29)
 
 

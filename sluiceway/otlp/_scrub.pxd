@@ -54,6 +54,7 @@ cdef struct Scene:
     void* state  # the scrubber's own
     int signal
     size_t work  # how much longer the run may take: see `spend`
+    bint finished  # in `end`: the run came to its end, and will not be made again
     uint64_t kind  # of the span at hand, when its name is shown
     Attributes* attributes  # the list at hand: of the item whose body or name is shown, too
     Way way[DEEPEST]  # from the value of an attribute, or from the body, to what is shown

@@ -87,7 +87,7 @@ cdef const uint32_t* bits_within(int message) noexcept nogil:
 # ---- the scrubber
 
 class LongWork(Exception):
-    """A run in a hurry met texts that take long to look at. Run the plan again, where nobody waits for the thread."""
+    """A run in a hurry met texts that take long to look at. Call `rest` where nobody waits for the thread."""
 
 
 cdef int spend(Scene* scene, size_t work) except -1 nogil:

@@ -8,6 +8,7 @@ processors are joined by `+`. A duplicate key counts as one attribute: `Put` kee
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple, Self, TypeAlias
@@ -118,17 +119,27 @@ class Plan:
         """As `run`, and what was dropped.
 
         Raises `LongWork` where it is `hurried`, and a scrub has texts to look at that take more than some milliseconds.
+        The rest of the run is then still to be done, once, by the error's `rest`.
         """
-        if not self.actions:
-            return Outcome(batch)
-        tallies: list[Tally] = []
-        for program, names in self._walks:
-            slots = [_encode_slot(slot, arguments or _NOTHING) for slot in names]
-            payload, counted = program.run(batch.signal.code, batch.payload, slots, hurried)
-            tallies += counted
+        outcome = Outcome(batch)
+        return self._run_from(0, outcome, arguments or _NOTHING, hurried) if self.actions else outcome
+
+    def _run_from(
+        self, first: int, outcome: Outcome, arguments: Mapping[Slot, Value | list[Value | None] | None], hurried: bool
+    ) -> Outcome:
+        """What the walks from one on make of what those before it have left."""
+        for number, (program, names) in enumerate(self._walks[first:], first):
+            batch, tallies = outcome
+            slots = [_encode_slot(slot, arguments) for slot in names]
+            try:
+                payload, counted = program.run(batch.signal.code, batch.payload, slots, hurried)
+            except LongWork as work:
+                work.rest = partial(self._run_from, number, outcome, arguments, False)
+                raise
             if payload is not batch.payload:
                 batch = batch.with_payload(payload, batch.items - sum([tally[0] for tally in counted]))
-        return Outcome(batch, tuple(tallies))
+            outcome = Outcome(batch, (*tallies, *counted))
+        return outcome
 
 
 def _encode_slot(

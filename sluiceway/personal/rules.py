@@ -81,7 +81,7 @@ class Rules:
 
     @property
     def names(self) -> dict[int, bytes]:
-        """What each kind is called, by its number; each ends with a zero byte that is not counted."""
+        """What each kind is called, by its number."""
         named = {number: name for name, number in self.kinds.items()}
         return {kind: name.encode() for kind, name in (named | {BY_KEY: "value", HIDDEN: "hidden"}).items()}
 

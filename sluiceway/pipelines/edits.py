@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from functools import reduce
 from itertools import islice
 from operator import add
@@ -79,10 +79,12 @@ class Edits:
     async def _run(self, batch: Batch, arguments: Mapping[Slot, SlotValue]) -> Outcome:
         """Run the plan; in a thread where that would hold up everybody else."""
         async with self._turn:
-            if len(batch.payload) <= LARGE:
-                with suppress(LongWork):
-                    return self.plan.outcome(batch, arguments, hurried=True)
-            return await asyncio.to_thread(self.plan.outcome, batch, arguments)
+            if len(batch.payload) > LARGE:
+                return await asyncio.to_thread(self.plan.outcome, batch, arguments)
+            try:
+                return self.plan.outcome(batch, arguments, hurried=True)
+            except LongWork as work:
+                return await asyncio.to_thread(work.rest)
 
     def _tell(self, parts: Sequence[Prepared], signal: Signal, tallies: Sequence[Tally]) -> None:
         """Tell every editor that its part is done, with the tallies of its own actions."""

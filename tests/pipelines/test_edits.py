@@ -40,7 +40,7 @@ class Editor:
     ],
 )
 async def test_a_large_batch_is_edited_beside_the_event_loop(action: Action, size: int, elsewhere: bool) -> None:
-    """Others are served meanwhile."""
+    """Others are served meanwhile, also where something is asked of Python."""
     sink, batch = MemorySink(), traces(2)
     message = batch.proto()
     message.resource_spans[0].scope_spans[0].spans[1].name = "x" * size

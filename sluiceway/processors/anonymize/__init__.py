@@ -17,7 +17,8 @@ numbers, for those of cards. `where` narrows that: `resource`, `scope`, `name`, 
 
 Rules say what becomes of what. The first that matches counts, and what is detected and has no rule is masked. A rule
 with `keys` alone is about whole values, whatever is in them, and in maps about all values within; a rule with `detect`
-stands above it only where it comes first and what it found is all of the value.
+stands above it only where it comes first and what it found is all of the value. Keys in maps have those around them
+in front, with dots between, of which the first 256 bytes are looked at.
 
 | action | what is left |
 | --- | --- |
