@@ -8,7 +8,7 @@ as it is, and messages that no action is about are not entered.
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.object cimport PyObject
-from libc.stdint cimport SIZE_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, SIZE_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from sluiceway.otlp._anyvalue cimport KEY, VALUE, malformed, read_any
@@ -54,6 +54,7 @@ cdef enum:
 
 cdef enum:
     HURRIED_WORK = 32768  # bytes that each scrubber may look at for long, in a run that others wait for
+    HURRIED_NANOSECONDS = 4000000  # that everything else may take in it, by estimate
 
 cdef size_t NOBODY = SIZE_MAX
 cdef bytes SPAN_PRIORITY = b"sampling.priority"
@@ -890,10 +891,11 @@ cdef class Program:
             slot += 1
         return 0
 
-    cdef int _begin(self, Run* run, int signal, bytes payload, list slots, size_t work) except -1:
+    cdef int _begin(self, Run* run, int signal, bytes payload, list slots, bint hurried) except -1:
         cdef size_t index
         memcpy(run, &self.made, sizeof(Run))
         run.signal = signal
+        run.patience = HURRIED_NANOSECONDS if hurried else INT64_MAX
         run.scrubbing_count = 0
         run.facts.is_span = signal == TRACES
         run.facts.is_log = signal == LOGS
@@ -906,9 +908,10 @@ cdef class Program:
         memcpy(run.expressions, self.made.expressions, run.expression_count * sizeof(Expression))
         for index in range(run.expression_count):
             begin_expression(&run.expressions[index], &run.arena)
+            run.expressions[index].patience = &run.patience
         self._begin_steps(run)
         self._take_slots(run, slots, payload)
-        return self._begin_scrubbing(run, work)
+        return self._begin_scrubbing(run, HURRIED_WORK if hurried else SIZE_MAX)
 
     cdef int _begin_scrubbing(self, Run* run, size_t work) except -1:
         """Tell each scrubber that a run begins; `scrubbing_count` says how many know."""
@@ -983,16 +986,16 @@ cdef class Program:
                 tallies.append(tuple([step.tally[place] for place in range(TALLY)]))
         return tallies
 
-    cdef int _walk_asking(self, Run* run, bytes_at start, bytes_at end) except -1:
-        if end - start <= RELEASE_ABOVE:
-            return walk(run, start, end)
+    cdef int _walk_asking(self, Run* run, bytes_at start, bytes_at end, bint hurried) except -1:
+        if hurried and end - start <= RELEASE_ABOVE:
+            return walk(run, start, end)  # taking the GIL for each question would cost more
         with nogil:
             return walk(run, start, end)
 
     def run(self, int signal, bytes payload not None, list slots not None, bint hurried=False):
         """The payload after all steps, the same object where nothing changed, and the tallies of those that drop.
 
-        `slots` has an entry for each slot. Raises `LongWork` where the run is `hurried` and scrubbers have much to look at.
+        `slots` has an entry for each slot. Raises `LongWork` where the run is `hurried` and takes some milliseconds.
         """
         cdef Run run
         cdef int level
@@ -1002,10 +1005,10 @@ cdef class Program:
         cdef bytes edited
         memset(&run, 0, sizeof(Run))
         try:
-            self._begin(&run, signal, payload, slots, HURRIED_WORK if hurried else SIZE_MAX)
+            self._begin(&run, signal, payload, slots, hurried)
             if self.asks:
                 with self.alone:
-                    self._walk_asking(&run, start, end)
+                    self._walk_asking(&run, start, end, hurried)
             else:
                 with nogil:
                     walk(&run, start, end)

@@ -110,6 +110,7 @@ cdef struct Expression:
     uint64_t stamp
     uint64_t stamps[DEPTHS]
     uint64_t failures
+    int64_t* patience  # the run's
 
 
 cdef inline Known* take_down(Expression* expression, int32_t index, uint64_t stamp, int state) noexcept nogil:

@@ -179,7 +179,7 @@ cdef inline Remembered* memo_find(Memo* memo, uint64_t key, bytes_at value, size
 
 
 cdef inline int recall(Memo* memo, Arena* arena, bytes_at value, size_t size, Answer* answer) except -1 nogil:
-    """The answer for a value, in the arena; its size is -1 where Python answered None."""
+    """The answer for a value, in the arena; its size is -1 where Python answered None. Returns 1 if that was worked out now."""
     cdef uint64_t key = hash_bytes(value, size)
     cdef Remembered* entry = memo_find(memo, key, value, size)
     if entry != NULL:
@@ -191,7 +191,8 @@ cdef inline int recall(Memo* memo, Arena* arena, bytes_at value, size_t size, An
         return 0
     if memo.algorithm == 0 or not take_digest(memo, arena, value, size, answer):
         memo_ask(memo, arena, value, size, answer)
-    return memo_keep(memo, key, value, size, answer)
+    memo_keep(memo, key, value, size, answer)
+    return 1
 
 
 cdef inline void memos_free(Memo* memo) noexcept nogil:

@@ -4,7 +4,7 @@ The walk is the edit's own, and a scrubber is asked in its place among the other
 before it have left. It is asked without the GIL and takes it where it needs Python.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from sluiceway.otlp._anyvalue cimport AnyValue
 from sluiceway.otlp._arena cimport Arena
@@ -102,6 +102,15 @@ cdef class Scrubber:
 
 
 cdef int spend(Scene* scene, size_t work) except -1 nogil
+cdef int too_long() except -1 with gil
+
+
+cdef inline int use_up(int64_t* patience, int64_t nanoseconds) except -1 nogil:
+    """Take a rough estimate of a time from what a run may take; raise `LongWork` where nothing is left of that."""
+    patience[0] -= nanoseconds
+    if patience[0] < 0:
+        too_long()
+    return 0
 
 
 # ---- for the edit kernel

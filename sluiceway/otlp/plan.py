@@ -118,7 +118,7 @@ class Plan:
     ) -> Outcome:
         """As `run`, and what was dropped.
 
-        Raises `LongWork` where it is `hurried`, and a scrub has texts to look at that take more than some milliseconds.
+        Raises `LongWork` where it is `hurried` and there is more to do than some milliseconds allow.
         The rest of the run is then still to be done, once, by the error's `rest`.
         """
         outcome = Outcome(batch)

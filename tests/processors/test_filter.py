@@ -15,7 +15,7 @@ from sluiceway.component import Reason
 from sluiceway.config.decode import decode
 from sluiceway.config.parse import parse
 from sluiceway.errors import ConfigError, PermanentError, RefusedError
-from sluiceway.otlp import Batch, Signal
+from sluiceway.otlp import Batch, Signal, join
 from sluiceway.pipelines.edits import Edits, group_editors
 from sluiceway.processors import attributes, probabilistic_sampler, tenant
 from sluiceway.processors.filter import COMPONENT, FilterConfig
@@ -328,6 +328,20 @@ async def test_ten_thousand_rules_do_not_stall_the_loop() -> None:
     assert bench.sink.items == 512
     await edits.consume(spans(2, k77="v77"))
     assert bench.drops == [(2, Reason.FILTERED, True)]
+
+
+@pytest.mark.parametrize("rule", ['IsMatch(span.attributes["b"], "^x.*{}$")', 'HasPrefix(span.attributes["b"], "y{}")'])
+async def test_rules_that_take_long_are_tried_beside_the_loop(rule: str) -> None:
+    """They begin on the loop and are left to a thread after some milliseconds, with the same outcome."""
+    config = FilterConfig(trace_conditions=[rule.format(number) for number in range(3000)])
+    bench = Bench()
+    edits = Edits([COMPONENT.create(config, bench.context, None)], bench.sink)
+    for batch, is_long in (spans(2, b="ya"), False), (join([spans(512, b="y"), spans(3, b="x y2999"), spans(1)]), True):
+        editing = asyncio.create_task(edits.consume(batch))
+        await asyncio.sleep(0)
+        assert editing.done() is not is_long
+        await editing
+    assert bench.sink.items == 2 + 512 + 3 * ("HasPrefix" in rule) + 1
 
 
 async def test_a_hostile_text_costs_no_more_than_its_length() -> None:
