@@ -99,6 +99,11 @@ class SendingQueue:
         """Whether `send` never waits, so that it cannot be cancelled half-way."""
         return not (self._settings.block_on_overflow or self._settings.wait_for_result)
 
+    @property
+    def waits_for_results(self) -> bool:
+        """Whether senders are answered only when the outcome is known."""
+        return self._settings.wait_for_result
+
     def publish(self, context: Context, signal: Signal) -> None:
         """Make size and capacity metrics, under the Collector's names."""
         scope, unit = context.telemetry, _UNITS[self._settings.sizer]
@@ -153,6 +158,10 @@ class SendingQueue:
             await self._see_through(request, ticket)
         else:
             self._put(request, ticket)
+
+    def turn_away(self) -> None:
+        """Refuse whoever waits for room, now and from now on, because senders are to be answered."""
+        self._room.close()
 
     def inherit(self, request: Request) -> None:
         """Take over a request that a predecessor has accepted, whether there is room for it or not."""
