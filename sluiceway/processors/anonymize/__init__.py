@@ -65,7 +65,7 @@ from typing import Final, Self
 from pydantic import Field, model_validator
 
 from sluiceway.component import Component, Context, Kind, Prepared, Stability
-from sluiceway.config.decode import nearest
+from sluiceway.config.nearest import nearest
 from sluiceway.config.settings import Mistake, mistakes
 from sluiceway.config.types import Settings, StringList
 from sluiceway.errors import ConfigError
