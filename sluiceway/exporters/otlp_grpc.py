@@ -98,6 +98,7 @@ class OtlpGrpcExporter:
         self._metadata = config.metadata
         self._timeout = config.timeout or None
         self._wait_for_ready = config.wait_for_ready or None
+        config.proxy_options()  # a proxy that cannot be used is found before anything starts
         self.destination = config.destination
         scope = context.telemetry
         self._tracing = scope.tracing

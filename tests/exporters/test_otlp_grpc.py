@@ -291,3 +291,44 @@ def test_what_is_missing_or_wrong_is_said(yaml, text):
     with pytest.raises(ValidationError) as caught:
         make(COMPONENT, yaml)
     assert text in str(caught.value)
+
+
+@asynccontextmanager
+async def refusing_proxy():
+    """A proxy that keeps what it is asked for and refuses it: its port, and the heads of requests."""
+    asked: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1], asked
+
+
+async def test_the_environment_names_a_proxy(backend, monkeypatch):
+    """HTTPS_PROXY is followed, without a scheme too, except for this machine; its password is not shown."""
+    async with refusing_proxy() as (port, asked):
+        monkeypatch.setenv("HTTPS_PROXY", f"user:s3cret@127.0.0.1:{port}")
+        async with make(COMPONENT, "{endpoint: 'backend.invalid:4317', tls: {insecure: true}}") as out:
+            with pytest.raises(RetryableError) as caught:
+                await out.consume(batch())
+        assert asked[0].startswith(b"CONNECT backend.invalid:4317 ")
+        assert b"Proxy-Authorization: Basic dXNlcjpzM2NyZXQ=" in asked[0]
+        assert "s3cret" not in str(caught.value)
+        seen = len(asked)
+        async with exporter(backend) as out:
+            await out.consume(batch())
+        assert len(asked) == seen
+    assert len(backend.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("proxy", "text"), [("https://p:1", "gRPC in Python goes by proxies of http:// only"), ("p:x", "HTTPS_PROXY: ")]
+)
+def test_a_proxy_that_grpc_cannot_use_is_found_at_the_start(monkeypatch, proxy, text):
+    """GRPC itself would go past it in silence."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(ConfigError, match=text):
+        make(COMPONENT, "endpoint: 'h:1'")

@@ -310,9 +310,8 @@ async def test_requests_go_through_the_proxy(backend):
 
 
 async def test_the_environment_names_a_proxy(backend, monkeypatch):
-    """HTTP_PROXY is followed, except for hosts in NO_PROXY."""
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{backend.port}")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    """HTTP_PROXY is followed, except for this machine and hosts in NO_PROXY."""
+    monkeypatch.setenv("HTTP_PROXY", f"127.0.0.1:{backend.port}")
     async with make(COMPONENT, "endpoint: http://backend.invalid") as out:
         await out.consume(batch())
     async with exporter(backend) as out:
@@ -321,6 +320,19 @@ async def test_the_environment_names_a_proxy(backend, monkeypatch):
         "POST http://backend.invalid/v1/traces HTTP/1.1",
         "POST /v1/traces HTTP/1.1",
     ]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_the_password_of_a_proxy_is_told_to_the_proxy_alone(backend, monkeypatch, scheme):
+    """The proxy gets it, and the error does not, whatever the proxy answers."""
+    monkeypatch.setenv(f"{scheme.upper()}_PROXY", f"user:s3cret@127.0.0.1:{backend.port}")
+    backend.status = 407
+    async with make(COMPONENT, f"endpoint: {scheme}://backend.invalid") as out:
+        with pytest.raises((RetryableError, PermanentError)) as caught:
+            await out.consume(batch())
+    assert backend.requests[0][1]["proxy-authorization"] == "Basic dXNlcjpzM2NyZXQ="
+    assert "407" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 async def test_tls_checks_the_server(tmp_path):
