@@ -84,7 +84,7 @@ class _Connection:
 
     credentials: grpc.ChannelCredentials | None
     channel: grpc.aio.Channel
-    export: dict[Signal, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]]
+    export: dict[Signal, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes | None]]
     requests: int = 0
 
 
@@ -147,7 +147,7 @@ class OtlpGrpcExporter:
         export = {signal: channel.unary_unary(f"/{signal.service}/Export", None, None) for signal in Signal}
         return _Connection(newest, channel, export)
 
-    async def _export(self, connection: _Connection, batch: Batch) -> bytes:
+    async def _export(self, connection: _Connection, batch: Batch) -> bytes | None:
         from grpc.aio import AioRpcError
 
         metadata = self._metadata
@@ -170,15 +170,21 @@ class OtlpGrpcExporter:
         if self._calls:
             self._calls[signal].record(perf_counter() - began, **{"rpc.response.status_code": code})
 
-    def _read(self, answer: bytes) -> PartialSuccess | None:
+    def _read(self, answer: bytes | None) -> PartialSuccess | None:
         try:
-            return rejection(answer)
+            return rejection(_require_message(answer))
         except DecodeError as error:
             raise PermanentError(f"{self._config.endpoint}: {error}") from error
 
 
 def _plain_text() -> None:
     return None
+
+
+def _require_message(answer: bytes | None) -> bytes:
+    if answer is None:  # so grpcio tells of OK without a message, or with one that is cut off or marked wrongly
+        raise DecodeError("the response holds no message")
+    return answer
 
 
 def _delivery_error(error: grpc.aio.AioRpcError) -> DeliveryError:

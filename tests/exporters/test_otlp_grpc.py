@@ -113,6 +113,14 @@ async def test_an_unreadable_answer_is_permanent(backend):
             await out.consume(batch())
 
 
+async def test_ok_without_a_message_cannot_be_read(backend):
+    """The backend may have the data, so it is dropped, not sent again; nothing of it is a bug of ours."""
+    backend.answer = None
+    async with exporter(backend) as out:
+        with pytest.raises(PermanentError, match="the response holds no message"):
+            await out.consume(batch())
+
+
 async def test_an_answer_over_four_mebibytes_is_permanent(backend):
     """The response is bounded, as the specification asks, and says nothing of the data, which the backend has."""
     backend.answer = b"\x00" * (4 * 1024 * 1024 + 1)
