@@ -113,7 +113,8 @@ class OtlpGrpcExporter:
 
     async def __aenter__(self) -> Self:
         if self._config.is_encrypted:
-            self._credentials = self._config.tls.reloaded_grpc_credentials(self._context.clock)
+            clock, logger = self._context.clock, self._context.logger
+            self._credentials = self._config.tls.reloaded_grpc_credentials(clock, logger)
         self._connection = self._connect(self._credentials())
         return self
 

@@ -152,7 +152,7 @@ class OtlpHttpExporter:
         from sluiceway.exporters.otlp_http.body import Body
 
         if any(url.scheme == "https" for url in self._urls.values()):
-            self._tls = self._config.tls.reloaded_ssl_context(self._context.clock)
+            self._tls = self._config.tls.reloaded_ssl_context(self._context.clock, self._context.logger)
         if self._proof is not None and (plain := [url for url in self._urls.values() if _is_readable(url)]):
             self._context.logger.warning(
                 "credentials go to %s in plain text, where anybody can read them", plain[0].host
