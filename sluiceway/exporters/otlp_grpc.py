@@ -32,6 +32,7 @@ exporters:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
@@ -41,6 +42,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 from pydantic import model_validator
 
 from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
+from sluiceway.config.advice import tls_advice
 from sluiceway.config.auth import credentials
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
 from sluiceway.config.grpc_client import GrpcClient, grpc_header
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
 __all__ = ["COMPONENT", "OtlpGrpcConfig", "OtlpGrpcExporter"]
 
 _ANSWER_TOO_LARGE: Final = "CLIENT: Received message larger"
+_NO_CONNECTION: Final = re.compile("connections to all backends failing|failed to connect to all addresses")
+_CUT_OFF: Final = "Socket closed"
 
 
 class OtlpGrpcConfig(GrpcClient):
@@ -163,7 +167,7 @@ class OtlpGrpcExporter:
             )
         except AioRpcError as error:
             self._called(batch.signal, began, error.code().name)
-            raise _delivery_error(error) from error
+            raise _delivery_error(error, self._config) from error
         self._called(batch.signal, began, "OK")
         return answer
 
@@ -188,13 +192,25 @@ def _require_message(answer: bytes | None) -> bytes:
     return answer
 
 
-def _delivery_error(error: grpc.aio.AioRpcError) -> DeliveryError:
+def _delivery_error(error: grpc.aio.AioRpcError, config: GrpcClient) -> DeliveryError:
     text = error.details() or ""
     if _ANSWER_TOO_LARGE in text:  # this side's words: the backend has the data, so it must not be sent in parts
         return PermanentError("the response is larger than 4 MiB")
+    if _NO_CONNECTION.match(text):
+        text += _advice(text, config)
     trailers = cast("Mapping[str, str | bytes]", error.trailing_metadata())
     details = trailers.get("grpc-status-details-bin")
     return grpc_error(error.code().name, text, details if isinstance(details, bytes) else None)
+
+
+def _advice(text: str, config: GrpcClient) -> str:
+    if not config.is_encrypted:
+        advice = "if the server speaks TLS, see tls::insecure and the endpoint's scheme" if _CUT_OFF in text else ""
+    elif _CUT_OFF in text:  # BoringSSL keeps the alert to itself
+        advice = "if the server demands a certificate of ours, see tls::cert_file and tls::key_file"
+    else:
+        advice = tls_advice(text, config.tls.server_name_override or str(config.destination["server.address"]))
+    return f"; {advice}" if advice else ""
 
 
 COMPONENT = Component(

@@ -340,3 +340,26 @@ def test_a_proxy_that_grpc_cannot_use_is_found_at_the_start(monkeypatch, proxy, 
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(ConfigError, match=text):
         make(COMPONENT, "endpoint: 'h:1'")
+
+
+@pytest.mark.parametrize(
+    ("name", "demands", "more", "words"),
+    [
+        ("other", False, "", "is not for 127.0.0.1: see the endpoint and tls::server_name_override"),
+        ("other", False, "server_name_override: x", "is not for x: see the endpoint and tls::server_name_override"),
+        ("127.0.0.1", True, "", "if the server demands a certificate of ours, see tls::cert_file and tls::key_file"),
+        ("127.0.0.1", False, "insecure: true", "if the server speaks TLS, see tls::insecure"),
+    ],
+)
+async def test_trouble_with_tls_names_the_key_to_look_at(authority, tmp_path, name, demands, more, words):
+    """What gRPC says alone does not guide."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    pair = authority.issue_cert(name)
+    own = [(pair.private_key_pem.bytes(), pair.cert_chain_pems[0].bytes())]
+    credentials = grpc.ssl_server_credentials(own, authority.cert_pem.bytes() if demands else None, demands)
+    async with GrpcBackend().running(credentials) as backend:
+        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', tls: {{ca_file: '{tmp_path / 'ca.pem'}', {more}}}}}"
+        async with make(COMPONENT, yaml) as out:
+            with pytest.raises(RetryableError) as caught:
+                await out.consume(batch())
+    assert words in str(caught.value)

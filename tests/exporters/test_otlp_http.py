@@ -8,11 +8,13 @@ import json
 import socket
 import ssl
 import zlib
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 import trustme
+from aiohttp import ClientOSError
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from pydantic import ValidationError
@@ -21,6 +23,7 @@ from sluiceway.component import PartialSuccess
 from sluiceway.config.compression import zstd_module
 from sluiceway.errors import ConfigError, PermanentError, RetryableError
 from sluiceway.exporters.otlp_http import COMPONENT
+from sluiceway.exporters.otlp_http.failures import explain
 from sluiceway.otlp import Signal, accept
 from sluiceway.otlp.json import decode
 from sluiceway.testing import ManualClock
@@ -350,6 +353,75 @@ async def test_tls_checks_the_server(tmp_path):
             with pytest.raises(RetryableError):
                 await out.consume(batch())
     assert len(backend.requests) == 1
+
+
+@dataclass
+class Side:
+    """The TLS of a backend: its certificate, and whether it demands one of its clients."""
+
+    authority: trustme.CA
+    name: str = "localhost"
+    is_old: bool = False
+    demands: bool = False
+    versions: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+
+    def context(self) -> ssl.SSLContext:
+        """What the backend listens with."""
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.maximum_version = self.versions
+        past = {"not_after": datetime(2020, 1, 1, tzinfo=UTC)} if self.is_old else {}
+        self.authority.issue_cert(self.name, **past).configure_cert(made)
+        if self.demands:
+            made.verify_mode = ssl.CERT_REQUIRED
+            self.authority.configure_trust(made)
+        return made
+
+
+MINE = trustme.CA()
+
+
+@pytest.mark.parametrize(
+    ("side", "more", "words", "key"),
+    [
+        (Side(trustme.CA()), "", "unable to get local issuer certificate; .*nobody who is trusted", "tls::ca_file"),
+        (Side(MINE, is_old=True), "", "certificate has expired; the server's certificate has to be renewed", ""),
+        (Side(MINE, "other"), "", "mismatch.*; .*is not for localhost", "tls::server_name_override"),
+        (Side(MINE), "server_name_override: x", "mismatch.*; .*is not for x", "tls::server_name_override"),
+        (Side(MINE, demands=True, versions=ssl.TLSVersion.TLSv1_2), "", "demand", "tls::cert_file and tls::key_file"),
+        (Side(MINE, demands=True), "", "demand", "tls::cert_file and tls::key_file"),
+    ],
+)
+async def test_trouble_with_tls_names_the_key_to_look_at(tmp_path, side, more, words, key):
+    """The text says what is wrong and where to look, and holds no object of Python's."""
+    MINE.cert_pem.write_to_path(tmp_path / "ca.pem")
+    async with HttpBackend().running(side.context()) as backend:
+        tls = f"{{ca_file: '{tmp_path / 'ca.pem'}', {more}}}"
+        async with make(COMPONENT, f"{{endpoint: 'https://localhost:{backend.port}', tls: {tls}}}") as out:
+            with pytest.raises(RetryableError, match=words) as caught:
+                await out.consume(batch())
+    assert key in str(caught.value)
+    assert "object at" not in str(caught.value)
+    assert "ssl:" not in str(caught.value)
+
+
+async def test_who_cannot_be_reached_is_named():
+    """With address and reason alone."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        for more, what in (("", ""), (f", proxy_url: 'http://localhost:{port}'", "the proxy ")):
+            async with make(COMPONENT, f"{{endpoint: 'https://localhost:{port}'{more}}}") as out:
+                with pytest.raises(RetryableError, match=f"failed: cannot connect to {what}localhost:{port}: Connect"):
+                    await out.consume(batch())
+
+
+def test_an_alert_that_is_lost_leaves_a_hint():
+    """Written to too late, a connection shows only that it is closed."""
+    error = ClientOSError(None, "Can not write request body")
+    error.__cause__ = ConnectionResetError()
+    assert "see tls::cert_file" in explain(error, "h", encrypted=True)
+    assert explain(error, "h", encrypted=False) == "the server closed the connection before it had the request"
+    assert explain(ClientOSError(104, "reset"), "h", encrypted=True) == "ClientOSError: [Errno 104] reset"
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,7 @@ class OtlpHttpExporter:
         from aiohttp import ClientError
 
         from sluiceway.exporters.otlp_http.body import read_bounded
+        from sluiceway.exporters.otlp_http.failures import explain
 
         content = await self._encode(batch)
         began, outcome = perf_counter(), _NO_ANSWER
@@ -182,8 +183,11 @@ class OtlpHttpExporter:
                 answer = await read_bounded(response, LARGEST_RESPONSE)
                 outcome = MappingProxyType({"http.response.status_code": response.status})
         except (ClientError, OSError) as error:
-            reason = f"error exporting items, request to {self._shown(batch.signal)} failed: {type(error).__name__}"
-            raise RetryableError(f"{reason}: {one_line(str(error))}", code="UNAVAILABLE") from error
+            url = self._urls[batch.signal]
+            name = self._config.tls.server_name_override or url.host or ""
+            reason = one_line(explain(error, name, encrypted=url.scheme == "https"))
+            text = f"error exporting items, request to {self._shown(batch.signal)} failed: {reason}"
+            raise RetryableError(text, code="UNAVAILABLE") from error
         finally:
             if self._calls is not None:
                 self._calls.record(perf_counter() - began, **outcome)
