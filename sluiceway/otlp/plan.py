@@ -98,7 +98,7 @@ class Plan:
 
     @property
     def runs_alone(self) -> bool:
-        """Whether a run should wait until another has ended: what was asked of Python or a scrubber is kept for both."""
+        """Whether a run should wait until another has ended: what is asked of Python or a scrubber is kept for both."""
         return any(program.asks for program, _ in self._walks) or any(
             isinstance(action, Scrub) for action in self.actions
         )
