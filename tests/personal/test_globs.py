@@ -47,3 +47,12 @@ def test_ten_thousand_globs_cost_little() -> None:
     start = time.thread_time()
     assert list(globs.matching("service9999.x")) == [9999]
     assert time.thread_time() - start < 0.1
+
+
+def test_a_key_costs_time_in_proportion_to_its_length() -> None:
+    """However many stars a glob has, and whatever in the key makes them begin anew."""
+    globs = Globs([["*token*"], ["a*b*c*d"]])
+    start = time.thread_time()
+    assert list(globs.matching("a.b.c." * 10_000)) == []
+    assert list(globs.matching("." * 50_000 + "naïve-tokens")) == [0]
+    assert time.thread_time() - start < 0.1

@@ -17,8 +17,7 @@ numbers, for those of cards. `where` narrows that: `resource`, `scope`, `name`, 
 
 Rules say what becomes of what. The first that matches counts, and what is detected and has no rule is masked. A rule
 with `keys` alone is about whole values, whatever is in them, and in maps about all values within; a rule with `detect`
-stands above it only where it comes first and what it found is all of the value. Keys in maps have those around them
-in front, with dots between, of which the first 256 bytes are looked at.
+stands above it only where it comes first and what it found is all of the value.
 
 | action | what is left |
 | --- | --- |
@@ -40,7 +39,8 @@ masked as a whole.
 Items are never dropped or held back, so nothing can be lost here. The time it takes grows with the length of a text
 and with nothing else in it. To rotate the keys of `encrypt` put the new one first and keep the old ones for
 `sluiceway decrypt`. A new `hmac` key makes other hashes and pseudonyms; with the old key `sluiceway pseudonym` tells
-the old ones. An attribute whose key ends with `version` is not looked through for addresses.
+the old ones. An attribute whose key ends with `version` is not looked through for addresses. A key in a map has those
+around it in front, with dots between, of which rules see the first 256 bytes.
 
 `sluiceway_anonymize_findings` counts what was treated, by detector (`key` for rules about keys) and action.
 
