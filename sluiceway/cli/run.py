@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from sluiceway.cli.durations import duration
 from sluiceway.cli.sources import add_source_arguments, read_config
-from sluiceway.errors import ConfigError
 
 if TYPE_CHECKING:
     from sluiceway.config.model import Config
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="reload, as on SIGHUP, when a file changes that the configuration was read from",
     )  # fmt: skip
     parser.add_argument(
-        "--drain-timeout", default="30s", metavar="DURATION",
+        "--drain-timeout", type=duration, default="30s", metavar="DURATION",
         help="how long stopping may take; what is still held then is dropped and counted (default 30s)",
     )  # fmt: skip
 
@@ -37,13 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT, and print the summary of the ledger."""
     from sluiceway.config.telemetry import LogsConfig
-    from sluiceway.config.types import parse_duration
     from sluiceway.telemetry.outputs import LogOutputs
 
-    try:
-        drain_timeout = parse_duration(arguments.drain_timeout)
-    except ValueError as error:
-        raise ConfigError(f"--drain-timeout: {error}") from error
     _prepare_process()
     # A reload that is asked for before there is anything to reload must not end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -51,15 +46,15 @@ def execute(arguments: argparse.Namespace) -> int:
     with LogOutputs(LogsConfig()):
         config = read_config(arguments)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_run(config, arguments, drain_timeout))
+            return runner.run(_run(config, arguments))
 
 
-async def _run(config: Config, arguments: argparse.Namespace, drain_timeout: float) -> int:
+async def _run(config: Config, arguments: argparse.Namespace) -> int:
     from sluiceway.cli.summary import summary
     from sluiceway.service import Collector
     from sluiceway.telemetry.outputs import LogOutputs
 
-    collector = Collector(config, drain_timeout=drain_timeout)
+    collector = Collector(config, drain_timeout=arguments.drain_timeout)
     code = None
     with LogOutputs(config.telemetry.logs, collector.telemetry.resource):
         try:

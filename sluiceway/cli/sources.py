@@ -35,6 +35,8 @@ def read_config(arguments: argparse.Namespace) -> Config:
     check_gates(arguments.feature_gates)
     if not arguments.config:
         raise ConfigError("at least one config flag must be provided")
+    if not all(arguments.config):
+        raise ConfigError("--config: the path is empty")
     from sluiceway.config.load import load
 
     return load(arguments.config, arguments.sets)

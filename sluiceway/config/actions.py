@@ -195,7 +195,7 @@ def _type_problems(action: ActionConfig, i: int) -> Iterator[str]:
     elif action.converted_type not in _TYPES:
         yield (
             f'error creating AttrProc due to invalid value "{action.converted_type}" in field "converted_type" '
-            f'for action "convert" at the {i}-th action'
+            f'for action "convert" at the {i}-th action (valid values: [{" ".join(_TYPES)}])'
         )
     if action.algorithm != "sha1" and action.action != "hash":
         yield f'action "{action.action}" does not use the "algorithm" field at the {i}-th actions'

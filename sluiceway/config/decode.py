@@ -150,7 +150,10 @@ def _problem(model: type[BaseModel], root: Node, data: Any, prefix: Path, error:
         valid = _keys(model, error["loc"][:-1])
         message = f"'{'.'.join(map(str, parent))}' has invalid keys: {key}{_suggest(str(key), valid)}"
         return node.problem(message, prefix + tuple(parent), at_key=True)
-    return node.problem(_message(error, _follow(data, path)), prefix + path)
+    message = _message(error, _follow(data, path))
+    if error["type"] == "missing" and node.referenced and path == error["loc"]:
+        message += "; is the variable that it comes from set?"
+    return node.problem(message, prefix + path)
 
 
 def _message(error: ErrorDetails, value: object) -> str:
@@ -162,7 +165,10 @@ def _message(error: ErrorDetails, value: object) -> str:
     if kind in ("value_error", "assertion_error"):
         return str(error["ctx"]["error"])
     message = error["msg"].removeprefix("Input ")
-    return message if error["type"] not in ("literal_error", "enum") else f"{message}, got {_quoted(value)}"
+    if error["type"] not in ("literal_error", "enum"):
+        return message
+    hint = f'; write it in quotes: "{value}"' if not isinstance(value, str) and f"'{value}'" in message else ""
+    return f"{message}, got {_quoted(value)}{hint}"
 
 
 def _quoted(value: object) -> str:

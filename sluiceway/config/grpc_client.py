@@ -32,6 +32,7 @@ DEFAULT_PING_TIMEOUT: Final = 20.0
 """Seconds for which zero stands, as in Go."""
 _KEY: Final = re.compile(r"[0-9A-Za-z_.-]+")
 _TEXT: Final = re.compile(r"[ -~]*")
+_HOST: Final = re.compile(r"[^\s/@]+")
 _NAMED: Final = ("dns:///", "passthrough:///", "https://", "http://")
 _BALANCERS: Final = ("round_robin", "pick_first")
 _NOT_IN_GRPCIO: Final = frozenset({"zstd", "snappy", "deflate", "zlib", "lz4", "x-snappy-framed"})
@@ -83,7 +84,11 @@ class GrpcClient(Settings):
     @classmethod
     def _check_endpoint(cls, endpoint: str) -> str:
         if endpoint and not endpoint.startswith("unix:"):
-            split_endpoint(_address(endpoint))
+            host, _ = split_endpoint(_address(endpoint))
+            if not host or not _HOST.fullmatch(host):
+                raise ValueError(
+                    f'invalid endpoint "{endpoint[:100]}": there is no host in it that can be connected to'
+                )
         return endpoint
 
     @field_validator("headers")

@@ -20,6 +20,7 @@ from sluiceway.config.compression import CompressionParams, Compressor, check_co
 from sluiceway.config.exporter import Timeout
 from sluiceway.config.middlewares import Middlewares
 from sluiceway.config.proxies import environment_proxy
+from sluiceway.config.settings import mistake
 from sluiceway.config.tls import TlsClient
 from sluiceway.config.types import Duration, Opaque, Section, Settings
 
@@ -90,7 +91,10 @@ class HttpClient(Settings):
 
     @model_validator(mode="after")
     def _check_client(self) -> Self:
-        check_compression(self.compression, self.compression_params)
+        try:
+            check_compression(self.compression, self.compression_params)
+        except ValueError as error:
+            raise mistake(str(error), "compression") from None
         return self
 
     def open_compressor(self) -> Compressor | None:

@@ -7,6 +7,7 @@ then. What is in flight is bounded; when all senders are busy, requests become l
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
@@ -21,6 +22,10 @@ __all__ = ["Load", "generate", "run"]
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
+
+
+def _nobody(_line: str) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +53,18 @@ class Load:
     seed: int = 1
 
 
-async def generate(load: Load, clock: Clock | None = None) -> Report:
-    """Send the load and report what became of it. Cancelling stops at once, without a report."""
+async def generate(
+    load: Load, clock: Clock | None = None, stop: asyncio.Event | None = None, tell: Callable[[str], None] = _nobody
+) -> Report:
+    """Send the load and report what became of it. Cancelling stops at once, without a report; `stop` with one.
+
+    `tell` is given a line when the first request is refused, as nothing else may be heard for a long time.
+    """
     payloads = _templates(load, load.batch_size, load.distinct)
     rest = load.count % load.batch_size
     last = _templates(load, rest, 1) if rest else []
     async with connect(load.signal, load.target, load.connections) as clients:
-        return await run(load, clients, payloads, last, clock or SystemClock())
+        return await run(load, clients, payloads, last, clock or SystemClock(), stop, tell)
 
 
 def _templates(load: Load, items: int, distinct: int) -> list[Template]:
@@ -65,22 +75,38 @@ def _templates(load: Load, items: int, distinct: int) -> list[Template]:
 
 
 async def run(
-    load: Load, clients: list[Client], payloads: list[Template], last: list[Template], clock: Clock
+    load: Load,
+    clients: list[Client],
+    payloads: list[Template],
+    last: list[Template],
+    clock: Clock,
+    stop: asyncio.Event | None = None,
+    tell: Callable[[str], None] = _nobody,
 ) -> Report:
-    """Send `payloads` in turn by `clients`, then `last`, as `load` says."""
-    senders = _Senders(load, payloads, last, clock)
+    """Send `payloads` in turn by `clients`, then `last`, as `load` says. At `stop`, what is under way has failed."""
+    senders = _Senders(load, payloads, last, clock, tell)
     async with asyncio.TaskGroup() as tasks:
-        for client in clients:
-            for _ in range(load.in_flight):
-                tasks.create_task(senders.work(client))
+        workers = [tasks.create_task(senders.work(client)) for client in clients for _ in range(load.in_flight)]
+        ending = tasks.create_task(_cancel(workers, stop or asyncio.Event()))
+        await asyncio.wait(workers)
+        ending.cancel()
     return senders.tally.report(load.signal.items.replace("_", " "), clock.now() - senders.started)
 
 
+async def _cancel(workers: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
+    await stop.wait()
+    for worker in workers:
+        worker.cancel()
+
+
 class _Senders:
-    def __init__(self, load: Load, payloads: list[Template], last: list[Template], clock: Clock) -> None:
+    def __init__(
+        self, load: Load, payloads: list[Template], last: list[Template], clock: Clock, tell: Callable[[str], None]
+    ) -> None:
         self.tally = Tally()
         self.started = clock.now()
         self._load, self._payloads, self._last, self._clock = load, payloads, last, clock
+        self._tell = tell
         self._numbers = count()
         self._whole = load.count // load.batch_size if load.count else None
         self._interval = load.batch_size / load.rate if load.rate else 0.0
@@ -98,7 +124,12 @@ class _Senders:
             if due > clock.now():
                 await clock.sleep(due - clock.now())
             payload = template.fill(number, clock.time_ns(), self._chance)
-            await self._deliver(client, payload, template.items, due)
+            self.tally.sent += template.items
+            try:
+                await self._deliver(client, payload, template.items, due)
+            except asyncio.CancelledError:
+                self.tally.failed += template.items
+                raise
 
     def _template(self, number: int) -> Template | None:
         if self._whole is None or number < self._whole:
@@ -107,7 +138,6 @@ class _Senders:
 
     async def _deliver(self, client: Client, payload: bytes, items: int, due: float) -> None:
         tally, clock = self.tally, self._clock
-        tally.sent += items
         delay = FIRST_DELAY
         deadline = clock.now() + self._load.retry_for
         while True:
@@ -115,6 +145,9 @@ class _Senders:
             answer = await client.send(payload)
             if answer.code == "OK":
                 return self._delivered(answer, items, due)
+            if not tally.errors:
+                again = f", refused requests are sent again for {self._load.retry_for:g} s" if answer.retryable else ""
+                self._tell(f"the first refusal: {answer.code}{again}")
             tally.errors[answer.code] += 1
             wait = answer.delay if answer.delay is not None else delay * (0.5 + self._chance.random())
             if not answer.retryable:

@@ -80,10 +80,12 @@ def test_a_port_that_is_taken(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_drain_timeout_that_is_none(good, capsys):
+@pytest.mark.parametrize(("given", "problem"), [("long", "time: invalid duration"), ("-5s", "must not be negative")])
+def test_a_drain_timeout_that_is_none(good, capsys, given, problem):
     """Durations of the command line have the Collector's syntax."""
-    assert main(["run", "--config", good, "--drain-timeout", "long"]) == 1
-    assert "--drain-timeout: time: invalid duration" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "--config", good, f"--drain-timeout={given}"])
+    assert f"argument --drain-timeout: {problem}" in capsys.readouterr().err
 
 
 def test_a_hostile_peer_cannot_fill_the_log(tmp_path):

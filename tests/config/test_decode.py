@@ -1,10 +1,10 @@
 """Decoding reports every mistake where it was written, and reads references by the type of their field."""
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from sluiceway.config.decode import decode
 from sluiceway.config.expand import Expansion
@@ -26,6 +26,19 @@ class Inner(Settings):
     """A text."""
     needed: int
     """A number that must be given."""
+
+
+def _not_empty(key: Opaque) -> Opaque:
+    if not key:
+        raise ValueError("empty")
+    return key
+
+
+class Key(Settings):
+    """A part that takes no empty text."""
+
+    key: Annotated[Opaque, AfterValidator(_not_empty)]
+    """The key."""
 
 
 class Model(Settings):
@@ -61,6 +74,8 @@ class Model(Settings):
     """A section."""
     parts: tuple[Inner, ...] = ()
     """Parts."""
+    keys: tuple[Key, ...] = ()
+    """Keys."""
     by_name: dict[str, Inner] = {}  # noqa: RUF012 - as above
     """Parts by name."""
 
@@ -152,6 +167,10 @@ def test_references_inside_lists_and_maps() -> None:
         ("section:", 1, 9, "top::section", 'requires "needed"'),
         ("wait: 5x", 1, 7, "top::wait", 'time: unknown unit "x" in duration "5x"'),
         ("number: 101", 1, 1, "top", "'number' must not be large"),
+        (
+            "version: 1.2", 1, 10, "top::version",
+            """should be '1.2' or '1.3', got float64; write it in quotes: "1.2\"""",
+        ),
         ("version: 1.4", 1, 10, "top::version", "should be '1.2' or '1.3', got float64"),
         ("version: x", 1, 10, "top::version", """should be '1.2' or '1.3', got "x\""""),
         ("5", 1, 1, "top", "expected type 'map', got unconvertible type 'int'"),
@@ -203,6 +222,14 @@ def test_mistake_in_a_reference_stands_at_the_reference() -> None:
         ConfigError, match=r"^f:2:9: top::number: expected type 'int', got unconvertible type 'string'$"
     ):
         read("text: x\nnumber: ${X}", X="abc")
+
+
+def test_what_is_missing_because_its_variable_is_not_set() -> None:
+    """The text asks for the variable; that the key is there everybody sees."""
+    with pytest.raises(ConfigError, match=r'top::keys::0::key: requires "key"; is the variable that it comes from set'):
+        read("keys: [{key: '${X}'}]", X="")
+    with pytest.raises(ConfigError, match=r'top::keys::0: requires "key"$'):
+        read("keys: [{}]")
 
 
 def test_null_is_all_defaults() -> None:

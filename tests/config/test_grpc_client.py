@@ -33,6 +33,13 @@ def test_a_port_must_be_a_number(endpoint):
         GrpcClient(endpoint=endpoint)
 
 
+@pytest.mark.parametrize("endpoint", [":21600", "http://:4317", " localhost:21600", "a b:1", "user@h:1"])
+def test_a_host_is_needed(endpoint):
+    """What could never be resolved is refused."""
+    with pytest.raises(ValidationError, match="there is no host in it that can be connected to"):
+        GrpcClient(endpoint=endpoint)
+
+
 def test_a_port_is_needed():
     """There is no default port."""
     with pytest.raises(ValidationError, match="expected host:port"):

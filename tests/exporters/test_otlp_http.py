@@ -430,8 +430,9 @@ def test_an_alert_that_is_lost_leaves_a_hint():
         ("{}", "at least one endpoint must be specified"),
         ("metrics_endpoint: nonsense", "metrics_endpoint must be a valid URL"),
         ("endpoint: http://h:x", "endpoint must be a valid URL"),
-        ("endpoint: localhost:4318", "endpoint must be a valid URL"),
-        ("{endpoint: 'http://h', encoding: xml}", "invalid encoding type: xml"),
+        ("endpoint: localhost:4318", 'endpoint must be a valid URL, such as "http://localhost:4318" or "https://'),
+        ("endpoint: me:pa55@h:4318", "endpoint must be a valid URL, as http://host:4318 or https://host"),
+        ("{endpoint: 'http://h', encoding: xml}", "invalid encoding type: xml (valid values: [proto json])"),
         ("{endpoint: 'http://h', encoding: [proto]}", "invalid encoding type: ['proto']"),
         ("{endpoint: 'http://h', compression: snappy}", 'compression "snappy" is not available here'),
         ("{endpoint: 'http://h', timeout: -1s}", "'timeout' must be non-negative"),
@@ -442,6 +443,15 @@ def test_what_is_missing_or_wrong_is_said(yaml, text):
     with pytest.raises(ValidationError) as caught:
         make(COMPONENT, yaml)
     assert text in str(caught.value)
+    assert "pa55" not in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", ["logs_endpoint: h", "compression: lz4"])
+def test_mistakes_stand_at_their_keys(setting):
+    """Not at the exporter as a whole."""
+    with pytest.raises(ValidationError) as caught:
+        make(COMPONENT, f"{{endpoint: 'http://h', {setting}}}")
+    assert caught.value.errors()[0]["loc"] == (setting.partition(":")[0],)
 
 
 def test_every_used_signal_needs_an_endpoint():

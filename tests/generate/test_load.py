@@ -46,3 +46,32 @@ async def test_what_is_in_flight_is_bounded():
     await clock.advance(10)
     assert client.sent == [1000.0, 1000.0, 1001.0, 1001.0, 1002.0]
     assert (await running).accepted == 50
+
+
+async def test_a_stop_reports_what_was_done():
+    """What is under way then has failed, and everything adds up."""
+    clock, stop = ManualClock(), asyncio.Event()
+    client = Slow(clock, 1.0)
+    load = Load(Signal.LOGS, duration=60, batch_size=10, in_flight=2)
+    running = asyncio.create_task(run(load, [client], templates(Signal.LOGS, 10, distinct=1), [], clock, stop))
+    await clock.advance(1.5)
+    stop.set()
+    report = await running
+    assert (report.sent, report.accepted, report.failed) == (40, 20, 20)
+
+
+async def test_the_first_refusal_is_told():
+    """Once, as what follows may be long silence."""
+
+    class Away:
+        async def send(self, payload):
+            return Answer("UNAVAILABLE", retryable=True)
+
+    clock, lines = ManualClock(), []
+    load = Load(Signal.LOGS, count=20, batch_size=10, in_flight=1, retry_for=2.0)
+    running = asyncio.create_task(
+        run(load, [Away()], templates(Signal.LOGS, 10, distinct=1), [], clock, tell=lines.append)
+    )
+    await clock.advance(30)
+    assert (await running).failed == 20
+    assert lines == ["the first refusal: UNAVAILABLE, refused requests are sent again for 2 s"]

@@ -46,6 +46,7 @@ from sluiceway.config.client import is_url
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
 from sluiceway.config.http_client import HttpClient, way_to
 from sluiceway.config.listen import is_loopback
+from sluiceway.config.settings import mistake
 from sluiceway.config.types import Section
 from sluiceway.errors import ConfigError, DecodeError, DeliveryError, PermanentError, RetryableError
 from sluiceway.exporters.otlp_http.encoding import encoder
@@ -97,7 +98,8 @@ class OtlpHttpConfig(HttpClient):
     @classmethod
     def _check_encoding(cls, encoding: object) -> object:
         if not isinstance(encoding, str) or encoding not in _CONTENT_TYPES:
-            raise PydanticCustomError("encoding", "invalid encoding type: {name}", {"name": str(encoding)[:100]})
+            text = f"invalid encoding type: {str(encoding)[:100]} (valid values: [{' '.join(_CONTENT_TYPES)}])"
+            raise PydanticCustomError("encoding", "{text}", {"text": text})
         return encoding
 
     @model_validator(mode="after")
@@ -108,7 +110,7 @@ class OtlpHttpConfig(HttpClient):
             raise ValueError("at least one endpoint must be specified")
         for key, url in urls.items():
             if url and not is_url(url):
-                raise ValueError(f"{key} must be a valid URL")
+                raise mistake(f"{key} must be a valid URL{_hint(url)}", key)
         return self
 
     def url(self, signal: Signal) -> str:
@@ -242,6 +244,13 @@ class OtlpHttpExporter:
     def _shown(self, signal: Signal) -> str:
         url = self._urls[signal]
         return f"{url.scheme}://{url.host}:{url.port}{url.path}"  # what else a URL holds may be secret
+
+
+def _hint(endpoint: str) -> str:
+    """What to write instead of `host:port`, which may be shown, as no password can stand in it."""
+    if "://" in endpoint or "@" in endpoint or not is_url(f"http://{endpoint}"):
+        return ", as http://host:4318 or https://host"
+    return f', such as "http://{endpoint[:100]}" or "https://{endpoint[:100]}"'
 
 
 def _is_readable(url: URL) -> bool:
