@@ -114,7 +114,8 @@ cdef int _scan(
     cdef bytes_at place = text
     cdef size_t before = sight.count
     cdef int kind
-    scan.start = scan.floor = scan.userinfo = text
+    scan.start = scan.floor = text
+    scan.mark = scan.sign = NULL
     scan.end = text + size
     scan.wanted = wanted
     while True:
