@@ -83,6 +83,7 @@ cdef class Anonymizer(Scrubber):
     cdef int _make(self, State* state, Decision* decision, bytes_at path, size_t size, size_t own) except -1 with gil
     cdef Decision* _decide(self, State* state, Scene* scene, Text key, int depth) except NULL nogil
     cdef Decision* _attribute(self, State* state, Scene* scene, Text key) except NULL nogil
+    cdef bint _stays(self, State* state, Scene* scene) noexcept nogil
     cdef int _spend(self, State* state, size_t work) except -1 nogil
     cdef int _encrypt(self, State* state, bytes_at text, size_t size) except -1 with gil
     cdef int _treat(self, State* state, int treatment, int kind, bytes_at text, size_t size) except -1 nogil
@@ -91,6 +92,7 @@ cdef class Anonymizer(Scrubber):
     cdef int _recall(self, State* state, Decision* decision, bytes_at text, size_t size) except -1 nogil
     cdef int _remember(self, State* state, uint64_t hash, int verdict, bytes_at text, size_t size) except -1 nogil
     cdef int _whole(self, State* state, Decision* decision, int whole, AnyValue* value) except -1 nogil
-    cdef int _number(self, State* state, Decision* decision, AnyValue* value) except -1 nogil
+    cdef inline int _parts(self, State* state, Decision* decision, uint32_t wanted, AnyValue* value) except -1 nogil
+    cdef int _number(self, State* state, Decision* decision, uint32_t wanted, AnyValue* value) except -1 nogil
     cdef size_t _spell(self, AnyValue* value, uint8_t* out) except? 0 with gil
     cdef void _count(self, State* state) noexcept nogil

@@ -168,6 +168,41 @@ def test_keep_leaves_values_alone() -> None:
     assert found == {"service.x": "j@example.com", "a": "10.1.2.3 ****"}
 
 
+def test_keep_is_no_reason_to_pass_over_an_earlier_rule() -> None:
+    """What a rule before it finds is treated, in parts of texts, maps and arrays as well. Later rules are not asked."""
+    found = after(
+        "rules: [{detect: [email, credit_card], action: mask}, {keys: [user], action: keep}]",
+        user={"mail": "to jane@example.com", "all": ["jane@example.com", {"n": 4111111111111111}], "ip": "10.1.2.3"},
+    )
+    assert found == {"user": {"mail": "to ****", "all": ["****", {"n": "****"}], "ip": "10.1.2.3"}}
+
+
+@pytest.mark.parametrize("around", ["keep", "mask"])
+def test_a_rule_about_a_key_in_a_map_can_come_before_that_about_the_map(around: str) -> None:
+    """Whatever the map's own rule does."""
+    found = after(
+        f"rules: [{{keys: [password], action: drop}}, {{keys: [ctx], action: {around}}}]",
+        ctx={"password": "x", "a": {"password": "y", "b": "z"}},
+    )
+    assert found == {"ctx": {"a": {"b": "z" if around == "keep" else "****"}}}
+
+
+def test_a_rule_about_a_map_can_come_before_one_about_a_key_in_it() -> None:
+    """The first that matches counts, whichever of the two is the nearer one."""
+    found = after("rules: [{keys: [ctx], action: mask}, {keys: [note], action: keep}]", ctx={"note": "x"}, note="y")
+    assert found == {"ctx": {"note": "****"}, "note": "y"}
+
+
+def test_a_map_that_is_kept_keeps_its_keys() -> None:
+    """Unless an earlier rule is about what is found: then they are looked through as others are."""
+    rules = "{keys: [x], action: drop}, {keys: [ctx], action: keep}"
+    kept = {"ctx": {"jane@example.com": "10.1.2.3", "a": {"10.1.2.3": 1}}}
+    assert after(f"rules: [{rules}]", **kept) == kept
+    assert after(f"rules: [{{detect: [email], action: mask}}, {rules}]", **kept) == {
+        "ctx": {"****": "10.1.2.3", "a": {"****": 1}}
+    }
+
+
 def test_a_finding_that_is_all_of_a_value_can_come_before_its_key() -> None:
     """When its rule stands first; where it is only a part the whole value is treated for its key."""
     found = after(
