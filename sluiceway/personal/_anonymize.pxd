@@ -11,7 +11,7 @@ from sluiceway.otlp._memo cimport Memo
 from sluiceway.otlp._proto cimport Buffer, bytes_at
 from sluiceway.otlp._scrub cimport Scene, Scrubber
 from sluiceway.otlp._tenants cimport MemoPool
-from sluiceway.personal._detect cimport Detectors, Finding, Sight
+from sluiceway.personal._detect cimport Detectors, Finding, Order, Sight
 from sluiceway.personal._hmac cimport Hmac
 from sluiceway.personal._treat cimport Treatment
 
@@ -29,7 +29,7 @@ cdef struct Decision:
     int whole  # the treatment of the whole value; -1: what is found in it is treated
     uint32_t wanted  # a bit for each detector
     uint32_t earlier  # those whose rules stand before that of the whole
-    int32_t by_kind[32]  # the treatment of what each detector finds
+    Order order  # the treatments of what each detector finds
     int number  # the same for decisions that differ in the key alone
     bint passing  # it is not kept
     bint renames
@@ -87,6 +87,7 @@ cdef class Anonymizer(Scrubber):
     cdef int _spend(self, State* state, size_t work) except -1 nogil
     cdef int _encrypt(self, State* state, bytes_at text, size_t size) except -1 with gil
     cdef int _treat(self, State* state, int treatment, int kind, bytes_at text, size_t size) except -1 nogil
+    cdef inline int _detect(self, State* state, Decision* decision, uint32_t wanted, bytes_at text, size_t size) except -1 nogil
     cdef int _compose(self, State* state, Decision* decision, bytes_at text, size_t size) except -1 nogil
     cdef int _scrub(self, State* state, Decision* decision, uint32_t wanted, bytes_at text, size_t size) except -1 nogil
     cdef int _recall(self, State* state, Decision* decision, bytes_at text, size_t size) except -1 nogil

@@ -71,7 +71,7 @@ cdef inline uint32_t _earlier(Decision* decision, int whole) noexcept nogil:
     if whole == decision.whole:
         return decision.earlier
     for kind in range(KINDS_AND_MORE):
-        earlier |= <uint32_t>(decision.by_kind[kind] < whole) << kind
+        earlier |= <uint32_t>(decision.order.by_kind[kind] < whole) << kind
     return earlier & decision.wanted
 
 
@@ -194,11 +194,15 @@ cdef class Anonymizer(Scrubber):
         """Ask the rules about a key."""
         verdict = self.rules.decide(path, own)
         cdef int kind
+        cdef int treatment
         decision.whole = verdict.whole
         decision.wanted = verdict.wanted
         decision.earlier = verdict.earlier
-        for kind in range(KINDS_AND_MORE):
-            decision.by_kind[kind] = verdict.by_kind[kind]
+        decision.order.kept = decision.order.dropped = 0
+        for kind, treatment in enumerate(verdict.by_kind):
+            decision.order.by_kind[kind] = treatment
+            decision.order.kept |= <uint32_t>(self.treatments[treatment].action == LEAVE) << kind
+            decision.order.dropped |= <uint32_t>(self.treatments[treatment].action == REMOVE) << kind
         decision.number = self.numbers.setdefault(verdict, len(self.numbers))
         return 0
 
@@ -343,6 +347,11 @@ cdef class Anonymizer(Scrubber):
             state.counts[treated >> 8 & 31][(treated & 255) - 1] += 1
             treated >>= 16
 
+    cdef inline int _detect(self, State* state, Decision* decision, uint32_t wanted, bytes_at text, size_t size) except -1 nogil:
+        """Find what is wanted; where findings overlap the decision says which of them counts."""
+        state.sight.order = &decision.order
+        return self.detectors.detect(&state.sight, text, size, wanted)
+
     cdef int _compose(self, State* state, Decision* decision, bytes_at text, size_t size) except -1 nogil:
         """Write the text with all that was found in it treated: KEEP, REPLACE, or DROP where a rule says so."""
         cdef Finding* finding
@@ -352,7 +361,7 @@ cdef class Anonymizer(Scrubber):
         cdef int verdict = KEEP
         for index in range(state.sight.count):
             finding = state.sight.list + index
-            treatment = decision.by_kind[finding.kind]
+            treatment = decision.order.by_kind[finding.kind]
             if self.treatments[treatment].action == LEAVE:
                 continue
             if self.treatments[treatment].action == REMOVE:
@@ -378,7 +387,7 @@ cdef class Anonymizer(Scrubber):
         state.fresh = False
         if size > LONG_TEXT:
             self._spend(state, size if self.detectors.wanted >> FIRST_PATTERN else size // 8)
-        if self.detectors.detect(&state.sight, text, size, wanted) == 0:
+        if self._detect(state, decision, wanted, text, size) == 0:
             return KEEP
         return self._compose(state, decision, text, size)
 
@@ -452,7 +461,7 @@ cdef class Anonymizer(Scrubber):
             plain = reserve(&state.path, 64)
             text = Text(plain, self._spell(value, plain))
         if value.kind == STRING and (earlier or treatment.action == PSEUDONYMIZE):
-            if self.detectors.detect(&state.sight, text.data, text.size, self.detectors.wanted) == 1:
+            if self._detect(state, decision, self.detectors.wanted, text.data, text.size) == 1:
                 only = state.sight.list
                 if only.first == 0 and only.last == text.size and only.kind != HIDDEN:
                     if earlier >> only.kind & 1:

@@ -290,6 +290,30 @@ def test_own_patterns_have_rules_as_detectors_do() -> None:
     assert found == {"a": f"{pseudonym(HMAC, 'ORD-12345678', 'order')} ORD-1 10.1.2.3 ****"}
 
 
+@pytest.mark.parametrize(
+    ("rules", "given", "left"),
+    [
+        ("{detect: [email], action: keep}", "jo@corp.com/emp-123456", "jo@corp.****"),
+        ("{detect: [email], action: keep}", "jane@corp.com", "jane@corp.com"),
+        ("{detect: [corp], action: keep}", "jane@corp.com, jane@corp.com/emp-1", "jane@corp.com, ****"),
+        ("{detect: [corp], action: keep}", "jane@corp.com.example.org", "****"),
+        ("{detect: [email], action: mask}, {detect: [corp], action: keep}", "jane@corp.com", "****"),
+        ("{detect: [secret], action: keep}", "password=jane@corp.com", "password=jane@corp.com"),
+        (
+            "{detect: [email], action: mask}, {detect: [secret], action: keep}",
+            "password=jane@corp.com",
+            "password=****",
+        ),
+        ("{detect: [email], action: mask, keep_last: 4}, {detect: [emp], action: drop}", "jane@corp.com/emp-1", None),
+        ("{detect: [emp], action: mask}, {detect: [email], action: mask, keep_last: 4}", "jane@corp.com/emp-1", "****"),
+    ],
+)
+def test_where_findings_overlap_nothing_of_either_gets_through(rules: str, given: str, left: str | None) -> None:
+    """What drops counts, then the earlier rule; but what is kept only where it holds all of the other."""
+    patterns = "{emp: 'com/emp-[0-9]+', corp: 'jane@corp[.]com\\b'}"
+    assert after(f"patterns: {patterns}\nrules: [{rules}]", a=given, b=1) == ({"a": left} if left else {}) | {"b": 1}
+
+
 def test_decoding_is_asked_for() -> None:
     """Then the whole encoded piece is replaced."""
     assert after("", a="u=jane%40example.com") == {"a": "u=jane%40example.com"}
