@@ -501,6 +501,8 @@ cdef class Anonymizer(Scrubber):
             whole = -1
         else:
             verdict = self._whole(state, decision, whole, value) if value.kind != EMPTY else KEEP
+            if self.treatments[whole].action == MASK:
+                whole = -1  # what a mask shows of bytes need not be text
         if verdict == KEEP:
             return KEEP
         self._count(state)

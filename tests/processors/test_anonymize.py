@@ -269,6 +269,18 @@ def test_bytes_are_looked_through() -> None:
     assert span_attributes(edit(Bench().make(COMPONENT, "{}"), Batch.from_proto(message))) == [{"b": b"\xff **** \0"}]
 
 
+@pytest.mark.parametrize("action", ["mask", "mask, keep_first: 4", "mask, keep_last: 3", "hash", "truncate"])
+def test_what_becomes_of_bytes_can_be_read(action: str) -> None:
+    """A value of bytes that a mask shows a part of stays bytes, for that part need not be text."""
+    message = spans(1).proto()
+    span = message.resource_spans[0].scope_spans[0].spans[0]
+    span.attributes.add(key="token").value.bytes_value = bytes(range(0xE0, 0xFF))
+    settings = KEYS + f"rules: [{{keys: [token], action: {action}}}]"
+    ((key, value),) = span_attributes(edit(Bench().make(COMPONENT, settings), Batch.from_proto(message)))[0].items()
+    assert key == "token"
+    assert isinstance(value, bytes) == action.startswith("mask")
+
+
 def test_keys_are_looked_through() -> None:
     """A key that holds personal data is changed, its value as well."""
     assert after("rules: [{detect: [email], action: pseudonymize}]", **{"x.jane@example.com": "10.1.2.3"}) == {
@@ -528,6 +540,7 @@ def test_what_holds_nothing_personal_is_the_same_batch(make: Any) -> None:
         ("rules: [{keys: [a], action: mask, ipv4_prefix: 4}]", "belong to the action truncate, not to mask"),
         ("rules: [{keys: [a], action: scrub}]", "Input should be 'mask', 'hash'"),
         ("patterns: {email: a}", 'patterns: "email" is the name of something else'),
+        (r"patterns: {x: 'é\C'}", r'patterns::x: invalid pattern "é\C": invalid escape sequence: \C'),
         ("patterns: {x: '('}", 'patterns::x: invalid pattern "("'),
         ("where: [bodies]", 'where: "bodies" is no place'),
         ("where: []", "where: names no place"),
