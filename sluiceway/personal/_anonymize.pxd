@@ -65,6 +65,7 @@ cdef class Anonymizer(Scrubber):
     cdef readonly Detectors detectors
     cdef object rules
     cdef size_t rule_count
+    cdef size_t passes  # over a key, to decide about it
     cdef object cipher
     cdef list kept
     cdef Text names[32]

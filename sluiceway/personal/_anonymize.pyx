@@ -107,6 +107,7 @@ cdef class Anonymizer(Scrubber):
         self.detectors = detectors
         self.rules = rules
         self.rule_count = len(rules.rules)
+        self.passes = rules.passes
         self.places = places
         self.cipher = cipher
         self.least_remembered = least_remembered
@@ -209,6 +210,7 @@ cdef class Anonymizer(Scrubber):
     cdef int _make(self, State* state, Decision* decision, bytes_at path, size_t size, size_t own) except -1 with gil:
         cdef bytes text = PyBytes_FromStringAndSize(<const char*>path, size)
         cdef bytes_at name = path + size - own
+        self._spend(state, size * self.passes)
         self._fill(decision, text.decode("utf-8", "replace"), text[size - own :].decode("utf-8", "replace"))
         decision.path = Text(path, size)
         decision.own = own

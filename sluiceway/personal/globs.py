@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import re2
 
 __all__ = ["Globs"]
 
 _TOGETHER: Final = 100
 """So many globs are tried as one expression first."""
+_MEMORY: Final = 64 << 20
+_LEAST_MEMORY: Final = 2 << 20
+_MEMORY_A_BYTE: Final = 256
+"""Bytes that RE2 may take for all such expressions, for one, and for a byte of one: caches, which bound themselves."""
 
 
 class Globs:
@@ -27,8 +34,11 @@ class Globs:
                     patterns.append((number, _expression(glob)))
                 else:
                     self._names.setdefault(glob.lower(), []).append(number)
-        chunks = (patterns[place : place + _TOGETHER] for place in range(0, len(patterns), _TOGETHER))
-        self._chunks = [_compile(chunk) for chunk in chunks]
+        chunks = [patterns[place : place + _TOGETHER] for place in range(0, len(patterns), _TOGETHER)]
+        memory = max(_LEAST_MEMORY, _MEMORY // max(len(chunks), 1))
+        self._chunks = [_compile(chunk, memory) for chunk in chunks]
+        self.passes = len(chunks)
+        """How often a key is read."""
 
     def matching(self, key: str) -> Iterator[int]:
         """The places of the lists that a key is in; one may come several times."""
@@ -37,14 +47,21 @@ class Globs:
         last = key.rpartition(".")[2]
         if last != key:
             yield from self._names.get(last, ())
+        raw = key.encode(errors="replace")
         for together, each in self._chunks:
-            if together.fullmatch(key):
-                yield from (number for number, pattern in each if pattern.fullmatch(key))
+            if together.fullmatch(raw):
+                yield from (number for number, pattern in each if pattern.fullmatch(raw))
 
 
-def _compile(chunk: Sequence[tuple[int, str]]) -> tuple[re.Pattern[str], list[tuple[int, re.Pattern[str]]]]:
-    together = re.compile("|".join(f"(?:{expression})" for _, expression in chunk), re.DOTALL)
-    return together, [(number, re.compile(expression, re.DOTALL)) for number, expression in chunk]
+def _compile(chunk: Sequence[tuple[int, str]], memory: int) -> tuple[re2._Regexp, list[tuple[int, re2._Regexp]]]:
+    import re2
+
+    options = re2.Options()
+    options.never_capture = options.dot_nl = True
+    joined = "|".join(f"(?:{expression})" for _, expression in chunk).encode()
+    options.max_mem = max(memory, _MEMORY_A_BYTE * len(joined))
+    together = re2.compile(joined, options)
+    return together, [(number, re2.compile(expression.encode(), options)) for number, expression in chunk]
 
 
 def _expression(glob: str) -> str:

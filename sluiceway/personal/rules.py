@@ -80,6 +80,11 @@ class Rules:
         object.__setattr__(self, "_globs", Globs([rule.keys for rule in self.rules]))
 
     @property
+    def passes(self) -> int:
+        """How often a key is read to decide about it."""
+        return self._globs.passes
+
+    @property
     def names(self) -> dict[int, bytes]:
         """What each kind is called, by its number; each ends with a zero byte that is not counted."""
         named = {number: name for name, number in self.kinds.items()}

@@ -15,6 +15,7 @@ from benchmarks.privacy.encodings import ENCODINGS
 from sluiceway.component import Editor
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.places import PLACES
+from sluiceway.otlp.plan import LongWork
 from sluiceway.personal import KINDS, Detectors
 from sluiceway.personal.cipher import TOKEN, Cipher
 from sluiceway.personal.pseudonyms import pseudonym
@@ -577,6 +578,15 @@ def test_ten_thousand_rules_and_a_hostile_text_do_not_stall() -> None:
         (first, _) = span_attributes(edit(editor, batch))
         assert time.thread_time() - start < 1
         assert first["name9999"] == "****"
+
+
+def test_long_keys_count_as_work() -> None:
+    """A run that others wait for is given up where globs would have to be tried on them."""
+    batch = spans(1, **{"user" * 20_000: "x"})
+    plan = Bench().make(COMPONENT, "rules: [{keys: ['*user*email*'], action: drop}]").plan
+    with pytest.raises(LongWork):
+        plan.outcome(batch, hurried=True)
+    assert plan.outcome(batch).batch is batch
 
 
 def test_any_value_is_taken() -> None:
