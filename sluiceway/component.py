@@ -6,7 +6,8 @@ make one.
 
 `await next.consume(batch)` returns when the batch is safe: delivered, or in a queue that has taken responsibility. It
 raises when it is not, and then the batch is still the caller's. Whoever swallows such an error must account for the
-items by `context.drop`. A batch is immutable and may be kept or shared.
+items by `context.drop`. A batch is immutable and may be kept or shared. A receiver whose sender goes away cancels the
+call, which then ends when no attempt to deliver the batch is under way any more.
 
 Lifecycle is `async with`: entering must return quickly and must not fail because a backend is away; leaving flushes.
 The runtime enters extensions, exporters, processors and then receivers, and leaves them in reverse.
@@ -131,8 +132,8 @@ class Reason(StrEnum):
 def reason_of(error: BaseException) -> Reason:
     """Why items are lost when this error is swallowed: the one place that sorts errors into reasons."""
     match error:
-        case RefusedError():
-            return Reason.QUEUE_FULL
+        case RefusedError(reason=reason):
+            return Reason(reason)
         case RetryableError():
             return Reason.RETRIES_EXHAUSTED
         case TooLargeError():

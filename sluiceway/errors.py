@@ -107,11 +107,13 @@ class UnauthenticatedError(SenderError):
 class RefusedError(SluicewayError):
     """Backpressure: the data was not taken and is still the caller's; it may come again after `retry_after` seconds.
 
-    These are at most `LONGEST_DELAY`, whatever was asked for, and one where it was no number.
+    These are at most `LONGEST_DELAY`, whatever was asked for, and one where it was no number. `reason` is the one that
+    the ledger has for it, where nobody can come again and the data is lost.
     """
 
-    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+    def __init__(self, message: str, retry_after: float = 1.0, *, reason: str = "queue_full") -> None:
         super().__init__(message)
+        self.reason = reason
         delay = bounded_delay(retry_after)
         self.retry_after = 1.0 if delay is None else delay
 

@@ -122,6 +122,9 @@ class Collector:
         self._deadline.start(self.drain_timeout)
         async with self._changing:
             receivers, others = _receivers_apart(self._graph.nodes)
+            for node in others:
+                if isinstance(node.instance, Wrapped):
+                    node.instance.hasten()
             await self._leave(reversed(receivers))
             for inlet in self._graph.inlets.values():
                 await self._deadline.bound(inlet.drained(), "what is under way")

@@ -27,10 +27,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from sluiceway.component import Reason
+from sluiceway.component import Reason, Status
 from sluiceway.otlp import Signal
 from sluiceway.service import Collector
-from sluiceway.testing import items
+from sluiceway.testing import ManualClock, items
 from tests.exporters.backends import GrpcBackend, HttpBackend
 
 QUIET = "telemetry: {metrics: {level: none}}"
@@ -349,3 +349,102 @@ async def test_a_stop_under_load_loses_nothing(backend_of: Callable[[], GrpcBack
     assert balance.accepted == 3 * answers.count(grpc.StatusCode.OK)
     assert (balance.delivered, balance.missing) == (balance.accepted, 0)
     assert set(answers) <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+
+
+NO_QUEUE, RESULT = "sending_queue: {enabled: false}", "sending_queue: {wait_for_result: true}"
+
+
+@asynccontextmanager
+async def asking(collector: Collector, protocol: str) -> AsyncIterator[asyncio.Task[object]]:
+    """A sender of three spans that goes away when the block is left."""
+    if protocol == "grpc":
+        asked = asyncio.create_task(push(collector, protocol, 1))
+        try:
+            yield asked
+        finally:
+            asked.cancel()
+            await asyncio.wait([asked])
+        return
+    host, port = collector.component("receiver", "otlp").http_address
+    reader, writer = await asyncio.open_connection(host, port)
+    body = items(Signal.TRACES, 3).payload
+    head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: {len(body)}"
+    writer.write(f"{head}\r\n\r\n".encode() + body)
+    try:
+        yield asyncio.create_task(reader.readline())
+    finally:
+        writer.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let everything run until the condition holds; the test's own timeout bounds it."""
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("queue", [NO_QUEUE, RESULT])
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_a_sender_that_has_gone_is_not_sent_for(protocol: str, queue: str) -> None:
+    """It has its data and comes again: then the backend gets it once, and it found the place of its first call free."""
+    clock = ManualClock()
+    async with GrpcBackend(code=grpc.StatusCode.UNAVAILABLE).running() as backend:
+        text = to_grpc(backend, f"{queue}, retry_on_failure: ").replace(
+            "{otlp: {", "{otlp: {limits: {max_requests_in_flight: 1}, "
+        )
+        async with asyncio.timeout(30), Collector.from_yaml(text, clock=clock) as collector:
+            for times in range(1, 4):
+                async with asking(collector, protocol):
+                    await until(lambda: len(backend.requests) == times)  # noqa: B023 - called in the loop
+                await until(lambda: next(iter(collector.ledger.balances())).refused == 3 * times)  # noqa: B023
+            backend.code = grpc.StatusCode.OK
+            assert await push(collector, protocol, 1) == [grpc.StatusCode.OK if protocol == "grpc" else 200]
+            await clock.advance(600)
+    (balance,) = collector.ledger.balances()
+    assert (balance.accepted, balance.refused, balance.delivered, balance.missing) == (3, 9, 3, 0)
+    assert len(backend.requests) == 4
+
+
+@pytest.mark.parametrize("queue", [NO_QUEUE, RESULT, f"circuit_breaker: {{consecutive_failures: 1}}, {NO_QUEUE}"])
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_a_stop_answers_those_who_wait_for_a_dead_backend(protocol: str, queue: str) -> None:
+    """Each request has one attempt more, then its sender is told to come again. The clock stands still meanwhile."""
+    async with asyncio.timeout(30), GrpcBackend(code=grpc.StatusCode.UNAVAILABLE).running() as backend:
+        collector = Collector.from_yaml(to_grpc(backend, f"{queue}, retry_on_failure: "), clock=ManualClock())
+        await collector.__aenter__()
+        asked = asyncio.create_task(push(collector, protocol, 1))
+        await until(lambda: collector.status()["exporter:otlp_grpc"].status is Status.RECOVERABLE_ERROR)
+        await collector.__aexit__(None, None, None)
+        assert await asked == [grpc.StatusCode.UNAVAILABLE if protocol == "grpc" else 503]
+    (balance,) = collector.ledger.balances()
+    assert (balance.accepted, balance.refused, balance.missing, len(backend.requests)) == (0, 3, 0, 2)
+
+
+async def test_in_a_fan_out_only_what_nobody_took_is_dropped_for_a_sender_that_has_gone() -> None:
+    """A queue sees through what it accepted; the exporter that still repeated gives up, and the ledger says so."""
+    clock = ManualClock()
+    async with (
+        GrpcBackend(code=grpc.StatusCode.UNAVAILABLE).running() as queued,
+        GrpcBackend(code=grpc.StatusCode.UNAVAILABLE).running() as bare,
+    ):
+        text = f"""
+receivers: {{otlp: {{protocols: {{grpc: {{endpoint: 'localhost:0'}}}}}}}}
+exporters:
+  otlp_grpc/queued: {{endpoint: '127.0.0.1:{queued.port}', tls: {{insecure: true}}}}
+  otlp_grpc/bare: {{endpoint: '127.0.0.1:{bare.port}', tls: {{insecure: true}}, {NO_QUEUE}}}
+service:
+  {QUIET}
+  pipelines: {{traces: {{receivers: [otlp], exporters: [otlp_grpc/queued, otlp_grpc/bare]}}}}
+"""
+        async with asyncio.timeout(30), Collector.from_yaml(text, clock=clock) as collector:
+            async with asking(collector, "grpc"):
+                await clock.advance(1)  # the queue's pace
+                await until(lambda: bool(queued.requests and bare.requests))
+            await until(lambda: all(balance.accepted == 3 for balance in collector.ledger.balances()))
+            queued.code = grpc.StatusCode.OK
+            await clock.advance(60)
+            await until(lambda: len(queued.requests) == 2)
+    lines = {balance.exporter: balance for balance in collector.ledger.balances()}
+    assert [balance.missing for balance in lines.values()] == [0, 0]
+    assert lines["otlp_grpc/queued"].delivered == 3
+    assert {drop.reason for drop in lines["otlp_grpc/bare"].dropped} == {Reason.RETRIES_EXHAUSTED}
+    assert len(bare.requests) == 1

@@ -17,12 +17,14 @@ LOADING = {
 }  # fmt: skip
 """What of `config` makes a whole configuration of YAML and knows components; the rest are types and settings."""
 ORDER = (
-    "errors", "clock", "escape", "otlp", "ottl", "personal", "config", "circuit_breaker", "telemetry", "component",
-    "received", "registry", "plain", "config loading", "pipelines", *COMPONENTS, "service", "testing", "generate",
-    "cli", "__main__",
+    "errors", "caller", "clock", "escape", "otlp", "ottl", "personal", "config", "circuit_breaker", "telemetry",
+    "component", "received", "registry", "plain", "config loading", "pipelines", *COMPONENTS, "service", "testing",
+    "generate", "cli", "__main__",
 )  # fmt: skip
 """Each part imports only parts that stand before it."""
-CONTRACT = {"clock", "component", "config", "errors", "escape", "otlp", "ottl", "personal", "received", "telemetry"}
+CONTRACT = {
+    "caller", "clock", "component", "config", "errors", "escape", "otlp", "ottl", "personal", "received", "telemetry",
+}  # fmt: skip
 MAY_IMPORT = {
     **dict.fromkeys(COMPONENTS, CONTRACT),
     "processors": CONTRACT | {"circuit_breaker"},

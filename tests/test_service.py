@@ -414,6 +414,24 @@ async def test_a_reload_hands_the_queue_of_a_changed_exporter_to_its_successor()
     assert (balance.accepted, balance.delivered, balance.missing) == (15, 15, 0)
 
 
+async def test_a_reload_does_not_cut_a_request_that_is_under_way() -> None:
+    """An exporter without a queue is left when its senders have been answered."""
+    async with asyncio.timeout(20), GrpcBackend(gate=asyncio.Event()).running() as backend:
+        settings = f"endpoint: '127.0.0.1:{backend.port}', tls: {{insecure: true}}, sending_queue: {{enabled: false}}"
+        text = YAML.replace("memory: {component: sluiceway.testing:MemorySink}", f"otlp_grpc: {{{settings}}}")
+        text = text.replace("exporters: [memory]", "exporters: [otlp_grpc]").replace("[resource, batch]", "[resource]")
+        async with Collector.from_yaml(text) as collector:
+            sending = asyncio.create_task(collector.component("receiver", "feed").feed(spans(5)))
+            await backend.arrived.wait()
+            before = collector.component("exporter", "otlp_grpc")
+            reloading = asyncio.create_task(collector.reload(config(text.replace("tls:", "timeout: 9s, tls:"))))
+            await until(lambda: collector.component("exporter", "otlp_grpc") is not before)
+            backend.gate.set()
+            await asyncio.gather(sending, reloading)
+    (balance,) = collector.ledger.balances()
+    assert (balance.accepted, balance.delivered, balance.missing, len(backend.requests)) == (5, 5, 0, 1)
+
+
 async def test_what_cannot_be_made_is_a_mistake_at_its_place(tmp_path: Path) -> None:
     """A constructor that raises is a configuration error with its line; a reload into it changes nothing."""
     (tmp_path / "picky.py").write_text(

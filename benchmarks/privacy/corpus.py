@@ -48,7 +48,10 @@ _SURROUNDINGS = (
     "rejected {} after 3 tries",
     "to={} status=sent",
 )
-"""How a value stands in a text. Numbers do not stand in paths here, where a number is an id far more often."""
+"""How a value stands in a text."""
+_PATHS = ("/hosts/{}", "GET /lookup/{} 200", "/v1/users/{}/orders?x=1", "https://shop.example/ip/{}#top")
+"""How it stands in a path. Numbers do not stand there, where a number is an id far more often."""
+_IN_PATHS = ("ip", "email")
 
 
 def personal(seed: int, each: int) -> Iterator[Sample]:
@@ -65,7 +68,8 @@ def _personal(random: Random, detector: str, value: str) -> Sample:
     if not mark:
         before = ""
     encoding = random.choice(tuple(ENCODINGS)) if random.random() < 0.5 else "plain"
-    surrounding = random.choice(_SURROUNDINGS if not mark else ("{}", "{}", "{} ", "cmd: {}"))
+    places = (*_SURROUNDINGS, *_PATHS) if detector in _IN_PATHS else _SURROUNDINGS
+    surrounding = random.choice(places if not mark else ("{}", "{}", "{} ", "cmd: {}"))
     if encoding != "plain":
         hide = ENCODINGS[encoding]
         if mark:  # credentials are known by their surroundings, which are encoded with them

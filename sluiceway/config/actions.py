@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from sluiceway.config.rules import not_together
+from sluiceway.config.settings import Mistake, mistakes
 from sluiceway.config.types import Settings, any_case
 from sluiceway.otlp.plan import (
     Action,
@@ -101,13 +101,9 @@ class ActionConfig(Settings):
 
 
 def _check_actions(actions: tuple[ActionConfig, ...]) -> tuple[ActionConfig, ...]:
-    problems = [
-        InitErrorDetails(type=PydanticCustomError("action", "{reason}", {"reason": reason}), loc=(i,), input=None)
-        for i, action in enumerate(actions)
-        for reason in _problems(action, i)
-    ]
+    problems = [Mistake(reason, (i,)) for i, action in enumerate(actions) for reason in _problems(action, i)]
     if problems:
-        raise ValidationError.from_exception_data("actions", problems, hide_input=True)
+        raise mistakes(problems)
     return actions
 
 
@@ -118,7 +114,8 @@ Actions = Annotated[tuple[ActionConfig, ...], AfterValidator(_check_actions)]
 def _problems(action: ActionConfig, i: int) -> Iterator[str]:
     kind = action.action
     if kind not in _ACTIONS:
-        yield f'error creating AttrProc due to unsupported action "{kind}" at the {i}-th actions'
+        text = f'error creating AttrProc due to unsupported action "{kind}" at the {i}-th actions'
+        yield f"{text} (valid values: [{' '.join(_ACTIONS)}])"
         return
     if not action.key and (kind not in ("delete", "hash") or not action.pattern):
         what = '"key"' if kind not in ("delete", "hash") else '"key" or "pattern"'

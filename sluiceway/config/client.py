@@ -47,7 +47,13 @@ def is_url(text: str) -> bool:
         port_is_possible = url.port != 0
     except ValueError:
         return False
-    return url.scheme in ("http", "https") and bool(url.hostname) and port_is_possible and text.isprintable()
+    return (
+        url.scheme in ("http", "https")
+        and bool(url.hostname)
+        and "\\" not in url.netloc
+        and port_is_possible
+        and text.isprintable()
+    )
 
 
 def user_agent() -> str:

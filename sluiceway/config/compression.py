@@ -40,7 +40,7 @@ def check_compression(name: str, params: CompressionParams) -> None:
     if name in _UNSUPPORTED:
         raise ValueError(f'compression "{name}" is not available here; use gzip, zstd, zlib, deflate or none')
     if name not in _WINDOW:
-        raise ValueError(f'unsupported compression type "{name}"')
+        raise ValueError(f'unsupported compression type "{name}" (valid values: [gzip zstd zlib deflate none])')
     if not _HUFFMAN_ONLY <= params.level <= 9:
         raise ValueError(f'unsupported parameters {{Level:{params.level}}} for compression type "{name}"')
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path as FilePath
@@ -12,10 +11,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from sluiceway.config.durations import UNITS
+from sluiceway.config.nearest import nearest
 from sluiceway.config.tree import Key, Node, Path, kind_of, plain
 from sluiceway.errors import ConfigError, Problem
 
-__all__ = ["decode", "nearest"]
+__all__ = ["decode"]
 
 _log = logging.getLogger("sluiceway.config")
 
@@ -167,17 +167,6 @@ def _message(error: ErrorDetails, value: object) -> str:
 
 def _quoted(value: object) -> str:
     return f'"{value[:50]}"' if isinstance(value, str) else kind_of(value)
-
-
-def nearest(word: str, valid: Iterable[str]) -> str:
-    """Suggest the nearest valid word, or nothing when none is near."""
-    folded = {_fold(name): name for name in sorted(valid)}
-    close = difflib.get_close_matches(_fold(word[:100]), folded, n=1, cutoff=0.55)
-    return f'; did you mean "{folded[close[0]]}"?' if close else ""
-
-
-def _fold(word: str) -> str:
-    return word.casefold().replace("-", "_")
 
 
 def _suggest(key: str, valid: set[str]) -> str:

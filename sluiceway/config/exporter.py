@@ -214,5 +214,9 @@ class CircuitBreaker(Settings):
             (self.max_open_delay >= self.open_delay, "'max_open_delay' must not be less than 'open_delay'"),
             (0 <= self.randomization_factor <= 1, "'randomization_factor' must be within [0, 1]"),
             (self.half_open_probes > 0, "'half_open_probes' must be positive"),
+            (
+                bool(self.consecutive_failures or self.failure_ratio or self.slow_call_duration),
+                "one of 'consecutive_failures', 'failure_ratio' and 'slow_call_duration' must be on, or it never opens",
+            ),
         )
         return self

@@ -10,9 +10,10 @@ from typing import Generic, TypeVar
 from sluiceway.clock import Clock, SystemClock
 from sluiceway.errors import ConfigError
 
-__all__ = ["FileBacked", "Stamp", "stamp_of"]
+__all__ = ["FileBacked", "Logger", "Stamp", "stamp_of"]
 
 T = TypeVar("T")
+Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 Stamp = tuple[tuple[int, int, int] | None, ...]
 """Inode, size and modification time of each file; None for one that cannot be looked at."""
 
@@ -40,9 +41,16 @@ class FileBacked(Generic[T]):
     """
 
     def __init__(
-        self, load: Callable[[], T], files: Iterable[str], *, interval: float | None = 1.0, clock: Clock | None = None
+        self,
+        load: Callable[[], T],
+        files: Iterable[str],
+        *,
+        interval: float | None = 1.0,
+        clock: Clock | None = None,
+        logger: Logger = _log,
     ) -> None:
         self._load = load
+        self._logger = logger
         self._files = tuple(file for file in files if file)
         self._interval = interval
         self._clock = clock or SystemClock()
@@ -67,6 +75,12 @@ class FileBacked(Generic[T]):
         try:
             self._value = self._load()
         except ConfigError as error:
-            _log.warning("a changed file cannot be used, what it held before stays in force: %s", error)
+            self._logger.warning(
+                "a change of %s cannot be used, what was there before stays in force: %s", self._names, error
+            )
         else:
-            _log.info("reloaded %s", ", ".join(self._files))
+            self._logger.info("reloaded %s", self._names)
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(self._files)

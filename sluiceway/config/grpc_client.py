@@ -12,8 +12,10 @@ from sluiceway.config.auth import Auth
 from sluiceway.config.client import RequestHeaders, user_agent
 from sluiceway.config.durations import milliseconds
 from sluiceway.config.middlewares import Middlewares
+from sluiceway.config.proxies import environment_proxy
 from sluiceway.config.tls import TlsClient
 from sluiceway.config.types import Duration, Opaque, Section, Settings, split_endpoint
+from sluiceway.errors import ConfigError
 
 if TYPE_CHECKING:
     import grpc
@@ -140,6 +142,23 @@ class GrpcClient(Settings):
         host, port = split_endpoint(_address(self.endpoint))
         return {"server.address": host, "server.port": port}
 
+    def proxy_options(self) -> dict[str, Any]:
+        """The channel options for the proxy that `HTTPS_PROXY` names, as in Go also for plain text.
+
+        grpcio itself reads lower-case variables only, and goes by a proxy to this very machine. Raises `ConfigError`
+        for a proxy that it cannot use.
+        """
+        if self.endpoint.startswith("unix:"):
+            return {"grpc.enable_http_proxy": 0}
+        proxy = environment_proxy("https", *split_endpoint(_address(self.endpoint)))
+        if proxy is None:
+            return {"grpc.enable_http_proxy": 0}
+        if not proxy.startswith("http://"):
+            raise ConfigError("HTTPS_PROXY: gRPC in Python goes by proxies of http:// only; add the host to NO_PROXY")
+        from yarl import URL
+
+        return {"grpc.http_proxy": str(URL(proxy))}  # with everything quoted that gRPC could stumble over
+
     @property
     def metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         """The configured headers as gRPC wants them: lower-case names, and bytes for those that end in `-bin`."""
@@ -174,7 +193,7 @@ class GrpcClient(Settings):
             options |= dict(self.tls.grpc_options)
         if self.authority:
             options["grpc.default_authority"] = self.authority
-        return list(options.items())
+        return list((options | self.proxy_options()).items())
 
 
 def grpc_header(name: str, value: str) -> tuple[str, str | bytes]:

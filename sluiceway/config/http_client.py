@@ -6,24 +6,27 @@ but change nothing.
 
 from __future__ import annotations
 
-import urllib.request
-from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import urlsplit
+from base64 import b64encode
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
+from yarl import URL
 
 from sluiceway.config.auth import Auth
 from sluiceway.config.client import RequestHeaders, is_url, user_agent
 from sluiceway.config.compression import CompressionParams, Compressor, check_compression, compressor
 from sluiceway.config.exporter import Timeout
 from sluiceway.config.middlewares import Middlewares
+from sluiceway.config.proxies import environment_proxy
 from sluiceway.config.tls import TlsClient
 from sluiceway.config.types import Duration, Opaque, Section, Settings
 
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Cookies", "HttpClient", "proxy_for"]
+__all__ = ["Cookies", "HttpClient", "Way", "way_to"]
 
 _FOREVER: Final = 365 * 86_400.0
 _DNS_TTL: Final = 30
@@ -40,7 +43,7 @@ class HttpClient(Settings):
     endpoint: str = ""
     """The URL, `http://` or `https://`."""
     proxy_url: Opaque = Opaque("")
-    """The proxy to go through. Empty: what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say."""
+    """The proxy to go through. Empty: what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say, never for loopback."""
     tls: TlsClient = TlsClient()
     """How to encrypt, where the URL says `https`."""
     headers: RequestHeaders = Field(default_factory=dict)
@@ -125,11 +128,31 @@ class HttpClient(Settings):
         return headers
 
 
-def proxy_for(url: str, proxy_url: Opaque) -> str | None:
-    """The proxy to reach `url` by: the configured one, or what the environment says when it is asked."""
-    if proxy_url:
-        return proxy_url.reveal()
-    parts = urlsplit(url)
-    if urllib.request.proxy_bypass(parts.hostname or ""):
-        return None
-    return urllib.request.getproxies().get(parts.scheme)
+class Way(NamedTuple):
+    """What aiohttp is told with each request, so that it goes by a proxy or directly.
+
+    A password stands in the headers alone, because errors show the proxy's URL.
+    """
+
+    proxy: URL | None = None
+    proxy_headers: Mapping[str, str] | None = None
+    """Headers for the proxy, where the rest is encrypted."""
+    headers: Mapping[str, str] = MappingProxyType({})
+    """Headers of the request itself, where it is not."""
+
+
+def way_to(target: URL, proxy_url: Opaque) -> Way:
+    """The way to a URL: by the configured proxy, or by what the environment says when it is asked.
+
+    Raises `ConfigError` when the environment names no proxy that can be used.
+    """
+    proxy = proxy_url.reveal() or environment_proxy(target.scheme, target.host or "", target.port or 0)
+    if not proxy:
+        return Way()
+    url = URL(proxy)
+    if url.user is None and url.password is None:
+        return Way(url)
+    proof = b64encode(f"{url.user or ''}:{url.password or ''}".encode()).decode()
+    headers = {"Proxy-Authorization": f"Basic {proof}"}
+    url = url.with_user(None)
+    return Way(url, proxy_headers=headers) if target.scheme == "https" else Way(url, headers=headers)

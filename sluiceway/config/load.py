@@ -15,10 +15,11 @@ from functools import partial, reduce
 from pathlib import Path as FilePath
 
 from sluiceway.component import Component, Kind
-from sluiceway.config.decode import decode, nearest
+from sluiceway.config.decode import decode
 from sluiceway.config.expand import Expansion
 from sluiceway.config.identity import Id, parse_id
 from sluiceway.config.model import ComponentConfig, Config
+from sluiceway.config.nearest import nearest
 from sluiceway.config.service import read_service, section_of
 from sluiceway.config.sources import read_set, read_source, split_uri
 from sluiceway.config.tree import Node, Path, expect_map, join, merge, plain

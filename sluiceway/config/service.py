@@ -10,9 +10,10 @@ from typing import TypeVar
 from pydantic import Field
 
 from sluiceway.component import Kind
-from sluiceway.config.decode import decode, nearest
+from sluiceway.config.decode import decode
 from sluiceway.config.identity import Id, parse_id
 from sluiceway.config.model import PipelineConfig
+from sluiceway.config.nearest import nearest
 from sluiceway.config.telemetry import TelemetryConfig
 from sluiceway.config.tree import Node, Path, expect_map
 from sluiceway.config.types import Settings, StringList

@@ -7,10 +7,10 @@ where a component wants others, it subclasses the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -27,7 +27,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticUndefined, core_schema
 
-__all__ = ["NullText", "Section", "Settings", "mistake", "walk"]
+__all__ = ["Mistake", "NullText", "Section", "Settings", "mistake", "mistakes", "walk"]
 
 M = TypeVar("M")
 
@@ -123,9 +123,25 @@ class Settings(BaseModel):
 
 def mistake(message: str, *path: str | int) -> ValidationError:
     """What a validator raises for a mistake at `path` inside of what it was given, so that it is reported there."""
-    error = PydanticCustomError("mistake", "{reason}", {"reason": message})
+    return mistakes([Mistake(message, path)])
+
+
+class Mistake(NamedTuple):
+    """What is wrong at a path inside of what a validator was given."""
+
+    message: str
+    path: tuple[str | int, ...] = ()
+
+
+def mistakes(found: Iterable[Mistake]) -> ValidationError:
+    """As `mistake`, for several."""
     return ValidationError.from_exception_data(
-        "mistake", [{"type": error, "loc": path, "input": None}], hide_input=True
+        "mistake",
+        [
+            {"type": PydanticCustomError("mistake", "{reason}", {"reason": message}), "loc": path, "input": None}
+            for message, path in found
+        ],
+        hide_input=True,
     )
 
 

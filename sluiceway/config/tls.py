@@ -7,6 +7,7 @@ have changed. What grpcio cannot be told (TLS versions, cipher suites) is refuse
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import ssl
@@ -17,13 +18,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
 
 from pydantic import ConfigDict, Field, model_validator
 
 from sluiceway.clock import Clock
+from sluiceway.config.certificates import lapse
 from sluiceway.config.ciphers import openssl_ciphers
-from sluiceway.config.files import FileBacked
+from sluiceway.config.files import FileBacked, Logger
 from sluiceway.config.rules import not_together
 from sluiceway.config.settings import mistake
 from sluiceway.config.types import Duration, Opaque, Section, Settings, StringList
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TlsClient", "TlsServer", "Tpm"]
 
+_log = logging.getLogger("sluiceway.config")
+
+T = TypeVar("T")
 Version = Literal["", "1.0", "1.1", "1.2", "1.3"]
 _VERSIONS: Final = {
     "1.0": ssl.TLSVersion.TLSv1,
@@ -46,6 +51,7 @@ _PRIVATE_KEY: Final = re.compile(
     r"-----BEGIN (?!ENCRYPTED)([A-Z0-9 ]*PRIVATE KEY)-----[\sA-Za-z0-9+/=]+-----END \1-----"
 )
 _NO_CERTIFICATE: Final = "no usable certificate in it"
+_NO_KEY: Final = "no usable private key in it; encrypted keys are not supported"
 _SYSTEM_BUNDLES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -147,7 +153,7 @@ class _Tls(Settings):
             except ConfigError:
                 raise mistake(_NO_CERTIFICATE, key) from None
         if self.key_pem and not _PRIVATE_KEY.search(self.key_pem.reveal()):
-            raise mistake("no usable private key in it; encrypted keys are not supported", "key_pem")
+            raise mistake(_NO_KEY, "key_pem")
         if self.cert_pem and self.key_pem:
             try:
                 _load_pair(context, (self.key_pem.reveal().encode(), self.cert_pem.reveal().encode()), "", "")
@@ -198,6 +204,18 @@ class _Tls(Settings):
         if pair:
             _load_pair(context, pair, self.cert_file or "cert_pem", self.key_file or "key_pem")
 
+    def _followed(self, load: Callable[[], T], clock: Clock | None, logger: Logger) -> FileBacked[T]:
+        """What `load` makes of the files, anew when they have changed; warns of our certificate's time."""
+
+        def warned() -> T:
+            made = load()
+            pair = self._key_pair()
+            if pair and (said := lapse(pair[1])):
+                logger.warning("the certificate %s %s", self.cert_file or "cert_pem", said)
+            return made
+
+        return FileBacked(warned, self.files, interval=self._interval(), clock=clock, logger=logger)
+
     def _choose(self, context: ssl.SSLContext) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # 1.0 and 1.1 stand there because somebody asked
@@ -237,14 +255,19 @@ class TlsServer(_Tls):
     def _interval(self) -> float | None:
         return self.reload_interval or (1.0 if self.client_ca_file_reload else None)
 
-    def ssl_context(self, alpn: Sequence[str] = (), clock: Clock | None = None) -> ssl.SSLContext:
+    def ssl_context(
+        self,
+        alpn: Sequence[str] = (),
+        clock: Clock | None = None,
+        logger: Logger = _log,
+        kind: type[ssl.SSLContext] = ssl.SSLContext,
+    ) -> ssl.SSLContext:
         """Build the context of a listener. Changed files are in force for the connections that come after.
 
         Raises `ConfigError` when a file cannot be used.
         """
-        build = partial(self._build_context, tuple(alpn))
-        context = build()
-        newest = FileBacked(build, self.files, interval=self._interval(), clock=clock)
+        newest = self._followed(partial(self._build_context, tuple(alpn), kind), clock, logger)
+        context = newest.current()
 
         def choose(connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext) -> None:
             connection.context = newest.current()
@@ -253,7 +276,7 @@ class TlsServer(_Tls):
             context.sni_callback = choose
         return context
 
-    def grpc_credentials(self, clock: Clock | None = None) -> grpc.ServerCredentials:
+    def grpc_credentials(self, clock: Clock | None = None, logger: Logger = _log) -> grpc.ServerCredentials:
         """Build the credentials of a gRPC server. Changed files are in force for the connections that come after.
 
         Raises `ConfigError` when a file cannot be used, or when the section asks for what grpcio cannot do.
@@ -262,21 +285,19 @@ class TlsServer(_Tls):
 
         if self.grpc_problem:
             raise ConfigError(self.grpc_problem)
-        self._build_context(())  # says which file is wrong, where gRPC only fails handshakes
-        build = self._grpc_configuration
+        newest = self._followed(self._grpc_configuration, clock, logger)
         if self._interval() is None:
             pair, authorities = self._grpc_material()
             return grpc.ssl_server_credentials([pair], authorities, require_client_auth=bool(self.client_ca_file))
-        newest = FileBacked(build, self.files, interval=self._interval(), clock=clock)
         return grpc.dynamic_ssl_server_credentials(
             newest.current(), newest.current, require_client_authentication=bool(self.client_ca_file)
         )
 
-    def _build_context(self, alpn: tuple[str, ...]) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    def _build_context(self, alpn: tuple[str, ...] = (), kind: type[ssl.SSLContext] = ssl.SSLContext) -> ssl.SSLContext:
+        context = kind(ssl.PROTOCOL_TLS_SERVER)
         self._apply(context)
         if self.client_ca_file:
-            _trust(context, _read(self.client_ca_file, "client_ca_file"), "client_ca_file")
+            _trust(context, _read(self.client_ca_file, "client_ca_file"), "client_ca_file", self.client_ca_file)
             context.verify_mode = ssl.CERT_REQUIRED
         if alpn:
             context.set_alpn_protocols(list(alpn))
@@ -290,7 +311,7 @@ class TlsServer(_Tls):
     def _grpc_configuration(self) -> grpc.ServerCertificateConfiguration:
         import grpc
 
-        self._build_context(())
+        self._build_context()  # says which file is wrong, where gRPC only fails handshakes
         pair, authorities = self._grpc_material()
         return grpc.ssl_server_certificate_configuration([pair], authorities)
 
@@ -328,7 +349,7 @@ class TlsClient(_Tls):
         elif authorities is None:
             context.load_default_certs()
         else:
-            _trust(context, authorities, "ca_file" if self.ca_file else "ca_pem")
+            _trust(context, authorities, "ca_file" if self.ca_file else "ca_pem", self.ca_file)
         self._apply(context)
         return context
 
@@ -342,13 +363,15 @@ class TlsClient(_Tls):
         key, certificate = self._key_pair() or (None, None)
         return grpc.ssl_channel_credentials(self._authorities() or _system_authorities(), key, certificate)
 
-    def reloaded_ssl_context(self, clock: Clock | None = None) -> Callable[[], ssl.SSLContext]:
+    def reloaded_ssl_context(self, clock: Clock | None = None, logger: Logger = _log) -> Callable[[], ssl.SSLContext]:
         """Return a function that gives the context for a new connection, anew when the files have changed."""
-        return FileBacked(self.ssl_context, self.files, interval=self._interval(), clock=clock).current
+        return self._followed(self.ssl_context, clock, logger).current
 
-    def reloaded_grpc_credentials(self, clock: Clock | None = None) -> Callable[[], grpc.ChannelCredentials]:
+    def reloaded_grpc_credentials(
+        self, clock: Clock | None = None, logger: Logger = _log
+    ) -> Callable[[], grpc.ChannelCredentials]:
         """Return a function that gives the credentials: another object means that a new channel is due."""
-        return FileBacked(self.grpc_credentials, self.files, interval=self._interval(), clock=clock).current
+        return self._followed(self.grpc_credentials, clock, logger).current
 
 
 def _read(file: str, key: str) -> bytes:
@@ -362,11 +385,11 @@ def _pem(file: str, text: Opaque, key: str) -> bytes:
     return _read(file, key) if file else text.reveal().encode()
 
 
-def _trust(context: ssl.SSLContext, authorities: bytes, key: str) -> None:
+def _trust(context: ssl.SSLContext, authorities: bytes, key: str, file: str = "") -> None:
     try:
         context.load_verify_locations(cadata=authorities.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError) as error:
-        raise ConfigError(f"tls::{key}: {_NO_CERTIFICATE}") from error
+        raise ConfigError(f"tls::{key}: {_NO_CERTIFICATE}{file and f': {file}'}") from error
 
 
 def _load_pair(context: ssl.SSLContext, pair: tuple[bytes, bytes], certificate: str, key: str) -> None:
@@ -374,9 +397,17 @@ def _load_pair(context: ssl.SSLContext, pair: tuple[bytes, bytes], certificate: 
         try:
             context.load_cert_chain(path, password=_no_password)
         except (ssl.SSLError, ValueError) as error:
-            raise ConfigError(
-                f"tls: the certificate {certificate} and the key {key} cannot be used together"
-            ) from error
+            raise ConfigError(_fault(pair, certificate, key)) from error
+
+
+def _fault(pair: tuple[bytes, bytes], certificate: str, key: str) -> str:
+    try:
+        _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), pair[1], "cert_file", certificate)
+    except ConfigError as error:
+        return str(error)
+    if not _PRIVATE_KEY.search(pair[0].decode("ascii", "ignore")):
+        return f"tls::key_file: {_NO_KEY}: {key}"
+    return f"tls: the certificate {certificate} and the key {key} cannot be used together"
 
 
 @contextmanager

@@ -32,6 +32,7 @@ exporters:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
@@ -41,6 +42,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 from pydantic import model_validator
 
 from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
+from sluiceway.config.advice import tls_advice
 from sluiceway.config.auth import credentials
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
 from sluiceway.config.grpc_client import GrpcClient, grpc_header
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
 __all__ = ["COMPONENT", "OtlpGrpcConfig", "OtlpGrpcExporter"]
 
 _ANSWER_TOO_LARGE: Final = "CLIENT: Received message larger"
+_NO_CONNECTION: Final = re.compile("connections to all backends failing|failed to connect to all addresses")
+_CUT_OFF: Final = "Socket closed"
 
 
 class OtlpGrpcConfig(GrpcClient):
@@ -84,7 +88,7 @@ class _Connection:
 
     credentials: grpc.ChannelCredentials | None
     channel: grpc.aio.Channel
-    export: dict[Signal, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]]
+    export: dict[Signal, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes | None]]
     requests: int = 0
 
 
@@ -98,6 +102,7 @@ class OtlpGrpcExporter:
         self._metadata = config.metadata
         self._timeout = config.timeout or None
         self._wait_for_ready = config.wait_for_ready or None
+        config.proxy_options()  # a proxy that cannot be used is found before anything starts
         self.destination = config.destination
         scope = context.telemetry
         self._tracing = scope.tracing
@@ -112,7 +117,8 @@ class OtlpGrpcExporter:
 
     async def __aenter__(self) -> Self:
         if self._config.is_encrypted:
-            self._credentials = self._config.tls.reloaded_grpc_credentials(self._context.clock)
+            clock, logger = self._context.clock, self._context.logger
+            self._credentials = self._config.tls.reloaded_grpc_credentials(clock, logger)
         self._connection = self._connect(self._credentials())
         return self
 
@@ -146,7 +152,7 @@ class OtlpGrpcExporter:
         export = {signal: channel.unary_unary(f"/{signal.service}/Export", None, None) for signal in Signal}
         return _Connection(newest, channel, export)
 
-    async def _export(self, connection: _Connection, batch: Batch) -> bytes:
+    async def _export(self, connection: _Connection, batch: Batch) -> bytes | None:
         from grpc.aio import AioRpcError
 
         metadata = self._metadata
@@ -161,7 +167,7 @@ class OtlpGrpcExporter:
             )
         except AioRpcError as error:
             self._called(batch.signal, began, error.code().name)
-            raise _delivery_error(error) from error
+            raise _delivery_error(error, self._config) from error
         self._called(batch.signal, began, "OK")
         return answer
 
@@ -169,9 +175,9 @@ class OtlpGrpcExporter:
         if self._calls:
             self._calls[signal].record(perf_counter() - began, **{"rpc.response.status_code": code})
 
-    def _read(self, answer: bytes) -> PartialSuccess | None:
+    def _read(self, answer: bytes | None) -> PartialSuccess | None:
         try:
-            return rejection(answer)
+            return rejection(_require_message(answer))
         except DecodeError as error:
             raise PermanentError(f"{self._config.endpoint}: {error}") from error
 
@@ -180,13 +186,31 @@ def _plain_text() -> None:
     return None
 
 
-def _delivery_error(error: grpc.aio.AioRpcError) -> DeliveryError:
+def _require_message(answer: bytes | None) -> bytes:
+    if answer is None:  # so grpcio tells of OK without a message, or with one that is cut off or marked wrongly
+        raise DecodeError("the response holds no message")
+    return answer
+
+
+def _delivery_error(error: grpc.aio.AioRpcError, config: GrpcClient) -> DeliveryError:
     text = error.details() or ""
     if _ANSWER_TOO_LARGE in text:  # this side's words: the backend has the data, so it must not be sent in parts
         return PermanentError("the response is larger than 4 MiB")
+    if _NO_CONNECTION.match(text):
+        text += _advice(text, config)
     trailers = cast("Mapping[str, str | bytes]", error.trailing_metadata())
     details = trailers.get("grpc-status-details-bin")
     return grpc_error(error.code().name, text, details if isinstance(details, bytes) else None)
+
+
+def _advice(text: str, config: GrpcClient) -> str:
+    if not config.is_encrypted:
+        advice = "if the server speaks TLS, see tls::insecure and the endpoint's scheme" if _CUT_OFF in text else ""
+    elif _CUT_OFF in text:  # BoringSSL keeps the alert to itself
+        advice = "if the server demands a certificate of ours, see tls::cert_file and tls::key_file"
+    else:
+        advice = tls_advice(text, config.tls.server_name_override or str(config.destination["server.address"]))
+    return f"; {advice}" if advice else ""
 
 
 COMPONENT = Component(

@@ -69,7 +69,9 @@ class BearerToken:
 
     async def __aenter__(self) -> Self:
         """Read the tokens; raise `ConfigError` when there are none."""
-        self._expected = FileBacked(self._load, [self._config.filename], clock=self._context.clock)
+        self._expected = FileBacked(
+            self._load, [self._config.filename], clock=self._context.clock, logger=self._context.logger
+        )
         return self
 
     async def __aexit__(

@@ -98,7 +98,7 @@ class HealthCheck:
     async def __aenter__(self) -> Self:
         config, context = self._config, self._context
         self._started = context.clock.now()
-        tls = config.tls.ssl_context(("http/1.1",), context.clock) if config.tls is not None else None
+        tls = config.tls.ssl_context(("http/1.1",), context.clock, context.logger) if config.tls is not None else None
         server = PageServer(config.endpoint, self.answer, transport=config.transport, tls=tls)
         self._server = await server.__aenter__()
         if not is_loopback(config.endpoint, config.transport):

@@ -67,6 +67,9 @@ class Answer:
     rejected: int = 0
 
 
+_UNREADABLE = Answer("unreadable answer")
+
+
 class Client(Protocol):
     """One connection."""
 
@@ -94,7 +97,7 @@ class GrpcClient:
             code = error.code().name
             trailers = cast("Mapping[str, bytes]", error.trailing_metadata())
             return _refused(code, grpc_error(code, "", trailers.get("grpc-status-details-bin")))
-        return _taken(body)
+        return _UNREADABLE if body is None else _taken(body)
 
 
 class HttpClient:
@@ -179,7 +182,7 @@ def _taken(body: bytes, *, json: bool = False) -> Answer:
     try:
         found = rejection(body, json=json)
     except DecodeError:  # whoever answered was no OTLP server
-        return Answer("unreadable answer")
+        return _UNREADABLE
     return Answer(rejected=found.rejected) if found else Answer()
 
 

@@ -92,16 +92,19 @@ cdef inline Attribute* append(Attributes* attributes) except NULL nogil:
     return place
 
 
-cdef inline int join_value(Attribute* attribute, Arena* arena, bytes_at p, size_t size) except -1 nogil:
-    """Merge another occurrence of the value, which protobuf defines as parsing both, one after the other."""
+cdef inline int join_text(Arena* arena, Text* so_far, Text more, size_t left, bint* apart) except -1 nogil:
+    """Append a piece of a message, which protobuf defines as parsing all, one after the other.
+
+    The first time they go where there is room for `left` bytes, which is for all pieces to come: then they are `apart`.
+    """
     cdef uint8_t* place
-    if attribute.value.data == NULL:
-        attribute.value = Text(p, size)
-        return 0
-    place = arena_take(arena, attribute.value.size + size)
-    memcpy(place, attribute.value.data, attribute.value.size)
-    memcpy(place + attribute.value.size, p, size)
-    attribute.value = Text(place, attribute.value.size + size)
+    if not apart[0]:
+        place = arena_take(arena, so_far.size + left)
+        memcpy(place, so_far.data, so_far.size)
+        so_far.data = place
+        apart[0] = True
+    memcpy(<uint8_t*>so_far.data + so_far.size, more.data, more.size)
+    so_far.size += more.size
     return 0
 
 
@@ -112,6 +115,7 @@ cdef inline int read_odd(Attribute* attribute, Arena* arena, bytes_at p, bytes_a
     cdef int keys = 0
     cdef int values = 0
     cdef int others = 0
+    cdef bint apart = False
     attribute.key = Text(p, 0)
     attribute.value = Text(NULL, 0)
     while p < end:
@@ -127,7 +131,10 @@ cdef inline int read_odd(Attribute* attribute, Arena* arena, bytes_at p, bytes_a
                 attribute.key = Text(p, size)
             else:
                 values += 1
-                join_value(attribute, arena, p, size)
+                if values == 1:
+                    attribute.value = Text(p, size)
+                else:
+                    join_text(arena, &attribute.value, Text(p, size), end - p, &apart)
             p += size
         else:
             others += 1

@@ -5,7 +5,7 @@ from sluiceway.otlp.steps import Expression, Selected, Step
 
 class Program:
     asks: bool
-    """Whether a walk asks something of Python: it holds the GIL then, and must not run twice at the same time."""
+    """Whether a walk asks something of Python: one run of it waits for another then."""
 
     def __new__(
         cls, steps: Sequence[Step], selections: Sequence[Selected], expressions: Sequence[Expression], slots: int

@@ -8,7 +8,7 @@ as it is, and messages that no action is about are not entered.
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.object cimport PyObject
-from libc.stdint cimport SIZE_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, SIZE_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from sluiceway.otlp._anyvalue cimport KEY, VALUE, malformed, read_any
@@ -29,7 +29,7 @@ from sluiceway.otlp._facts cimport Expression
 from sluiceway.otlp._fields cimport Fields, Message, Raw, fields_begin, read_fields, wish_for
 from sluiceway.otlp._match cimport Condition, Fact, Facts, Match, Mode, Selection, Test
 from sluiceway.otlp._memo cimport Memo, memos_free
-from sluiceway.otlp._proto cimport WIRE_BYTES, bytes_at, read_length, read_tag, skip_value, write_varint
+from sluiceway.otlp._proto cimport RELEASE_ABOVE, WIRE_BYTES, bytes_at, read_length, read_tag, skip_value, write_varint
 from sluiceway.otlp._sample cimport Sampler
 from sluiceway.otlp._scrub cimport (
     IN_METADATA, IN_SCHEMA_URL, PLACES, Parts, Scrubber, Scrubbing, bits_within, child_message, emit_parts, gather_part,
@@ -44,6 +44,8 @@ from sluiceway.otlp._steps cimport (
 )
 from sluiceway.otlp._table cimport table_get, table_make, table_put
 
+from threading import RLock
+
 from sluiceway.otlp.fields import FIELDS
 
 cdef enum:
@@ -52,6 +54,7 @@ cdef enum:
 
 cdef enum:
     HURRIED_WORK = 32768  # bytes that each scrubber may look at for long, in a run that others wait for
+    HURRIED_NANOSECONDS = 4000000  # that everything else may take in it, by estimate
 
 cdef size_t NOBODY = SIZE_MAX
 cdef bytes SPAN_PRIORITY = b"sampling.priority"
@@ -128,7 +131,7 @@ cdef inline int each_child(Run* run, bytes_at p, bytes_at end, uint32_t wanted, 
     cdef uint32_t tag = 0
     cdef bytes_at field
     cdef Left left = Left(0, 0)
-    cdef bint urls = run.places >> IN_SCHEMA_URL & 1 and wanted == SECOND
+    cdef bint urls = run.places >> IN_SCHEMA_URL & 1 and wanted == SECOND and run.doom == NOBODY
     while p < end:
         field = p
         p = tag_at(p, end, &tag)
@@ -671,7 +674,9 @@ cdef inline bint is_dropping(Step* step) noexcept nogil:
 
 
 cdef class Program:
-    """A plan as the kernel runs it. Threads may share it: its memos change under the GIL only, and nothing else does."""
+    """A plan as the kernel runs it. Threads may share it: where it has memos one run waits for the other, and nothing else
+    of it changes.
+    """
 
     cdef Arena arena
     cdef Run made  # what each run begins with
@@ -680,6 +685,7 @@ cdef class Program:
     cdef Memo* memos
     cdef list kept
     cdef readonly bint asks
+    cdef object alone  # held by a run that asks
     cdef size_t slot_count
     cdef size_t tally_count
 
@@ -694,6 +700,7 @@ cdef class Program:
         self._make_steps(steps)
         self._make_keys(_meant_keys(steps, selections, expressions))
         self.asks = self.memos != NULL
+        self.alone = RLock()
 
     def __dealloc__(self):
         memos_free(self.memos)
@@ -884,10 +891,11 @@ cdef class Program:
             slot += 1
         return 0
 
-    cdef int _begin(self, Run* run, int signal, bytes payload, list slots, size_t work) except -1:
+    cdef int _begin(self, Run* run, int signal, bytes payload, list slots, bint hurried) except -1:
         cdef size_t index
         memcpy(run, &self.made, sizeof(Run))
         run.signal = signal
+        run.patience = HURRIED_NANOSECONDS if hurried else INT64_MAX
         run.scrubbing_count = 0
         run.facts.is_span = signal == TRACES
         run.facts.is_log = signal == LOGS
@@ -900,9 +908,10 @@ cdef class Program:
         memcpy(run.expressions, self.made.expressions, run.expression_count * sizeof(Expression))
         for index in range(run.expression_count):
             begin_expression(&run.expressions[index], &run.arena)
+            run.expressions[index].patience = &run.patience
         self._begin_steps(run)
         self._take_slots(run, slots, payload)
-        return self._begin_scrubbing(run, work)
+        return self._begin_scrubbing(run, HURRIED_WORK if hurried else SIZE_MAX)
 
     cdef int _begin_scrubbing(self, Run* run, size_t work) except -1:
         """Tell each scrubber that a run begins; `scrubbing_count` says how many know."""
@@ -929,7 +938,7 @@ cdef class Program:
             scrubbing += 1
         return 0
 
-    cdef int _end_scrubbing(self, Run* run) except -1:
+    cdef int _end_scrubbing(self, Run* run, bint finished) except -1:
         cdef Scrubbing* scrubbing
         cdef size_t index
         for index in range(run.scrubbing_count):
@@ -937,6 +946,7 @@ cdef class Program:
             attributes_free(&scrubbing.inner)
             splices_free(&scrubbing.values)
             splices_free(&scrubbing.messages)
+            scrubbing.scene.finished = finished
             (<Scrubber>scrubbing.scrubber).end(&scrubbing.scene)
         return 0
 
@@ -976,26 +986,37 @@ cdef class Program:
                 tallies.append(tuple([step.tally[place] for place in range(TALLY)]))
         return tallies
 
+    cdef int _walk_asking(self, Run* run, bytes_at start, bytes_at end, bint hurried) except -1:
+        if hurried and end - start <= RELEASE_ABOVE:
+            return walk(run, start, end)  # taking the GIL for each question would cost more
+        with nogil:
+            return walk(run, start, end)
+
     def run(self, int signal, bytes payload not None, list slots not None, bint hurried=False):
         """The payload after all steps, the same object where nothing changed, and the tallies of those that drop.
 
-        `slots` has an entry for each slot. Raises `LongWork` where the run is `hurried` and scrubbers have much to look at.
+        `slots` has an entry for each slot. Raises `LongWork` where the run is `hurried` and takes some milliseconds.
         """
         cdef Run run
         cdef int level
+        cdef bint finished = False
         cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
         cdef bytes_at end = start + len(payload)
+        cdef bytes edited
         memset(&run, 0, sizeof(Run))
         try:
-            self._begin(&run, signal, payload, slots, HURRIED_WORK if hurried else SIZE_MAX)
+            self._begin(&run, signal, payload, slots, hurried)
             if self.asks:
-                walk(&run, start, end)
+                with self.alone:
+                    self._walk_asking(&run, start, end, hurried)
             else:
                 with nogil:
                     walk(&run, start, end)
-            return spliced(&run.splices, payload), self._tallies(&run)
+            edited = spliced(&run.splices, payload)
+            finished = True
+            return edited, self._tallies(&run)
         finally:
-            self._end_scrubbing(&run)
+            self._end_scrubbing(&run, finished)
             for level in range(LEVELS):
                 parts_free(&run.parts[level])
             parts_free(&run.metric_parts)

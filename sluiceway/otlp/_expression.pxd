@@ -14,7 +14,19 @@ from sluiceway.otlp._containers cimport is_data
 from sluiceway.otlp._facts cimport AT_HAND, BROKEN, ID, MISSING, Expression, Jump, Known, learn, text_of
 from sluiceway.otlp._memo cimport Answer, hash_bytes, recall
 from sluiceway.otlp._proto cimport bytes_at, read_length, read_tag, skip_value, write_varint
+from sluiceway.otlp._scrub cimport use_up
 from sluiceway.otlp._table cimport table_get
+
+cdef enum:  # nanoseconds, roughly
+    CHECKING = 15
+    RECALLING = 40
+    ASKING = 1000
+    ASKING_BYTE = 20  # of a pattern that is hard to look for
+
+
+cdef inline int64_t cost_of(bint asked, size_t size) noexcept nogil:
+    """The nanoseconds that an answer for a value of so many bytes has cost."""
+    return ASKING + ASKING_BYTE * <int64_t>size if asked else RECALLING
 
 cdef enum Check:
     EQUAL = 0
@@ -210,7 +222,7 @@ cdef inline int check_text(Expression* expression, Jump* jump, Known* known, Are
         text_of(jump.ask, arena, any, &text)
     if jump.check != PATTERN:
         return has_text(jump.check, text, jump.text)
-    recall(jump.memo, arena, text.data, text.size, &answer)
+    use_up(expression.patience, cost_of(recall(jump.memo, arena, text.data, text.size, &answer), text.size))
     return answer.size >= 0
 
 
@@ -345,6 +357,7 @@ cdef inline int32_t evaluate(Expression* expression, int32_t at, Arena* arena) e
     cdef int verdict
     while at >= 0:
         jump = &expression.jumps[at]
+        use_up(expression.patience, CHECKING)
         if jump.check == AMONG:
             target = among(jump, learn(expression, jump.fact, arena))
             at = target if target != -1 else jump.no

@@ -110,6 +110,7 @@ cdef struct Expression:
     uint64_t stamp
     uint64_t stamps[DEPTHS]
     uint64_t failures
+    int64_t* patience  # the run's
 
 
 cdef inline Known* take_down(Expression* expression, int32_t index, uint64_t stamp, int state) noexcept nogil:
@@ -202,11 +203,12 @@ cdef inline void set_kind(AnyValue* value, uint64_t kind, bint whole) noexcept n
         "SPAN_KIND_UNSPECIFIED\0SPAN_KIND_INTERNAL\0   SPAN_KIND_SERVER\0     "
         "SPAN_KIND_CLIENT\0     SPAN_KIND_PRODUCER\0   SPAN_KIND_CONSUMER\0   "
     )
-    cdef const char* name = full + 22 * kind if whole else names + 12 * kind
+    cdef const char* name
     cdef size_t size = 0
     if kind > 5:
         set_text(value, <bytes_at>names, 0)
         return
+    name = full + 22 * kind if whole else names + 12 * kind
     while name[size]:
         size += 1
     set_text(value, <bytes_at>name, size)

@@ -4,8 +4,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from sluiceway.otlp._anyvalue cimport malformed
-from sluiceway.otlp._arena cimport Arena, arena_take
-from sluiceway.otlp._attributes cimport Text
+from sluiceway.otlp._arena cimport Arena
+from sluiceway.otlp._attributes cimport Text, join_text
 from sluiceway.otlp._proto cimport (
     WIRE_BYTES, WIRE_FIXED32, WIRE_FIXED64, WIRE_VARINT, bytes_at, read_length, read_tag, read_varint, skip_value,
 )
@@ -36,6 +36,7 @@ cdef struct Raw:
     uint32_t tag  # 0: it did not come
     bint applies  # whether the message can have it
     Text field  # all of it, from its tag on
+    bint apart  # the text is put together from pieces
 
 
 cdef struct Listed:
@@ -67,7 +68,7 @@ cdef inline void fields_begin(Fields* fields, Raw* raws, int message, bytes_at s
     cdef uint8_t number
     for index in range(fields.count[message]):
         number = fields.wanted[message][index]
-        raws[number] = Raw(0, Text(start, 0), 0, fields.applies[message][index], Text(start, 0))
+        raws[number] = Raw(0, Text(start, 0), 0, fields.applies[message][index], Text(start, 0), False)
 
 
 cdef inline uint8_t wish_for(Fields* fields, int message, uint32_t tag) noexcept nogil:
@@ -116,14 +117,6 @@ cdef inline int read_inner(Raw* raw, uint8_t inner, Text message) except -1 nogi
     return 0
 
 
-cdef inline int join_texts(Arena* arena, Text* so_far, Text more) except -1 nogil:
-    cdef uint8_t* place = arena_take(arena, so_far.size + more.size)
-    memcpy(place, so_far.data, so_far.size)
-    memcpy(place + so_far.size, more.data, more.size)
-    so_far[0] = Text(place, so_far.size + more.size)
-    return 0
-
-
 cdef inline bytes_at read_fields(
     Fields* fields, Raw* raws, Arena* arena, uint8_t wish, bytes_at field, bytes_at p, bytes_at end, uint32_t tag
 ) except NULL nogil:
@@ -143,7 +136,7 @@ cdef inline bytes_at read_fields(
         if fields.listed[number].inner:
             read_inner(raw, fields.listed[number].inner, value.text)
         elif fields.listed[number].joins and raw.text.size:
-            join_texts(arena, &raw.text, value.text)
+            join_text(arena, &raw.text, value.text, end - value.text.data, &raw.apart)
         else:
             raw.number = value.number
             raw.text = value.text

@@ -1,7 +1,7 @@
 """Which items an action touches: conditions on texts, numbers and attributes, compiled to plain structures.
 
-What only Python can tell (RE2, the text of a map) is asked through a callable: remembered by value where the program
-holds the GIL anyway, else asked each time, which concerns only values of rare kinds.
+What only Python can tell (RE2, the text of a map) is asked through a callable: remembered by value, or asked each time
+where that concerns only values of rare kinds.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize

@@ -2,7 +2,7 @@
 
 A memo begins small and grows to at most 4096 answers, in sets of four; a new one takes the place of an old one of its
 set. Values and answers of more than a kibibyte are not kept, and where all together would be more than a mebibyte, it
-begins anew. A memo serves one thread at a time: whoever holds the GIL, or whoever was lent it.
+begins anew. A memo serves one thread at a time: the run that its program is in, or whoever was lent it.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -59,6 +59,7 @@ cdef inline uint64_t hash_bytes(bytes_at p, size_t size) noexcept nogil:
     word = 0
     memcpy(&word, p, size)
     result = (result ^ word) * 0x9FB21C651E98DF25ULL
+    result = (result ^ (result >> 32)) * 0x9E3779B97F4A7C15ULL  # or the low bits would not know the last bytes
     return result ^ (result >> 29)
 
 
@@ -178,7 +179,7 @@ cdef inline Remembered* memo_find(Memo* memo, uint64_t key, bytes_at value, size
 
 
 cdef inline int recall(Memo* memo, Arena* arena, bytes_at value, size_t size, Answer* answer) except -1 nogil:
-    """The answer for a value, in the arena; its size is -1 where Python answered None."""
+    """The answer for a value, in the arena; its size is -1 where Python answered None. Returns 1 if that was worked out now."""
     cdef uint64_t key = hash_bytes(value, size)
     cdef Remembered* entry = memo_find(memo, key, value, size)
     if entry != NULL:
@@ -190,7 +191,8 @@ cdef inline int recall(Memo* memo, Arena* arena, bytes_at value, size_t size, An
         return 0
     if memo.algorithm == 0 or not take_digest(memo, arena, value, size, answer):
         memo_ask(memo, arena, value, size, answer)
-    return memo_keep(memo, key, value, size, answer)
+    memo_keep(memo, key, value, size, answer)
+    return 1
 
 
 cdef inline void memos_free(Memo* memo) noexcept nogil:

@@ -11,7 +11,8 @@ from libc.string cimport memcpy
 from sluiceway.otlp._anyvalue cimport KEY, VALUE, malformed
 from sluiceway.otlp._arena cimport Arena, arena_take, arena_zeroed
 from sluiceway.otlp._attributes cimport (
-    REMOVED, Attribute, Attributes, Text, attributes_free, emit, find, gather, read_odd, remove_all, same, set_value,
+    REMOVED, Attribute, Attributes, Text, attributes_free, emit, find, gather, join_text, read_odd,
+    remove_all, same, set_value,
 )
 from sluiceway.otlp._attributes cimport add as add_attribute
 from sluiceway.otlp._attributes cimport content as content_of
@@ -106,7 +107,7 @@ cdef inline int joined(Message* message, Arena* arena, uint32_t number, Text* wh
     cdef bytes_at end = p + message.content.size
     cdef uint32_t tag = 0
     cdef Text piece
-    cdef uint8_t* place
+    cdef bint apart = False
     whole[0] = Text(end, 0)
     present[0] = False
     if message.changed >> number & 1:
@@ -119,10 +120,7 @@ cdef inline int joined(Message* message, Arena* arena, uint32_t number, Text* wh
         if not present[0]:
             whole[0] = piece
         else:
-            place = arena_take(arena, whole.size + piece.size)
-            memcpy(place, whole.data, whole.size)
-            memcpy(place + whole.size, piece.data, piece.size)
-            whole[0] = Text(place, whole.size + piece.size)
+            join_text(arena, whole, piece, end - piece.data, &apart)
         present[0] = True
     return 0
 

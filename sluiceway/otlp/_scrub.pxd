@@ -4,7 +4,7 @@ The walk is the edit's own, and a scrubber is asked in its place among the other
 before it have left. It is asked without the GIL and takes it where it needs Python.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from sluiceway.otlp._anyvalue cimport AnyValue
 from sluiceway.otlp._arena cimport Arena
@@ -54,6 +54,7 @@ cdef struct Scene:
     void* state  # the scrubber's own
     int signal
     size_t work  # how much longer the run may take: see `spend`
+    bint finished  # in `end`: the run came to its end, and will not be made again
     uint64_t kind  # of the span at hand, when its name is shown
     Attributes* attributes  # the list at hand: of the item whose body or name is shown, too
     Way way[DEEPEST]  # from the value of an attribute, or from the body, to what is shown
@@ -101,6 +102,15 @@ cdef class Scrubber:
 
 
 cdef int spend(Scene* scene, size_t work) except -1 nogil
+cdef int too_long() except -1 with gil
+
+
+cdef inline int use_up(int64_t* patience, int64_t nanoseconds) except -1 nogil:
+    """Take a rough estimate of a time from what a run may take; raise `LongWork` where nothing is left of that."""
+    patience[0] -= nanoseconds
+    if patience[0] < 0:
+        too_long()
+    return 0
 
 
 # ---- for the edit kernel

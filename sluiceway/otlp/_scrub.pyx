@@ -87,7 +87,7 @@ cdef const uint32_t* bits_within(int message) noexcept nogil:
 # ---- the scrubber
 
 class LongWork(Exception):
-    """A run in a hurry met texts that take long to look at. Run the plan again, where nobody waits for the thread."""
+    """A run in a hurry met what takes long to look at. Call `rest` where nobody waits for the thread."""
 
 
 cdef int spend(Scene* scene, size_t work) except -1 nogil:
@@ -95,8 +95,11 @@ cdef int spend(Scene* scene, size_t work) except -1 nogil:
     if work <= scene.work:
         scene.work -= work
         return 0
-    with gil:
-        raise LongWork
+    return too_long()
+
+
+cdef int too_long() except -1 with gil:
+    raise LongWork
 
 
 cdef class Scrubber:

@@ -1,20 +1,22 @@
 """What the steps of a program do: actions on one list of attributes, and decisions about selections, in their order."""
 
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from sluiceway.otlp._anyvalue cimport STRING, AnyValue, read_any
 from sluiceway.otlp._arena cimport Arena
 from sluiceway.otlp._attributes cimport (
     REMOVED, Attribute, Attributes, Text, add, content, find, remove, remove_all, same, set_value, write_attribute,
 )
-from sluiceway.otlp._expression cimport HOLDS, evaluate
+from sluiceway.otlp._expression cimport HOLDS, cost_of, evaluate
 from sluiceway.otlp._facts cimport Expression, capture
 from sluiceway.otlp._fields cimport Fields, Raw
 from sluiceway.otlp._match cimport Facts, Match, Selection, conclude, may_choose, test_all
 from sluiceway.otlp._memo cimport Answer, Memo, recall
 from sluiceway.otlp._proto cimport bytes_at, read_length
-from sluiceway.otlp._scrub cimport IN_ATTRIBUTES, IN_RESOURCE, IN_SCOPE, Parts, Scrubber, Scrubbing, scrub_message
+from sluiceway.otlp._scrub cimport (
+    IN_ATTRIBUTES, IN_RESOURCE, IN_SCOPE, Parts, Scrubber, Scrubbing, scrub_message, use_up,
+)
 from sluiceway.otlp._sample cimport Sampler, sample_log, sample_span
 from sluiceway.otlp._splice cimport Splices
 from sluiceway.otlp._table cimport Table
@@ -40,6 +42,10 @@ cdef enum:
 
 cdef enum:
     TALLY = 16  # numbers that a step counts: first the items that it dropped, then what it says itself
+
+cdef enum:  # nanoseconds that a step takes, roughly, whatever it does besides
+    STEPPING = 20
+    DECIDING = 300
 
 cdef struct Step:
     int operation
@@ -143,6 +149,7 @@ cdef struct Run:
     Parts metric_parts
     Left points  # of the metric at hand
     Splices splices
+    int64_t patience  # nanoseconds that are left to the run, see `use_up`
     Arena arena
 
 
@@ -187,7 +194,7 @@ cdef inline int put(Run* run, Step* step, Attributes* attributes, uint8_t tag) e
 
 cdef inline int is_named(Run* run, Step* step, Text key) except -1 nogil:
     cdef Answer answer
-    recall(step.names, &run.arena, key.data, key.size, &answer)
+    use_up(&run.patience, cost_of(recall(step.names, &run.arena, key.data, key.size, &answer), key.size))
     return answer.size >= 0
 
 
@@ -205,7 +212,7 @@ cdef inline int remove_named(Run* run, Step* step, Attributes* attributes) excep
 cdef inline int rewrite_value(Run* run, Step* step, Attributes* attributes, Py_ssize_t index) except -1 nogil:
     cdef Text value = content(&attributes.list[index])
     cdef Answer answer
-    recall(step.values, &run.arena, value.data, value.size, &answer)
+    use_up(&run.patience, cost_of(recall(step.values, &run.arena, value.data, value.size, &answer), value.size))
     if answer.size >= 0:
         set_value(attributes, index, Text(answer.data, answer.size), Text(NULL, 0))
     return 0
@@ -245,7 +252,7 @@ cdef inline int extract(Run* run, Step* step, Attributes* attributes) except -1 
     read_any(value.data, value.size, &found)
     if found.kind != STRING:
         return 0
-    recall(step.values, &run.arena, found.data, found.size, &answer)
+    use_up(&run.patience, cost_of(recall(step.values, &run.arena, found.data, found.size, &answer), found.size))
     if answer.size < 0:
         return 0
     p = answer.data
@@ -331,11 +338,13 @@ cdef inline int take_steps(Run* run, int level, Attributes* attributes, uint8_t 
     cdef Order* order = &run.orders[level]
     cdef Step* step
     cdef size_t index
+    use_up(&run.patience, STEPPING * <int64_t>order.count)
     for index in range(order.count):
         if order.steps[index] > run.doom:
             break
         step = &run.steps[order.steps[index]]
         if step.operation == DECIDE:
+            use_up(&run.patience, DECIDING)
             decide(run, &run.selections[step.selection], level)
         elif not step.enabled:
             continue

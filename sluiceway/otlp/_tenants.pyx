@@ -82,7 +82,7 @@ cdef class MemoPool:
         self.free = []
 
     cdef TenantMemos lend(self):
-        return self.free.pop() if self.free else TenantMemos(self.kinds, MOST_TENANTS)
+        return self.free.pop() if self.free else TenantMemos(self.kinds, MOST_TENANTS + 1)  # and for what has none
 
     cdef int take_back(self, TenantMemos memos) except -1:
         if len(self.free) < IDLE:

@@ -215,6 +215,7 @@ cdef class Draft:
         return node.message
 
     cdef uint8_t kind_of(self, Node* node) noexcept:
+        """The kind of view that shows a node; that of the data of a metric means nothing, for none does."""
         cdef uint8_t data
         if node.part != ITEM:
             return <uint8_t>(node.part - ENTRY)
@@ -229,6 +230,8 @@ cdef class Draft:
 
     cdef View view_at(self, uint32_t index):
         cdef Message* message = self.message_at(index)
+        if self.spine.nodes[index].part == DATA:
+            raise ValueError("the data of a metric has no view")
         return make_view(self.classes[message.kind], self, message)
 
     cdef int change(self, Message* message, uint32_t numbers, uint32_t number, Text written) except -1:

@@ -8,6 +8,7 @@ processors are joined by `+`. A duplicate key counts as one attribute: `Put` kee
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple, Self, TypeAlias
@@ -96,11 +97,9 @@ class Plan:
         return joined
 
     @property
-    def runs_in_threads(self) -> bool:
-        """Whether a run neither holds the GIL nor disturbs another: not if it asks Python, or scrubbers remember."""
-        return not any(program.asks for program, _ in self._walks) and not any(
-            isinstance(action, Scrub) for action in self.actions
-        )
+    def asks(self) -> bool:
+        """Whether a run asks Python, and remembers the answers: then no two may be under way at the same time."""
+        return any(program.asks for program, _ in self._walks)
 
     def run(self, batch: Batch, arguments: Mapping[Slot, Value | list[Value | None] | None] | None = None) -> Batch:
         """The batch with all actions applied; the same batch if nothing changed.
@@ -119,18 +118,28 @@ class Plan:
     ) -> Outcome:
         """As `run`, and what was dropped.
 
-        Raises `LongWork` where it is `hurried`, and a scrub has texts to look at that take more than some milliseconds.
+        Raises `LongWork` where it is `hurried` and there is more to do than some milliseconds allow.
+        The rest of the run is then still to be done, once, by the error's `rest`.
         """
-        if not self.actions:
-            return Outcome(batch)
-        tallies: list[Tally] = []
-        for program, names in self._walks:
-            slots = [_encode_slot(slot, arguments or _NOTHING) for slot in names]
-            payload, counted = program.run(batch.signal.code, batch.payload, slots, hurried)
-            tallies += counted
+        outcome = Outcome(batch)
+        return self._run_from(0, outcome, arguments or _NOTHING, hurried) if self.actions else outcome
+
+    def _run_from(
+        self, first: int, outcome: Outcome, arguments: Mapping[Slot, Value | list[Value | None] | None], hurried: bool
+    ) -> Outcome:
+        """What the walks from one on make of what those before it have left."""
+        for number, (program, names) in enumerate(self._walks[first:], first):
+            batch, tallies = outcome
+            slots = [_encode_slot(slot, arguments) for slot in names]
+            try:
+                payload, counted = program.run(batch.signal.code, batch.payload, slots, hurried)
+            except LongWork as work:
+                work.rest = partial(self._run_from, number, outcome, arguments, False)
+                raise
             if payload is not batch.payload:
                 batch = batch.with_payload(payload, batch.items - sum([tally[0] for tally in counted]))
-        return Outcome(batch, tuple(tallies))
+            outcome = Outcome(batch, (*tallies, *counted))
+        return outcome
 
 
 def _encode_slot(

@@ -132,15 +132,22 @@ def _sum(node: Math, context: Context) -> Value:
     left, right = _constant(node.left, context), _constant(node.right, context)
     if type(left) is not type(right) or not isinstance(left, int | float) or isinstance(left, bool):
         raise OttlError(f'"{node.operator}" takes two integers or two numbers with a point', node.column)
-    number = cast("float", right)
+    result = _calculated(left, cast("float", right), node)
+    if isinstance(result, int) and not -(2**63) <= result < 2**63:
+        raise OttlError("the result does not fit into 64 bits", node.column)
+    return result
+
+
+def _calculated(left: float, right: float, node: Math) -> float:
+    """Integers divide as Go's do: towards zero."""
     if node.operator != "/":
-        return _MATH[node.operator](left, number)
-    if number == 0:
+        return _MATH[node.operator](left, right)
+    if right == 0:
         raise OttlError("division by zero", node.column)
-    if isinstance(left, int) and isinstance(number, int):
-        quotient = abs(left) // abs(number)
-        return quotient if (left < 0) == (number < 0) else -quotient
-    return left / number
+    if isinstance(left, int) and isinstance(right, int):
+        quotient = abs(left) // abs(right)
+        return quotient if (left < 0) == (right < 0) else -quotient
+    return left / right
 
 
 def _id(call: Call) -> Id:

@@ -124,9 +124,12 @@ def enum_value(enum: Enum, context: Context) -> int:
     """Return the number of a name in capitals. Raises `OttlError` where the context does not know it."""
     known = ENUMS.get(context, {})
     if enum.name not in known:
-        text = f'enum symbol "{enum.name}" is not known in the {context} context'
-        raise OttlError(text + _nearest(enum.name, known), enum.column)
+        raise _unknown_enum(enum, known, f" in the {context} context")
     return known[enum.name]
+
+
+def _unknown_enum(enum: Enum, known: Iterable[str], where: str = "") -> OttlError:
+    return OttlError(f'enum symbol "{enum.name}" is not known{where}{_nearest(enum.name, known)}', enum.column)
 
 
 def fact(path: Path, context: Context) -> Fact:
@@ -201,12 +204,12 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 # ---- inference
 
 
-def infer(conditions: Iterable[Boolean], signal: Signal) -> Context:
-    """Guess what conditions of one group are about: the innermost context of their paths that knows all their names.
+def infer(condition: Boolean, signal: Signal) -> Context:
+    """Guess what a condition is about: the innermost context of its paths that knows all its names.
 
     Raises `OttlError` where there is none.
     """
-    nodes = [node for condition in conditions for node in _walk(condition)]
+    nodes = list(_walk(condition))
     found = [_named_context(node, signal) for node in nodes if isinstance(node, Path)]
     order = list(Context)
     best = min(found, key=order.index, default=None)
@@ -216,6 +219,9 @@ def infer(conditions: Iterable[Boolean], signal: Signal) -> Context:
     for context in sorted(candidates, key=lambda one: (one is not best, order.index(one))):
         if all(_knows(context, node) for node in nodes):
             return context
+    for node in nodes:
+        if isinstance(node, Enum) and candidates and not any(_knows(context, node) for context in candidates):
+            raise _unknown_enum(node, {name: n for context in candidates for name, n in ENUMS.get(context, {}).items()})
     column = nodes[0].column if nodes else 1
     raise OttlError(f"no context of {signal.value} can be found for this: name it with `context`", column)
 

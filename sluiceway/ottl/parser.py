@@ -32,7 +32,7 @@ from sluiceway.ottl.syntax import (
 __all__ = ["parse_condition"]
 
 MAX_DEPTH = 100
-"""How deep parentheses, lists and calls may be nested."""
+"""How deep parentheses, lists and calls may be nested, and how many operators may follow each other."""
 
 _WORDS = {"and", "or", "not", "where", "true", "false", "nil"}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
@@ -141,17 +141,19 @@ class _Parser:
 
     def value(self) -> Expression:
         """A sum."""
-        left = self.product()
-        while self.next.kind is Kind.MATH and self.next.text in "+-":
-            token = self.take()
-            left = Math(left, token.text, self.product(), token.column)
-        return left
+        return self.chain("+-", self.product)
 
     def product(self) -> Expression:
-        left = self.factor()
-        while self.next.kind is Kind.MATH and self.next.text in "*/":
-            token = self.take()
-            left = Math(left, token.text, self.factor(), token.column)
+        return self.chain("*/", self.factor)
+
+    def chain(self, operators: str, read: Callable[[], Expression]) -> Expression:
+        """What `read` reads, once or with operators between."""
+        left, depth = read(), 0
+        while self.next.kind is Kind.MATH and self.next.text in operators:
+            token, depth = self.take(), depth + 1
+            if depth > MAX_DEPTH:
+                raise OttlError(f"more than {MAX_DEPTH} operators in a row", token.column)
+            left = Math(left, token.text, read(), token.column)
         return left
 
     def factor(self) -> Expression:

@@ -18,23 +18,23 @@ from sluiceway.personal._treat cimport Treatment
 cdef enum:
     KINDS_AND_MORE = 32
     BY_KEY = 14  # the kind of what is treated for its key alone
-    KEY_PLACES = 4096  # of the table of decisions; no more are kept when three quarters are taken
+    KEY_SETS = 1024  # of the table of decisions
+    KEY_WAYS = 4  # how many are kept in each; a new one then takes the place of an old one
     LONGEST_KEY = 512  # bytes; what is decided about longer ones is not kept
+    LONGEST_WAY = 256  # bytes; of the keys around another no more is looked at
 
 
 cdef struct Decision:
     # What becomes of the values of one key.
-    Text path  # the keys of the maps around it and its own, with dots between them
-    size_t own  # how much of `path` is its own
+    uint8_t path[512]  # the keys of the maps around it and its own, with dots between them; or how that begins
+    size_t size  # of the path
+    size_t own  # how much of the path is its own
     int whole  # the treatment of the whole value; -1: what is found in it is treated
     uint32_t wanted  # a bit for each detector
     uint32_t earlier  # those whose rules stand before that of the whole
     Order order  # the treatments of what each detector finds
     int number  # the same for decisions that differ in the key alone
-    bint passing  # it is not kept
-    bint renames
-    Text name
-    uint64_t renaming  # what was found in the key
+    bint renames  # something is found in the key
     Decision* next  # the one that came after it the last time
 
 
@@ -42,13 +42,12 @@ cdef struct State:
     # What a run of the plan needs to itself. There are as many as there were runs at one time.
     State* next
     Scene* scene
-    bint abandoned  # the run will be made again, so what was counted does not count
     Sight sight
     Buffer out
     Buffer path
-    Arena arena  # of the decisions
-    Decision* decisions[4096]
-    size_t decision_count
+    Decision* decisions[4096]  # set by set
+    size_t turn
+    Decision passing[65]  # those that are not kept, by depth
     Decision* levels[65]  # by the depth of the map that is being walked
     bytes_at shown[65]  # the keys that `levels` are about
     int wholes[65]
@@ -65,7 +64,6 @@ cdef class Anonymizer(Scrubber):
     cdef readonly Detectors detectors
     cdef object rules
     cdef size_t rule_count
-    cdef size_t passes  # over a key, to decide about it
     cdef object cipher
     cdef list kept
     cdef Text names[32]
@@ -81,11 +79,11 @@ cdef class Anonymizer(Scrubber):
     cdef uint64_t counts[32][8]
 
     cdef int _fill(self, Decision* decision, str path, str own) except -1
-    cdef int _make(self, State* state, Decision* decision, bytes_at path, size_t size, size_t own) except -1 with gil
+    cdef int _make(self, State* state, Decision* decision, Text path, size_t own) except -1 with gil
+    cdef Decision* _place_for(self, State* state, Text path, size_t first, int depth) except NULL nogil
     cdef Decision* _decide(self, State* state, Scene* scene, Text key, int depth) except NULL nogil
     cdef Decision* _attribute(self, State* state, Scene* scene, Text key) except NULL nogil
     cdef bint _stays(self, State* state, Scene* scene) noexcept nogil
-    cdef int _spend(self, State* state, size_t work) except -1 nogil
     cdef int _encrypt(self, State* state, bytes_at text, size_t size) except -1 with gil
     cdef int _treat(self, State* state, int treatment, int kind, bytes_at text, size_t size) except -1 nogil
     cdef inline int _detect(self, State* state, Decision* decision, uint32_t wanted, bytes_at text, size_t size) except -1 nogil

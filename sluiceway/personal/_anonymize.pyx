@@ -9,25 +9,29 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.math cimport floor
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport SIZE_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from sluiceway.otlp._anyvalue cimport BOOL, BYTES, BYTES_TAG, DOUBLE, EMPTY, INT, STRING, STRING_TAG, AnyValue, read_any
-from sluiceway.otlp._arena cimport Arena, arena_free, arena_take, arena_zeroed, out_of_memory
+from sluiceway.otlp._arena cimport Arena, arena_free, arena_take, out_of_memory
 from sluiceway.otlp._attributes cimport Attributes, Text, content, find
 from sluiceway.otlp._memo cimport MEMO_LARGEST, Answer, Memo, Remembered, hash_bytes, memo_find, memo_keep
 from sluiceway.otlp._proto cimport Buffer, buffer_free, bytes_at, varint_size, write_varint
 from sluiceway.otlp._scrub cimport DROP, IN_BODY, IN_KEYS, KEEP, LOOK, REPLACE, Scene, spend
 from sluiceway.otlp._tenants cimport MemoPool, TenantMemos
 from sluiceway.personal._card cimport may_be_card
-from sluiceway.personal._detect cimport FIRST_PATTERN, HIDDEN, Finding, sight_free
+from sluiceway.personal._copies cimport KEPT_CAPACITY
+from sluiceway.personal._detect cimport FIRST_PATTERN, HIDDEN, LAYERS, Finding, sight_free
 from sluiceway.personal._hmac cimport hmac_prepare
 from sluiceway.personal._scan cimport CREDIT_CARD
 from sluiceway.personal._treat cimport (
     ACTIONS, ENCRYPT, HASH, LEAVE, MASK, PSEUDONYMIZE, REMOVE, TRUNCATE, Treatment, put, put_hash, put_mask, put_network, put_token,
     reserve,
 )
+
+cdef size_t NOTHING = SIZE_MAX
+cdef const char* ELLIPSIS = b"\xe2\x80\xa6"
 
 
 cdef size_t _put_number(uint8_t* out, uint64_t number) noexcept nogil:
@@ -76,6 +80,7 @@ cdef inline uint32_t _earlier(Decision* decision, int whole) noexcept nogil:
 
 
 cdef enum:
+    DECIDING = 64  # what deciding about a key costs, told in bytes that are looked at for long
     REMEMBERED = 9  # bytes in front of an answer: the verdict and what was done
     LONG_TEXT = 4096  # bytes; a text that is longer counts as work that takes long
     ENCRYPTION = 64  # what encrypting a value costs, told in bytes that are looked at for long
@@ -83,14 +88,29 @@ cdef enum:
 
 
 cdef int _state_free(State* state) except -1:
+    cdef size_t place
     if state.lent != NULL:
         Py_DECREF(<object>state.lent)
+    for place in range(KEY_SETS * KEY_WAYS):
+        free(state.decisions[place])
     sight_free(&state.sight)
     buffer_free(&state.out)
     buffer_free(&state.path)
-    arena_free(&state.arena)
     free(state)
     return 0
+
+
+cdef void _trim(State* state) noexcept nogil:
+    """Give back what long texts took, which is many times their size."""
+    cdef size_t size = state.out.capacity + state.path.capacity
+    cdef int layer
+    size += (state.sight.capacity + state.sight.merged_capacity) * sizeof(Finding)
+    for layer in range(LAYERS):
+        size += state.sight.copies[layer].capacity * (1 + sizeof(uint32_t))
+    if size > KEPT_CAPACITY:
+        sight_free(&state.sight)
+        buffer_free(&state.out)
+        buffer_free(&state.path)
 
 
 cdef class Anonymizer(Scrubber):
@@ -107,7 +127,6 @@ cdef class Anonymizer(Scrubber):
         self.detectors = detectors
         self.rules = rules
         self.rule_count = len(rules.rules)
-        self.passes = rules.passes
         self.places = places
         self.cipher = cipher
         self.least_remembered = least_remembered
@@ -144,20 +163,19 @@ cdef class Anonymizer(Scrubber):
         cdef State* state = self.idle
         cdef TenantMemos lent
         if state == NULL:
+            lent = self.pool.lend()
             state = <State*>calloc(1, sizeof(State))
             if state == NULL:
                 out_of_memory()
-            lent = self.pool.lend()
             Py_INCREF(lent)
             state.lent = <PyObject*>lent
         else:
             self.idle = state.next
             self.idle_count -= 1
-        state.memo = (<TenantMemos>state.lent).of(Text(NULL, 0))
-        memset(state.shown, 0, sizeof(state.shown))
-        state.scene = scene
-        state.abandoned = False
         scene.state = state
+        state.scene = scene
+        memset(state.shown, 0, sizeof(state.shown))
+        state.memo = (<TenantMemos>state.lent).of(Text(NULL, 0))
         return 0
 
     cdef int end(self, Scene* scene) except -1:
@@ -168,10 +186,11 @@ cdef class Anonymizer(Scrubber):
             return 0
         for kind in range(KINDS_AND_MORE):
             for action in range(ACTIONS):
-                self.counts[kind][action] += 0 if state.abandoned else state.counts[kind][action]
+                self.counts[kind][action] += state.counts[kind][action] if scene.finished else 0
         memset(state.counts, 0, sizeof(state.counts))
         if self.idle_count == IDLE:
             return _state_free(state)
+        _trim(state)
         state.next = self.idle
         self.idle = state
         self.idle_count += 1
@@ -180,13 +199,6 @@ cdef class Anonymizer(Scrubber):
     cdef int resource(self, Scene* scene, Attributes* attributes) except -1 nogil:
         cdef State* state = <State*>scene.state
         state.memo = (<TenantMemos>state.lent).of(self.pool.tenant(attributes))
-        return 0
-
-    cdef int _spend(self, State* state, size_t work) except -1 nogil:
-        """Say that work follows which takes long."""
-        state.abandoned = True
-        spend(state.scene, work)
-        state.abandoned = False
         return 0
 
     # ---- keys
@@ -207,68 +219,75 @@ cdef class Anonymizer(Scrubber):
         decision.number = self.numbers.setdefault(verdict, len(self.numbers))
         return 0
 
-    cdef int _make(self, State* state, Decision* decision, bytes_at path, size_t size, size_t own) except -1 with gil:
-        cdef bytes text = PyBytes_FromStringAndSize(<const char*>path, size)
-        cdef bytes_at name = path + size - own
-        self._spend(state, size * self.passes)
-        self._fill(decision, text.decode("utf-8", "replace"), text[size - own :].decode("utf-8", "replace"))
-        decision.path = Text(path, size)
-        decision.own = own
+    cdef int _make(self, State* state, Decision* decision, Text path, size_t own) except -1 with gil:
+        cdef bytes text = PyBytes_FromStringAndSize(<const char*>path.data, path.size)
+        cdef size_t way = path.size - own
+        decision.own = NOTHING
+        self._fill(decision, text.decode("utf-8", "replace"), text[way:].decode("utf-8", "replace"))
         decision.renames = False
-        if not self.places >> IN_KEYS & 1:
-            return 0
-        decision.renames = self._scrub(state, &self.keyless, self.keyless.wanted, name, own) != KEEP
-        if decision.renames:
-            if state.out.size == 0:
-                put(&state.out, <const char*>b"****", 4)
-            _answer(&state.arena, 0, &state.out, &decision.name)
-            decision.renaming = state.treated
+        if self.places >> IN_KEYS & 1:
+            decision.renames = self._scrub(state, &self.keyless, self.keyless.wanted, path.data + way, own) != KEEP
+        memcpy(decision.path, path.data, min(path.size, <size_t>LONGEST_KEY))
+        decision.size = path.size
+        decision.own = own
         return 0
+
+    cdef Decision* _place_for(self, State* state, Text path, size_t first, int depth) except NULL nogil:
+        """Where a decision is kept: in place of an older one, but not of one about a key around its own."""
+        cdef Decision** places = &state.decisions[first]
+        cdef Decision* older
+        cdef int level
+        if path.size > LONGEST_KEY:
+            return &state.passing[depth]
+        for level in range(KEY_WAYS):
+            if places[level] == NULL:
+                places[level] = <Decision*>calloc(1, sizeof(Decision))
+                if places[level] == NULL:
+                    out_of_memory()
+                return places[level]
+        state.turn += 1
+        older = places[state.turn % KEY_WAYS]
+        for level in range(depth):
+            if state.levels[level] == older:
+                return &state.passing[depth]
+        return older
 
     cdef Decision* _decide(self, State* state, Scene* scene, Text key, int depth) except NULL nogil:
         """What becomes of the values of a key that stands in so many maps and arrays."""
-        cdef bytes_at path = key.data
-        cdef size_t size = key.size
-        cdef size_t place
+        cdef Decision* around = state.levels[_level(scene, depth - 1)] if depth else &self.keyless
         cdef Decision* decision
-        cdef uint8_t* copy
-        cdef int level
-        if depth:
-            level = _level(scene, depth - 1)
-            if level or state.levels[0] != &self.keyless:
-                state.path.size = 0
-                put(&state.path, state.levels[level].path.data, state.levels[level].path.size)
-                put(&state.path, <const char*>b".", 1)
-                put(&state.path, key.data, key.size)
-                path = state.path.data
-                size = state.path.size
-        place = (hash_bytes(path, size) + key.size) % KEY_PLACES
-        while state.decisions[place] != NULL:
-            decision = state.decisions[place]
-            if decision.path.size == size and decision.own == key.size and memcmp(decision.path.data, path, size) == 0:
+        cdef Text path = key
+        cdef size_t first
+        cdef int way
+        if around != &self.keyless:
+            state.path.size = 0
+            put(&state.path, around.path, min(around.size, <size_t>LONGEST_WAY))
+            if around.size > LONGEST_WAY:
+                put(&state.path, ELLIPSIS, 3)
+            put(&state.path, <const char*>b".", 1)
+            put(&state.path, key.data, key.size)
+            path = Text(state.path.data, state.path.size)
+        first = hash_bytes(path.data, path.size) % KEY_SETS * KEY_WAYS
+        for way in range(KEY_WAYS):
+            decision = state.decisions[first + way]
+            if decision == NULL:
+                break
+            if decision.size == path.size and decision.own == key.size and memcmp(decision.path, path.data, path.size) == 0:
                 return decision
-            place = (place + 1) % KEY_PLACES
-        self._spend(state, self.rule_count)
-        if size > LONGEST_KEY or state.decision_count >= KEY_PLACES // 4 * 3:
-            decision = <Decision*>arena_zeroed(scene.arena, sizeof(Decision))
-            decision.passing = True
-            copy = arena_take(scene.arena, size)
-        else:
-            decision = <Decision*>arena_zeroed(&state.arena, sizeof(Decision))
-            copy = arena_take(&state.arena, size)
-        memcpy(copy, path, size)
-        self._make(state, decision, copy, size, key.size)
-        if not decision.passing:
-            state.decisions[place] = decision
-            state.decision_count += 1
+        spend(scene, DECIDING + self.rule_count + path.size)
+        decision = self._place_for(state, path, first, depth)
+        self._make(state, decision, path, key.size)
         return decision
 
     cdef Decision* _attribute(self, State* state, Scene* scene, Text key) except NULL nogil:
         """What becomes of the values of an attribute. Mostly they come in the same order as the last time."""
         cdef Decision* decision = state.last.next if state.last != NULL else NULL
-        if decision == NULL or decision.path.size != key.size or memcmp(decision.path.data, key.data, key.size) != 0:
+        if (
+            decision == NULL or decision.size != key.size or decision.own != key.size
+            or memcmp(decision.path, key.data, key.size) != 0
+        ):
             decision = self._decide(state, scene, key, 0)
-            if decision.passing:
+            if decision == &state.passing[0]:
                 return decision
             if state.last != NULL:
                 state.last.next = decision
@@ -313,9 +332,11 @@ cdef class Anonymizer(Scrubber):
             return KEEP
         if not decision.renames:
             return KEEP
-        state.treated = decision.renaming
+        self._scrub(state, &self.keyless, self.keyless.wanted, key.data, key.size)
         self._count(state)
-        answer[0] = decision.name
+        if state.out.size == 0:
+            put(&state.out, <const char*>b"****", 4)
+        _answer(scene.arena, 0, &state.out, answer)
         return REPLACE
 
     # ---- texts
@@ -339,7 +360,7 @@ cdef class Anonymizer(Scrubber):
             put_network(&state.out, chosen, text, size)
         elif chosen.action == ENCRYPT:
             state.fresh = True
-            self._spend(state, ENCRYPTION)
+            spend(state.scene, ENCRYPTION)
             self._encrypt(state, text, size)
         return 0
 
@@ -388,7 +409,7 @@ cdef class Anonymizer(Scrubber):
         state.treated = 0
         state.fresh = False
         if size > LONG_TEXT:
-            self._spend(state, size if self.detectors.wanted >> FIRST_PATTERN else size // 8)
+            spend(state.scene, size if self.detectors.wanted >> FIRST_PATTERN else size // 8)
         if self._detect(state, decision, wanted, text, size) == 0:
             return KEEP
         return self._compose(state, decision, text, size)

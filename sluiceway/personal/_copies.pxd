@@ -18,7 +18,7 @@ cdef enum:
     GROWTH_SLACK = 64
     DROPPED = 0
     UNCHANGED = 1
-    KEPT_CAPACITY = 65536
+    KEPT_CAPACITY = 65536  # bytes that may be kept for the texts to come
 
 
 cdef struct Copy:

@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 from sluiceway.otlp._arena cimport Arena, arena_free, arena_take, out_of_memory
 from sluiceway.otlp._attributes cimport Text
 from sluiceway.otlp._proto cimport bytes_at, skip_ascii
-from sluiceway.personal._copies cimport KEPT_CAPACITY, Copy, Folding, copy_free, decode, fold, origin_of
+from sluiceway.personal._copies cimport Copy, Folding, copy_free, decode, fold, origin_of
 from sluiceway.personal._scan cimport (
     BLANK, BRACKET, CAPITAL, COLON, CREDIT_CARD, DOT, EMAIL, EQUALS, FIGURE, IBAN, IP, JWT, KINDS, LINE, PHONE, PLUS, SECRET,
     SIGN, SMALL, find_next,

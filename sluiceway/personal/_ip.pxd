@@ -59,7 +59,7 @@ cdef inline bint follows_version(Scan* scan, bytes_at p) noexcept nogil:
 
 
 cdef inline bint is_product(Scan* scan, bytes_at p, bytes_at last) noexcept nogil:
-    """Whether the slash at `p` stands between a product and its version, rather than a host and its address."""
+    """Whether the slash at `p` stands between a product and its version, and not in a path."""
     cdef bytes_at name = p
     if not is_a(before(scan, p), WORD):
         return False
@@ -69,7 +69,7 @@ cdef inline bint is_product(Scan* scan, bytes_at p, bytes_at last) noexcept nogi
         name -= 1
         if name[0] == c'.':
             return False
-    return True
+    return before(scan, name) != c'/'
 
 
 cdef inline bint find_ipv4(Scan* scan, bytes_at p) noexcept nogil:

@@ -124,7 +124,8 @@ cdef inline int put_token(
     size = normal_form(kind, text, size, place)
     hash_begin(&hashing, hmac.inner)
     hash_more(&hashing, <bytes_at><const char*>b"sluiceway pseudonym\0", 20)
-    hash_more(&hashing, name, name_size + 1)
+    hash_more(&hashing, name, name_size)
+    hash_more(&hashing, <bytes_at><const char*>b"\0", 1)
     hash_more(&hashing, place, size)
     hmac_finish(hmac, &hashing, digest)
     for i in range(TOKEN_LETTERS):

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from sluiceway.otlp.selecting import compile_pattern
+
 if TYPE_CHECKING:
     import re2
 
@@ -13,10 +15,6 @@ __all__ = ["Globs"]
 
 _TOGETHER: Final = 100
 """So many globs are tried as one expression first."""
-_MEMORY: Final = 64 << 20
-_LEAST_MEMORY: Final = 2 << 20
-_MEMORY_A_BYTE: Final = 256
-"""Bytes that RE2 may take for all such expressions, for one, and for a byte of one: caches, which bound themselves."""
 
 
 class Globs:
@@ -34,11 +32,8 @@ class Globs:
                     patterns.append((number, _expression(glob)))
                 else:
                     self._names.setdefault(glob.lower(), []).append(number)
-        chunks = [patterns[place : place + _TOGETHER] for place in range(0, len(patterns), _TOGETHER)]
-        memory = max(_LEAST_MEMORY, _MEMORY // max(len(chunks), 1))
-        self._chunks = [_compile(chunk, memory) for chunk in chunks]
-        self.passes = len(chunks)
-        """How often a key is read."""
+        chunks = (patterns[place : place + _TOGETHER] for place in range(0, len(patterns), _TOGETHER))
+        self._chunks = [_compile(chunk) for chunk in chunks]
 
     def matching(self, key: str) -> Iterator[int]:
         """The places of the lists that a key is in; one may come several times."""
@@ -47,21 +42,16 @@ class Globs:
         last = key.rpartition(".")[2]
         if last != key:
             yield from self._names.get(last, ())
-        raw = key.encode(errors="replace")
+        text = key.encode()
         for together, each in self._chunks:
-            if together.fullmatch(raw):
-                yield from (number for number, pattern in each if pattern.fullmatch(raw))
+            if together.fullmatch(text):
+                yield from (number for number, pattern in each if pattern.fullmatch(text))
 
 
-def _compile(chunk: Sequence[tuple[int, str]], memory: int) -> tuple[re2._Regexp, list[tuple[int, re2._Regexp]]]:
-    import re2
-
-    options = re2.Options()
-    options.never_capture = options.dot_nl = True
-    joined = "|".join(f"(?:{expression})" for _, expression in chunk).encode()
-    options.max_mem = max(memory, _MEMORY_A_BYTE * len(joined))
-    together = re2.compile(joined, options)
-    return together, [(number, re2.compile(expression.encode(), options)) for number, expression in chunk]
+def _compile(chunk: Sequence[tuple[int, str]]) -> tuple[re2._Regexp, list[tuple[int, re2._Regexp]]]:
+    """In RE2, which takes a time that grows with the key alone, however many stars there are."""
+    together = compile_pattern("(?s)" + "|".join(f"(?:{expression})" for _, expression in chunk))
+    return together, [(number, compile_pattern(f"(?s){expression}")) for number, expression in chunk]
 
 
 def _expression(glob: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from sluiceway.personal.globs import Globs
@@ -13,6 +14,8 @@ from sluiceway.personal.kinds import BY_KEY, FIRST_PATTERN, HIDDEN, KINDS
 __all__ = ["Action", "Rule", "Rules", "Verdict"]
 
 _KIND_COUNT: Final = 32
+_REMEMBERED: Final = 1024
+"""Verdicts. Most keys share one."""
 
 
 class Action(IntEnum):
@@ -74,19 +77,16 @@ class Rules:
     """The names of the own patterns, in the order of their kinds."""
     _keyless: tuple[int, ...] = field(init=False, repr=False)
     _globs: Globs = field(init=False, repr=False)
+    _conclude: Callable[[tuple[int, ...], bool], Verdict] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_keyless", tuple(n for n, rule in enumerate(self.rules) if not rule.keys))
         object.__setattr__(self, "_globs", Globs([rule.keys for rule in self.rules]))
-
-    @property
-    def passes(self) -> int:
-        """How often a key is read to decide about it."""
-        return self._globs.passes
+        object.__setattr__(self, "_conclude", lru_cache(_REMEMBERED)(self._verdict))
 
     @property
     def names(self) -> dict[int, bytes]:
-        """What each kind is called, by its number; each ends with a zero byte that is not counted."""
+        """What each kind is called, by its number."""
         named = {number: name for name, number in self.kinds.items()}
         return {kind: name.encode() for kind, name in (named | {BY_KEY: "value", HIDDEN: "hidden"}).items()}
 
@@ -103,13 +103,18 @@ class Rules:
 
     def decide(self, path: str, own: str) -> Verdict:
         """What becomes of the values of a key: `path` with the keys of the maps around it, `own` without."""
-        matching = sorted({*self._keyless, *self._globs.matching(path), *self._globs.matching(own)})
+        matching = {*self._keyless, *self._globs.matching(path), *self._globs.matching(own)}
+        return self._conclude(tuple(sorted(matching)), own.lower().endswith("version"))
+
+    def _verdict(self, matching: tuple[int, ...], is_version: bool) -> Verdict:
+        """What the rules that match make of a value; what a key calls a version is not looked through for addresses."""
         whole = next((number for number in matching if not self.rules[number].detect), -1)
         by_kind = [len(self.rules)] * _KIND_COUNT
         wanted = earlier = 0
+        kinds = self.kinds
         for name in self.detect:
-            kind = self.kinds[name]
-            if name == "ip" and own.lower().endswith("version"):
+            kind = kinds[name]
+            if name == "ip" and is_version:
                 continue
             wanted |= 1 << kind
             number = next((n for n in matching if name in self.rules[n].detect), len(self.rules))

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
+from sluiceway.caller import CALLER
 from sluiceway.component import Consumer, Reason, reason_of
 from sluiceway.errors import RefusedError, RetryableError
 from sluiceway.otlp import Batch
@@ -82,7 +83,8 @@ class ExporterBranch(_Counted):
 
     async def consume(self, batch: Batch) -> None:
         """Return when the batch was delivered or is in the queue; when it raises, nothing was settled."""
-        await self._chain.send(Request(batch, ((self.account, batch.items),)))
+        caller = None if self.takes_at_once else CALLER.get()
+        await self._chain.send(Request(batch, ((self.account, batch.items),), () if caller is None else (caller,)))
         self.account.offered += batch.items
 
 

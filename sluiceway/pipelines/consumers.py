@@ -70,6 +70,10 @@ class Consumers:
         """Have an element exported; must not be called after leaving has begun."""
         self._see_to(self._waiting.put(element, self._clock.now()))
 
+    def withdraw(self, element: Element) -> bool:
+        """Take an element out, and say whether nobody had begun with it."""
+        return self._waiting.withdraw(element)
+
     def clear(self) -> Iterator[Element]:
         """Take out what nobody will export any more."""
         return self._waiting.clear()

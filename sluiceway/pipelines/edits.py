@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import reduce
 from itertools import islice
 from operator import add
@@ -41,7 +42,7 @@ class Edits:
         self.plan = reduce(add, (editor.plan for editor in editors))
         self._edges = tuple(zip(flows, (*flows[1:], into or Flow()), strict=False))
         self._watch = watch
-        self._alone = asyncio.Lock()  # held by a plan that must not run twice at the same time
+        self._turn = asyncio.Lock() if self.plan.asks else nullcontext()
 
     async def consume(self, batch: Batch) -> None:
         """Ask every editor for its part in this batch, then walk it once. What is empty then goes no further."""
@@ -77,18 +78,13 @@ class Edits:
 
     async def _run(self, batch: Batch, arguments: Mapping[Slot, SlotValue]) -> Outcome:
         """Run the plan; in a thread where that would hold up everybody else."""
-        if self.plan.runs_in_threads:
+        async with self._turn:
             if len(batch.payload) > LARGE:
                 return await asyncio.to_thread(self.plan.outcome, batch, arguments)
-            return await self._run_hurried(batch, arguments)
-        async with self._alone:
-            return await self._run_hurried(batch, arguments)
-
-    async def _run_hurried(self, batch: Batch, arguments: Mapping[Slot, SlotValue]) -> Outcome:
-        try:
-            return self.plan.outcome(batch, arguments, hurried=True)
-        except LongWork:
-            return await asyncio.to_thread(self.plan.outcome, batch, arguments)
+            try:
+                return self.plan.outcome(batch, arguments, hurried=True)
+            except LongWork as work:
+                return await asyncio.to_thread(work.rest)
 
     def _tell(self, parts: Sequence[Prepared], signal: Signal, tallies: Sequence[Tally]) -> None:
         """Tell every editor that its part is done, with the tallies of its own actions."""

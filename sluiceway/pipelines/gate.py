@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from sluiceway.caller import while_waited_for
 from sluiceway.circuit_breaker import Breaker, Call, Outcome, State, judge
-from sluiceway.component import Context
+from sluiceway.component import Context, Reason
 from sluiceway.errors import RefusedError, RetryableError
 from sluiceway.otlp import Signal
 from sluiceway.pipelines.observation import Health
@@ -40,18 +41,24 @@ class BreakerGate:
             "Closed 0, half-open 1, open 2.", exporter=context.id, data_type=signal.value,
         )  # fmt: skip
 
-    async def passable(self) -> None:
-        """Wait until a request may be sent. Once `stop` is set, raise `RetryableError` rather than wait for a probe."""
+    async def passable(self, request: Request) -> None:
+        """Wait until the request may be sent.
+
+        Raise `RetryableError` when its sender has gone, and once `stop` is set rather than wait for a probe.
+        """
         while delay := self._breaker.delay():
             if self._stop.is_set() and self._breaker.state is State.OPEN:
                 raise RetryableError("interrupted due to shutdown: circuit breaker is open", code="UNAVAILABLE")
-            await pause(self._clock, delay, self._changed)
+            if request.is_abandoned:
+                raise RetryableError("the sender has gone: circuit breaker is open", code="UNAVAILABLE")
+            async with while_waited_for(request.callers):
+                await pause(self._clock, delay, self._changed)
 
     async def send(self, request: Request) -> None:
         """Send on, or raise `RefusedError` while the breaker is open."""
         call = self._breaker.begin()
         if call is None:
-            raise RefusedError("circuit breaker is open", retry_after=self._breaker.retry_after())
+            raise RefusedError("circuit breaker is open", self._breaker.retry_after(), reason=Reason.CIRCUIT_OPEN)
         try:
             await self._next.send(request)
         except BaseException as error:
@@ -93,5 +100,5 @@ class Patience:
 
     async def send(self, request: Request) -> None:
         """Send on as soon as the gate is passable."""
-        await self._gate.passable()
+        await self._gate.passable(request)
         await self._gate.send(request)

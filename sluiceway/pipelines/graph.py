@@ -94,7 +94,7 @@ class _Builder:
         self.scopes: list[Scope] = []
         for pipeline in self.layout.pipelines:
             ledger = around.ledger.pipeline(pipeline.id, pipeline.signal)
-            self.graph.inlets[pipeline.id] = running.inlets.get(pipeline.id) or Inlet(ledger)
+            self.graph.inlets[pipeline.id] = running.inlets.get(pipeline.id) or Inlet(ledger, around.clock)
 
     def build(self) -> Graph:
         for id in self.config.service_extensions:

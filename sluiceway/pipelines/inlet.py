@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from typing import Final
 
-from sluiceway.component import Consumer, Reason
+from sluiceway.caller import CALLER, Caller
+from sluiceway.component import Clock, Consumer, Reason
+from sluiceway.errors import RetryableError
 from sluiceway.otlp import Batch
 from sluiceway.pipelines.flow import Flow
 from sluiceway.pipelines.ledger import PipelineLedger
 
-__all__ = ["Inlet", "Link"]
+__all__ = ["PATIENCE", "Inlet", "Link"]
+
+PATIENCE: Final = 30.0
+"""Seconds that an attempt may go on whose sender has gone; the exporter's own `timeout` is mostly shorter."""
 
 
 class Link:
@@ -31,27 +38,43 @@ class Link:
 class Inlet:
     """The door of a pipeline: what it lets in is accepted, what raises was refused and is still the sender's.
 
-    With `shielded` a batch is seen through even when its sender goes away: needed wherever a cancellation could strike
-    after somebody has taken the batch. The default path, one exporter with a queue, can do without.
+    With `shielded` a cancellation, which could strike after somebody has taken the batch, only says that the sender has
+    gone: nobody waits for a backend on its behalf any more, and an attempt that is under way comes to its end. Then
+    `consume` does, so that what bounds the number of senders counts those who have gone. The default path, one exporter
+    with a queue, can do without.
     """
 
-    def __init__(self, ledger: PipelineLedger) -> None:
+    def __init__(self, ledger: PipelineLedger, clock: Clock) -> None:
         self.name = ledger.pipeline
         self.ledger = ledger
         self.target: Consumer | None = None
         self.into = Flow()
         self.shielded = False
+        self._clock = clock
         self._under_way: set[asyncio.Task[None]] = set()
+        self._seen_out: set[asyncio.Task[None]] = set()
 
     async def consume(self, batch: Batch) -> None:
-        """Take the batch through the pipeline."""
+        """Take the batch through the pipeline. Where a cancellation is held up, a second one is not."""
         if not self.shielded:
             await self._take(batch)
             return
-        task = asyncio.get_running_loop().create_task(self._take(batch))
+        caller = Caller(CALLER.get())
+        task = asyncio.get_running_loop().create_task(self._take_for(caller, batch))
         self._under_way.add(task)
         task.add_done_callback(self._done)
-        await asyncio.shield(task)
+        if caller.has_gone:
+            self._see_out(task)
+        else:
+            caller.bells.append(lambda: self._see_out(task))
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            caller.hang_up()
+            await asyncio.wait([task])
+            if not _is_being_cancelled():
+                raise RetryableError("the delivery was interrupted") from None
+            raise
 
     def give_up(self, batch: Batch, reason: Reason) -> None:
         """Count the batch as accepted by the receiver and lost before this pipeline."""
@@ -69,6 +92,13 @@ class Inlet:
                 task.cancel()
             raise
 
+    async def _take_for(self, caller: Caller, batch: Batch) -> None:
+        CALLER.set(caller)
+        try:
+            await self._take(batch)
+        finally:
+            caller.answered()
+
     async def _take(self, batch: Batch) -> None:
         assert self.target is not None, "a graph is connected before it is started"  # noqa: S101 - our own invariant
         try:
@@ -79,7 +109,23 @@ class Inlet:
         self.ledger.accepted += batch.items
         self.into.incoming += batch.items
 
+    def _see_out(self, task: asyncio.Task[None]) -> None:
+        watch = asyncio.get_running_loop().create_task(self._interrupt_late(task))
+        self._seen_out.add(watch)
+        watch.add_done_callback(self._seen_out.discard)
+
+    async def _interrupt_late(self, task: asyncio.Task[None]) -> None:
+        with suppress(TimeoutError):
+            async with self._clock.timeout(PATIENCE):
+                await asyncio.wait([task])
+        task.cancel()
+
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # told to whoever waited; nobody may be waiting any more
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
+from sluiceway.caller import when_gone, while_waited_for
 from sluiceway.component import Context, Reason, reason_of
 from sluiceway.config.exporter import SendingQueue as Settings
 from sluiceway.errors import RefusedError, RetryableError, TooLargeError
@@ -99,6 +100,11 @@ class SendingQueue:
         """Whether `send` never waits, so that it cannot be cancelled half-way."""
         return not (self._settings.block_on_overflow or self._settings.wait_for_result)
 
+    @property
+    def waits_for_results(self) -> bool:
+        """Whether senders are answered only when the outcome is known."""
+        return self._settings.wait_for_result
+
     def publish(self, context: Context, signal: Signal) -> None:
         """Make size and capacity metrics, under the Collector's names."""
         scope, unit = context.telemetry, _UNITS[self._settings.sizer]
@@ -148,11 +154,15 @@ class SendingQueue:
             return
         ticket = Ticket(self._measure(batch), len(batch.payload))
         if self._is_closed or not self._room.is_free(ticket.size, ticket.bytes):
-            await self._find_room(batch, ticket)
+            await self._find_room(request, ticket)
         if self._settings.wait_for_result:
             await self._see_through(request, ticket)
         else:
-            self._put(request, ticket)
+            self._put(Request(batch, request.shares) if request.callers else request, ticket)
+
+    def turn_away(self) -> None:
+        """Refuse whoever waits for room, now and from now on, because senders are to be answered."""
+        self._room.close()
 
     def inherit(self, request: Request) -> None:
         """Take over a request that a predecessor has accepted, whether there is room for it or not."""
@@ -168,31 +178,36 @@ class SendingQueue:
             case "bytes":
                 return len(batch.payload)
 
-    async def _find_room(self, batch: Batch, ticket: Ticket) -> None:
+    async def _find_room(self, request: Request, ticket: Ticket) -> None:
         """Return in the moment in which there is room, or raise."""
         room, size, weight = self._room, ticket.size, ticket.bytes
-        if room.could_hold(size, weight) and self._settings.block_on_overflow and await room.wait(size, weight):
-            return
-        self._counts.refused += batch.items
+        if room.could_hold(size, weight) and self._settings.block_on_overflow and not request.is_abandoned:
+            async with while_waited_for(request.callers):
+                if await room.wait(size, weight):
+                    return
+        self._counts.refused += request.batch.items
         if not room.could_hold(size, weight):
             raise TooLargeError("element size too large")
         text = "sending queue is stopped" if self._is_closed else "sending queue is full"
         raise RefusedError(text, retry_after=RETRY_AFTER)
 
-    def _put(self, request: Request, ticket: Ticket) -> None:
+    def _put(self, request: Request, ticket: Ticket) -> Element:
         if self._taken is not None:
             self._taken.record(request.batch)
         request.hold()
         self._room.take(ticket.size, ticket.bytes)
-        self._consumers.put(Element(request, ((ticket, request.batch.items),), self._context.clock.now()))
+        element = Element(request, ((ticket, request.batch.items),), self._context.clock.now())
+        self._consumers.put(element)
+        return element
 
     async def _see_through(self, request: Request, ticket: Ticket) -> None:
         """Wait for the result. It goes to the ledger only if the sender is still there to learn it."""
         private = [(Account(account.pipeline, account.exporter), items) for account, items in request.shares]
         result = self._results[ticket] = asyncio.get_running_loop().create_future()
-        self._put(Request(request.batch, tuple(private)), ticket)
+        element = self._put(Request(request.batch, tuple(private), request.callers), ticket)
         try:
-            await result
+            with when_gone(request.callers, lambda: self._withdraw(element)):
+                await result
         finally:
             del self._results[ticket]
         if ticket.error is not None:
@@ -201,6 +216,11 @@ class SendingQueue:
             account.delivered += own.delivered
             for drop, lost in own.dropped.items():
                 account.drop(lost, drop.reason, intended=drop.intended)
+
+    def _withdraw(self, element: Element) -> None:
+        """Give up an element whose sender has gone, unless its export has begun."""
+        if self._consumers.withdraw(element):
+            self._fail(element, RetryableError("the sender has gone"), Reason.RETRIES_EXHAUSTED)
 
     async def _export(self, element: Element) -> None:
         """Export an element: whole, or in ever smaller parts while the backend says that it will never take them."""

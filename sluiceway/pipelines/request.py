@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
+from sluiceway.caller import Caller, have_gone
 from sluiceway.component import Reason
 from sluiceway.otlp import Batch, Origin, causes_of, join
 from sluiceway.pipelines.ledger import Account
@@ -27,8 +29,15 @@ class Request:
 
     batch: Batch
     shares: Shares
+    callers: tuple[Caller, ...] = ()
+    """Who waits for the outcome; empty where the batch was accepted, so that it must be seen through."""
     span: Span | None = None
     """The span of our own that follows the request through all attempts, where there is one."""
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits for the outcome any more, so that it is not worth another attempt."""
+        return have_gone(self.callers)
 
     def hold(self) -> None:
         """Count the items as held."""
@@ -65,14 +74,17 @@ class Sender(Protocol):
 def join_requests(requests: Sequence[Request]) -> Request:
     """Make one request of several of the same signal. A request alone comes back as it is.
 
-    Of their origins only what they have in common remains: nobody's data may go out under the name of another.
+    Of their origins only what they have in common remains: nobody's data may go out under the name of another. It is
+    abandoned when every one of them is.
     """
     if len(requests) == 1:
         return requests[0]
     shares = _add_up([share for request in requests for share in request.shares])
     batch = join([request.batch for request in requests])
     origin = _common([request.batch.origin for request in requests])
-    return Request(batch if origin is batch.origin else replace(batch, origin=origin), shares)
+    callers = [request.callers for request in requests]
+    joined = tuple(chain.from_iterable(callers)) if all(callers) else ()
+    return Request(batch if origin is batch.origin else replace(batch, origin=origin), shares, joined)
 
 
 def divide(shares: Sequence[tuple[T, int]], sizes: Sequence[int]) -> list[tuple[tuple[T, int], ...]]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from sluiceway.caller import while_waited_for
 from sluiceway.component import Context
 from sluiceway.config.exporter import RetryOnFailure
 from sluiceway.config.types import format_duration
@@ -44,7 +45,8 @@ class Backoff:
 class Retry:
     """Repeats an export until it succeeds, fails for good or runs out of time.
 
-    Setting `stop` ends the waits: each request is then tried once more, and not again.
+    Setting `stop` ends the waits: each request is then tried once more, and not again. When nobody waits any more for
+    the outcome of a request, the attempt that is under way is its last.
     What can be repeated is raised as `RetryableError`, so that a sender who waits may come again; what cannot, as
     `PermanentError`. `gate` is a circuit breaker to wait for before each attempt: that wait counts neither as an
     attempt nor towards `max_elapsed_time`. `random` gives numbers between zero and one.
@@ -76,7 +78,7 @@ class Retry:
         backoff: Backoff | None = None
         while True:
             if self._gate is not None:
-                await self._gate.passable()
+                await self._gate.passable(request)
             began = self._clock.now()
             is_last = self._stop.is_set()
             try:
@@ -88,28 +90,33 @@ class Retry:
             backoff = backoff or Backoff(self._settings, self._random)
             wait = max(backoff.next(), failure.retry_after or 0.0)
             spent += self._clock.now() - began + wait
-            self._judge(spent, failure, is_last=is_last)
+            self._judge(request, spent, failure, is_last=is_last)
             if request.span is not None:
                 request.span.add_event(_RETRYING, {"error": describe(failure), "interval": format_duration(wait)})
-            await self._wait(wait, failure)
+            await self._wait(request, wait, failure)
 
-    def _judge(self, spent: float, failure: Failure, *, is_last: bool) -> None:
+    def _judge(self, request: Request, spent: float, failure: Failure, *, is_last: bool) -> None:
         """Raise if there is no next attempt, which would begin when `spent` seconds have passed.
 
         The last one is that which began after the stop: what was under way then may have met a backend that is back.
         """
         if is_last:
             raise _given_up("interrupted due to shutdown", failure)
+        if request.is_abandoned:
+            raise _given_up("the sender has gone", failure)
         if 0 < self._settings.max_elapsed_time < spent:
             raise _given_up("no more retries left", failure)
 
-    async def _wait(self, wait: float, failure: Failure) -> None:
+    async def _wait(self, request: Request, wait: float, failure: Failure) -> None:
         self._health.troubled(f"{describe(failure)}, retrying")
         self._logger.info(
             _RETRYING,
             extra={"error": str(failure), "interval": format_duration(wait)},
         )
-        await pause(self._clock, wait, self._stop)
+        async with while_waited_for(request.callers):
+            await pause(self._clock, wait, self._stop)
+        if request.is_abandoned:
+            raise _given_up("the sender has gone", failure)
 
 
 def _given_up(why: str, failure: Failure) -> RetryableError:

@@ -72,7 +72,7 @@ class TracedExport:
             return
         items = request.batch.items
         try:
-            await self._next.send(Request(_caused_by(span, request.batch), request.shares, span))
+            await self._next.send(replace(request, batch=_caused_by(span, request.batch), span=span))
         except BaseException as error:
             span.set_attributes({"items.sent": 0, "items.failed": items})
             fail(span, describe(error))

@@ -50,7 +50,8 @@ def cut(element: Element, pieces: Sequence[Batch]) -> list[Element]:
     for piece in tickets:
         for ticket, _ in piece:
             ticket.parts += 1
-    return [Element(Request(b, s), t, element.arrived) for b, s, t in zip(pieces, shares, tickets, strict=True)]
+    callers, arrived = element.request.callers, element.arrived
+    return [Element(Request(b, s, callers), t, arrived) for b, s, t in zip(pieces, shares, tickets, strict=True)]
 
 
 @dataclass(slots=True, eq=False)
@@ -84,6 +85,12 @@ class Lane:
         self.items -= element.request.batch.items
         self.bytes -= len(element.request.batch.payload)
         return element
+
+    def remove(self, element: Element) -> None:
+        """Take one element from wherever it stands."""
+        self.elements.remove(element)
+        self.items -= element.request.batch.items
+        self.bytes -= len(element.request.batch.payload)
 
 
 class Policy(Protocol):
@@ -144,8 +151,19 @@ class Waiting:
     def finish(self, lane: Lane) -> None:
         """An export of this lane has ended; look at the lane afterwards."""
         lane.in_flight -= 1
-        if not lane.elements and not lane.in_flight and lane.key is not None:
-            del self._lanes[lane.key]
+        self._forget(lane)
+
+    def withdraw(self, element: Element) -> bool:
+        """Take an element out, and say whether it was still there as it was put."""
+        lane = self._lanes.get(self._policy.key(element.request.batch))
+        if lane is None or element not in lane.elements:
+            return False
+        lane.remove(element)
+        if lane.is_ready and not lane.elements:
+            lane.is_ready = False
+            self._ready.remove(lane)
+        self._forget(lane)
+        return True
 
     def look_at(self, lane: Lane, now: float) -> float | None:
         """Make a lane ready whose time has come, or return when that is; None where there is nothing to wait for."""
@@ -176,3 +194,7 @@ class Waiting:
                 yield lane.pop()
         self._lanes.clear()
         self._ready.clear()
+
+    def _forget(self, lane: Lane) -> None:
+        if not lane.elements and not lane.in_flight and lane.key is not None:
+            del self._lanes[lane.key]

@@ -2,8 +2,8 @@
 
     queue → trace → observation → retry → circuit breaker → timeout → delivery → exporter
 
-Each part wraps the next and has one verb, `send`. Why the breaker stands where it does is told in
-docs/decisions/0001-where-the-circuit-breaker-stands.md.
+Each part wraps the next and has one verb, `send`; where there is no queue, a passage has its place. Why the breaker
+stands where it does is told in docs/decisions/0001-where-the-circuit-breaker-stands.md.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sluiceway.pipelines.delivery import Delivery
 from sluiceway.pipelines.gate import BreakerGate, Patience
 from sluiceway.pipelines.losses import LossLog
 from sluiceway.pipelines.observation import Counts, Health, Observation
+from sluiceway.pipelines.passage import Passage
 from sluiceway.pipelines.queue import SendingQueue
 from sluiceway.pipelines.request import Request, Sender
 from sluiceway.pipelines.retry import Retry
@@ -46,6 +47,8 @@ class Wrapped:
         self.sender: Sender = delivery
         self.timeout: Timeout | None = None
         self.queue: SendingQueue | None = None
+        self.passage: Passage | None = None
+        """The place of the queue where there is none."""
         self.gate: BreakerGate | None = None
         self.at_the_end: list[Callable[[], None]] = [delivery.tell_losses]
         """What is to be said before the exporter is left."""
@@ -61,13 +64,23 @@ class Wrapped:
         """Return when the request was delivered or is in the queue."""
         await self.sender.send(request)
 
+    def hasten(self) -> None:
+        """See that whoever waits for the outcome of a request hears it soon, because receivers are about to stop.
+
+        Requests then have one attempt more, as when the exporter is left. What a queue has accepted goes on as before.
+        """
+        if self.queue is not None:
+            self.queue.turn_away()
+        if self.queue is None or self.queue.waits_for_results:
+            self._last_attempts()
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             if isinstance(self.exporter, Lifecycle):
                 await stack.enter_async_context(self.exporter)
             for tell in self.at_the_end:
                 stack.callback(tell)
-            for part in (self.timeout, self.queue):
+            for part in (self.timeout, self.queue, self.passage):
                 if part is not None:
                     await stack.enter_async_context(part)
             self._stack = stack.pop_all()
@@ -76,10 +89,13 @@ class Wrapped:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._last_attempts()
+        await self._stack.__aexit__(kind, error, trace)
+
+    def _last_attempts(self) -> None:
         self._stop.set()
         if self.gate is not None:
             self.gate.hasten()
-        await self._stack.__aexit__(kind, error, trace)
 
 
 def wrap(exporter: Any, settings: BaseModel, context: Context, *, random: Callable[[], float] = dice.random) -> Wrapped:
@@ -118,6 +134,8 @@ def wrap(exporter: Any, settings: BaseModel, context: Context, *, random: Callab
     if queue:
         wrapped.queue = sender = SendingQueue(sender, queue, context, counts, health, bisection)
         wrapped.queue.publish(context, signal)
+    else:
+        wrapped.passage = sender = Passage(sender)
     wrapped.sender = sender
     return wrapped
 

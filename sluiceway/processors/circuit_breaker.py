@@ -117,7 +117,7 @@ class CircuitBreakerProcessor:
     async def _reject(self, batch: Batch) -> None:
         if self._config.on_open == "refuse":
             self._rejected += batch.items
-            raise RefusedError(_REFUSAL, retry_after=self._breaker.retry_after())
+            raise RefusedError(_REFUSAL, self._breaker.retry_after(), reason=Reason.CIRCUIT_OPEN)
         if self._aside is not None:
             await self._aside.consume(batch)
         else:

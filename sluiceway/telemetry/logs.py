@@ -22,6 +22,7 @@ __all__ = ["ComponentLogger", "ConsoleLines", "JsonLines", "Sampler", "component
 MAX_SAMPLED = 4096
 """How many different messages the sampler tells apart in one tick; further ones share a count by level."""
 
+_SPEAKER = ("otelcol.component.id", "otelcol.component.kind", "otelcol.pipeline.id")
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _LEVELS = {"CRITICAL": "fatal", "WARNING": "warn"}
 _NUMBERS = {"WARN": logging.WARNING, "DPANIC": logging.CRITICAL, "PANIC": logging.CRITICAL, "FATAL": logging.CRITICAL}
@@ -118,8 +119,8 @@ class JsonLines(logging.Formatter):
 class Sampler(logging.Filter):
     """Of equal messages in one `tick` of seconds, lets the first `initial` pass and then every `thereafter`-th.
 
-    Equal means the same level and the same text before its arguments are filled in. Errors are sampled too, as the
-    Collector does it; `thereafter` zero drops all but the first ones.
+    Equal means the same level, the same component and the same text before its arguments are filled in. Errors are
+    sampled too, as the Collector does it; `thereafter` zero drops all but the first ones.
     """
 
     def __init__(
@@ -128,7 +129,7 @@ class Sampler(logging.Filter):
         super().__init__()
         self._tick, self._initial, self._thereafter, self._now = tick, initial, thereafter, now
         self._ends = now() + tick
-        self._seen: dict[tuple[int, str], int] = {}
+        self._seen: dict[tuple[object, ...], int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is let through. The same record asked twice counts once."""
@@ -142,9 +143,10 @@ class Sampler(logging.Filter):
         if now >= self._ends:
             self._ends = now + self._tick
             self._seen.clear()
-        key = (record.levelno, str(record.msg))
+        given = vars(record)
+        key: tuple[object, ...] = (record.levelno, str(record.msg), *map(given.get, _SPEAKER))
         if key not in self._seen and len(self._seen) >= MAX_SAMPLED:
-            key = (record.levelno, "")
+            key = (record.levelno,)
         seen = self._seen[key] = self._seen.get(key, 0) + 1
         if seen <= self._initial:
             return True

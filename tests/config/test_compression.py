@@ -37,7 +37,7 @@ def test_no_compression(name):
     ("name", "level", "text"),
     [
         ("lz4", -1, 'compression "lz4" is not available here; use gzip, zstd, zlib, deflate or none'),
-        ("brotli", -1, 'unsupported compression type "brotli"'),
+        ("brotli", -1, 'unsupported compression type "brotli" (valid values: [gzip zstd zlib deflate none])'),
         ("gzip", 10, 'unsupported parameters {Level:10} for compression type "gzip"'),
         ("zlib", -3, 'unsupported parameters {Level:-3} for compression type "zlib"'),
     ],

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import model_validator
 
-from sluiceway.config.decode import decode, nearest
+from sluiceway.config.decode import decode
 from sluiceway.config.expand import Expansion
 from sluiceway.config.parse import parse
 from sluiceway.config.types import Duration, Headers, Opaque, Section, Settings, Size, StringList
@@ -208,9 +208,3 @@ def test_mistake_in_a_reference_stands_at_the_reference() -> None:
 def test_null_is_all_defaults() -> None:
     """A component without settings has its defaults."""
     assert read("") == Model()
-
-
-def test_nearest() -> None:
-    """The nearest word is suggested whatever its case and its hyphens, and none when none is near."""
-    assert nearest("Memory-Limiter", ["memory_limiter", "batch"]) == '; did you mean "memory_limiter"?'
-    assert nearest("zzz", ["batch"]) == ""

@@ -90,6 +90,7 @@ def test_sections_are_switched_off_and_on() -> None:
         ("circuit_breaker: {slow_call_ratio: 0.0}", "'slow_call_ratio' must be within (0, 1]"),
         ("circuit_breaker: {max_open_delay: 1s}", "'max_open_delay' must not be less than 'open_delay'"),
         ("circuit_breaker: {half_open_probes: 0}", "'half_open_probes' must be positive"),
+        ("circuit_breaker: {consecutive_failures: 0, failure_ratio: 0}", "must be on, or it never opens"),
     ],
 )
 def test_mistakes_are_named_in_the_collectors_words(text: str, message: str) -> None:

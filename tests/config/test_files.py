@@ -1,5 +1,7 @@
 """Values that follow their files."""
 
+import logging
+
 import pytest
 
 from sluiceway.config.files import FileBacked, stamp_of
@@ -26,7 +28,7 @@ async def test_a_value_follows_its_file_at_the_interval(tmp_path):
 
 
 async def test_what_cannot_be_used_is_told_once(tmp_path, caplog):
-    """A broken state is logged once, and the old value stays until the file is good again."""
+    """A broken state is told once, with the file, by its owner's logger; the old value stays till it is good again."""
     file, clock = tmp_path / "f", ManualClock()
 
     def load():
@@ -35,12 +37,14 @@ async def test_what_cannot_be_used_is_told_once(tmp_path, caplog):
         return file.read_text()
 
     file.write_text("one")
-    value = FileBacked(load, [str(file)], clock=clock)
+    value = FileBacked(load, [str(file)], clock=clock, logger=logging.getLogger("component"))
     file.unlink()
     for _ in range(3):
         await clock.advance(1)
         assert value.current() == "one"
-    assert caplog.text.count("gone") == 1
+    assert [(line.name, line.message.split(" cannot")[0]) for line in caplog.records] == [
+        ("component", f"a change of {file}")
+    ]
     file.write_text("two")
     await clock.advance(1)
     assert value.current() == "two"

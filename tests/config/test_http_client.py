@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from pydantic import ValidationError
+from yarl import URL
 
-from sluiceway.config.http_client import HttpClient, is_url, proxy_for
+from sluiceway.config.http_client import HttpClient, is_url, way_to
 from sluiceway.config.types import Opaque
 
 
@@ -16,7 +17,7 @@ def test_urls(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "h:4318", "ftp://h", "http://", "http://:80", "http://h:0", "http://h:x", "http://h/\n"]
+    "text", ["", "h:4318", "ftp://h", "http://", "http://:80", "http://h:0", "http://h:x", "http://h/\n", "http://a\\b"]
 )
 def test_no_urls(text):
     """Everything else is refused before the start."""
@@ -38,11 +39,17 @@ def test_compression_is_checked():
 
 def test_the_configured_proxy_wins(monkeypatch):
     """Only an empty `proxy_url` lets the environment decide."""
-    monkeypatch.setenv("https_proxy", "http://env:1")
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    assert proxy_for("https://h", Opaque("http://given:2")) == "http://given:2"
-    assert proxy_for("https://h", Opaque("")) == "http://env:1"
+    monkeypatch.setenv("HTTPS_PROXY", "http://env:1")
+    assert way_to(URL("https://h"), Opaque("http://given:2")).proxy == URL("http://given:2")
+    assert way_to(URL("https://h"), Opaque("")).proxy == URL("http://env:1")
+
+
+def test_the_password_of_a_proxy_stands_in_headers_alone():
+    """The proxy gets it with the CONNECT, or with the request where there is none; no URL holds it."""
+    proof = {"Proxy-Authorization": "Basic bWVAaDpwYTU1"}
+    proxy = Opaque("http://me%40h:pa55@p:1")
+    assert way_to(URL("https://h"), proxy) == (URL("http://p:1"), proof, {})
+    assert way_to(URL("http://h"), proxy) == (URL("http://p:1"), None, proof)
 
 
 async def test_settings_become_a_session():

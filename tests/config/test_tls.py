@@ -1,10 +1,12 @@
 """The `tls` sections: what is refused, and real handshakes over loopback."""
 
 import asyncio
+import logging
 import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
@@ -114,6 +116,45 @@ def test_a_pair_that_does_not_match_is_refused(tmp_path, authority):
     pair = write(tmp_path, authority) | {"key_file": write(tmp_path / "other", authority)["key_file"]}
     with pytest.raises(ConfigError, match="cannot be used together"):
         TlsServer.model_validate(pair).grpc_credentials()
+
+
+@pytest.mark.parametrize(
+    ("broken", "text", "says"),
+    [
+        ("cert", "rubbish", "tls::cert_file: no usable certificate in it: .*cert.pem"),
+        ("key", "rubbish", "tls::key_file: no usable private key in it; encrypted keys are not supported: .*key.pem"),
+        ("key", "-----BEGIN ENCRYPTED PRIVATE KEY-----", "encrypted keys are not supported: .*key.pem"),
+        ("ca", "rubbish", "tls::client_ca_file: no usable certificate in it: .*ca.pem"),
+    ],
+)
+def test_a_file_that_holds_something_else_is_named(tmp_path, authority, broken, text, says):
+    """With what is missing in it."""
+    server = TlsServer.model_validate(write(tmp_path, authority) | {"client_ca_file": str(tmp_path / "ca.pem")})
+    (tmp_path / f"{broken}.pem").write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        server.ssl_context()
+
+
+async def test_a_certificate_past_its_time_is_told(tmp_path, authority, caplog):
+    """At the start and when it is taken over, once each, whether a server or a client shows it."""
+    old = authority.issue_cert("localhost", not_after=datetime(2020, 1, 1, tzinfo=UTC))
+    old.private_key_and_cert_chain_pem.write_to_path(tmp_path / "old.pem")
+    pair, clock = {"cert_file": str(tmp_path / "old.pem"), "key_file": str(tmp_path / "old.pem")}, ManualClock()
+    logger = logging.getLogger("component")
+    server = TlsServer.model_validate(pair)
+    made = [server.ssl_context, server.grpc_credentials]
+    follow = TlsClient.model_validate(pair | {"reload_interval": "1s"}).reloaded_ssl_context
+    for number, make in enumerate([*made, lambda **given: follow(**given)()], 1):
+        make(clock=clock, logger=logger)
+        lines = [record for record in caplog.records if "has expired on 2020-01-01 00:00 UTC" in record.message]
+        assert len(lines) == number
+    assert {line.name for line in lines} == {"component"}
+    current = follow(clock=clock, logger=logger)
+    caplog.clear()
+    old.private_key_and_cert_chain_pem.write_to_path(tmp_path / "old.pem", append=True)
+    await clock.advance(1)
+    current()
+    assert "has expired" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,8 @@ class GrpcBackend(grpc.GenericRpcHandler):
     code: grpc.StatusCode = grpc.StatusCode.OK
     details: str = "no"
     trailers: tuple[tuple[str, str | bytes], ...] = ()
-    answer: bytes = b""
+    answer: bytes | None = b""
+    """None is OK without a message."""
     gate: asyncio.Event | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -91,6 +92,13 @@ class GrpcBackend(grpc.GenericRpcHandler):
                 await context.abort(self.code, self.details, self.trailers)
             return self.answer
 
+        async def handle_silently(request, context):
+            await handle(request, context)
+            for message in ():
+                yield message
+
+        if self.answer is None:
+            return grpc.unary_stream_rpc_method_handler(handle_silently)
         return grpc.unary_unary_rpc_method_handler(handle)
 
     @asynccontextmanager
@@ -148,7 +156,7 @@ class HttpBackend:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line, *fields = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
         headers = {name.lower(): value for name, value in (entry.split(": ", 1) for entry in fields)}
-        body = await reader.readexactly(int(headers["content-length"]))
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
         self.requests.append((line, headers, body))
         self.arrived.set()
         if self.gate is not None:

@@ -113,6 +113,14 @@ async def test_an_unreadable_answer_is_permanent(backend):
             await out.consume(batch())
 
 
+async def test_ok_without_a_message_cannot_be_read(backend):
+    """The backend may have the data, so it is dropped, not sent again; nothing of it is a bug of ours."""
+    backend.answer = None
+    async with exporter(backend) as out:
+        with pytest.raises(PermanentError, match="the response holds no message"):
+            await out.consume(batch())
+
+
 async def test_an_answer_over_four_mebibytes_is_permanent(backend):
     """The response is bounded, as the specification asks, and says nothing of the data, which the backend has."""
     backend.answer = b"\x00" * (4 * 1024 * 1024 + 1)
@@ -291,3 +299,67 @@ def test_what_is_missing_or_wrong_is_said(yaml, text):
     with pytest.raises(ValidationError) as caught:
         make(COMPONENT, yaml)
     assert text in str(caught.value)
+
+
+@asynccontextmanager
+async def refusing_proxy():
+    """A proxy that keeps what it is asked for and refuses it: its port, and the heads of requests."""
+    asked: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1], asked
+
+
+async def test_the_environment_names_a_proxy(backend, monkeypatch):
+    """HTTPS_PROXY is followed, without a scheme too, except for this machine; its password is not shown."""
+    async with refusing_proxy() as (port, asked):
+        monkeypatch.setenv("HTTPS_PROXY", f"user:s3cret@127.0.0.1:{port}")
+        async with make(COMPONENT, "{endpoint: 'backend.invalid:4317', tls: {insecure: true}}") as out:
+            with pytest.raises(RetryableError) as caught:
+                await out.consume(batch())
+        assert asked[0].startswith(b"CONNECT backend.invalid:4317 ")
+        assert b"Proxy-Authorization: Basic dXNlcjpzM2NyZXQ=" in asked[0]
+        assert "s3cret" not in str(caught.value)
+        seen = len(asked)
+        async with exporter(backend) as out:
+            await out.consume(batch())
+        assert len(asked) == seen
+    assert len(backend.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("proxy", "text"), [("https://p:1", "gRPC in Python goes by proxies of http:// only"), ("p:x", "HTTPS_PROXY: ")]
+)
+def test_a_proxy_that_grpc_cannot_use_is_found_at_the_start(monkeypatch, proxy, text):
+    """GRPC itself would go past it in silence."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(ConfigError, match=text):
+        make(COMPONENT, "endpoint: 'h:1'")
+
+
+@pytest.mark.parametrize(
+    ("name", "demands", "more", "words"),
+    [
+        ("other", False, "", "is not for 127.0.0.1: see the endpoint and tls::server_name_override"),
+        ("other", False, "server_name_override: x", "is not for x: see the endpoint and tls::server_name_override"),
+        ("127.0.0.1", True, "", "if the server demands a certificate of ours, see tls::cert_file and tls::key_file"),
+        ("127.0.0.1", False, "insecure: true", "if the server speaks TLS, see tls::insecure"),
+    ],
+)
+async def test_trouble_with_tls_names_the_key_to_look_at(authority, tmp_path, name, demands, more, words):
+    """What gRPC says alone does not guide."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    pair = authority.issue_cert(name)
+    own = [(pair.private_key_pem.bytes(), pair.cert_chain_pems[0].bytes())]
+    credentials = grpc.ssl_server_credentials(own, authority.cert_pem.bytes() if demands else None, demands)
+    async with GrpcBackend().running(credentials) as backend:
+        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', tls: {{ca_file: '{tmp_path / 'ca.pem'}', {more}}}}}"
+        async with make(COMPONENT, yaml) as out:
+            with pytest.raises(RetryableError) as caught:
+                await out.consume(batch())
+    assert words in str(caught.value)

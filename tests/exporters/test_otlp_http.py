@@ -8,11 +8,13 @@ import json
 import socket
 import ssl
 import zlib
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 import trustme
+from aiohttp import ClientOSError
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from pydantic import ValidationError
@@ -21,6 +23,7 @@ from sluiceway.component import PartialSuccess
 from sluiceway.config.compression import zstd_module
 from sluiceway.errors import ConfigError, PermanentError, RetryableError
 from sluiceway.exporters.otlp_http import COMPONENT
+from sluiceway.exporters.otlp_http.failures import explain
 from sluiceway.otlp import Signal, accept
 from sluiceway.otlp.json import decode
 from sluiceway.testing import ManualClock
@@ -310,9 +313,8 @@ async def test_requests_go_through_the_proxy(backend):
 
 
 async def test_the_environment_names_a_proxy(backend, monkeypatch):
-    """HTTP_PROXY is followed, except for hosts in NO_PROXY."""
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{backend.port}")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    """HTTP_PROXY is followed, except for this machine and hosts in NO_PROXY."""
+    monkeypatch.setenv("HTTP_PROXY", f"127.0.0.1:{backend.port}")
     async with make(COMPONENT, "endpoint: http://backend.invalid") as out:
         await out.consume(batch())
     async with exporter(backend) as out:
@@ -321,6 +323,19 @@ async def test_the_environment_names_a_proxy(backend, monkeypatch):
         "POST http://backend.invalid/v1/traces HTTP/1.1",
         "POST /v1/traces HTTP/1.1",
     ]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_the_password_of_a_proxy_is_told_to_the_proxy_alone(backend, monkeypatch, scheme):
+    """The proxy gets it, and the error does not, whatever the proxy answers."""
+    monkeypatch.setenv(f"{scheme.upper()}_PROXY", f"user:s3cret@127.0.0.1:{backend.port}")
+    backend.status = 407
+    async with make(COMPONENT, f"endpoint: {scheme}://backend.invalid") as out:
+        with pytest.raises((RetryableError, PermanentError)) as caught:
+            await out.consume(batch())
+    assert backend.requests[0][1]["proxy-authorization"] == "Basic dXNlcjpzM2NyZXQ="
+    assert "407" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 async def test_tls_checks_the_server(tmp_path):
@@ -338,6 +353,75 @@ async def test_tls_checks_the_server(tmp_path):
             with pytest.raises(RetryableError):
                 await out.consume(batch())
     assert len(backend.requests) == 1
+
+
+@dataclass
+class Side:
+    """The TLS of a backend: its certificate, and whether it demands one of its clients."""
+
+    authority: trustme.CA
+    name: str = "localhost"
+    is_old: bool = False
+    demands: bool = False
+    versions: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+
+    def context(self) -> ssl.SSLContext:
+        """What the backend listens with."""
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.maximum_version = self.versions
+        past = {"not_after": datetime(2020, 1, 1, tzinfo=UTC)} if self.is_old else {}
+        self.authority.issue_cert(self.name, **past).configure_cert(made)
+        if self.demands:
+            made.verify_mode = ssl.CERT_REQUIRED
+            self.authority.configure_trust(made)
+        return made
+
+
+MINE = trustme.CA()
+
+
+@pytest.mark.parametrize(
+    ("side", "more", "words", "key"),
+    [
+        (Side(trustme.CA()), "", "unable to get local issuer certificate; .*nobody who is trusted", "tls::ca_file"),
+        (Side(MINE, is_old=True), "", "certificate has expired; the server's certificate has to be renewed", ""),
+        (Side(MINE, "other"), "", "mismatch.*; .*is not for localhost", "tls::server_name_override"),
+        (Side(MINE), "server_name_override: x", "mismatch.*; .*is not for x", "tls::server_name_override"),
+        (Side(MINE, demands=True, versions=ssl.TLSVersion.TLSv1_2), "", "demand", "tls::cert_file and tls::key_file"),
+        (Side(MINE, demands=True), "", "demand", "tls::cert_file and tls::key_file"),
+    ],
+)
+async def test_trouble_with_tls_names_the_key_to_look_at(tmp_path, side, more, words, key):
+    """The text says what is wrong and where to look, and holds no object of Python's."""
+    MINE.cert_pem.write_to_path(tmp_path / "ca.pem")
+    async with HttpBackend().running(side.context()) as backend:
+        tls = f"{{ca_file: '{tmp_path / 'ca.pem'}', {more}}}"
+        async with make(COMPONENT, f"{{endpoint: 'https://localhost:{backend.port}', tls: {tls}}}") as out:
+            with pytest.raises(RetryableError, match=words) as caught:
+                await out.consume(batch())
+    assert key in str(caught.value)
+    assert "object at" not in str(caught.value)
+    assert "ssl:" not in str(caught.value)
+
+
+async def test_who_cannot_be_reached_is_named():
+    """With address and reason alone."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        for more, what in (("", ""), (f", proxy_url: 'http://localhost:{port}'", "the proxy ")):
+            async with make(COMPONENT, f"{{endpoint: 'https://localhost:{port}'{more}}}") as out:
+                with pytest.raises(RetryableError, match=f"failed: cannot connect to {what}localhost:{port}: Connect"):
+                    await out.consume(batch())
+
+
+def test_an_alert_that_is_lost_leaves_a_hint():
+    """Written to too late, a connection shows only that it is closed."""
+    error = ClientOSError(None, "Can not write request body")
+    error.__cause__ = ConnectionResetError()
+    assert "see tls::cert_file" in explain(error, "h", encrypted=True)
+    assert explain(error, "h", encrypted=False) == "the server closed the connection before it had the request"
+    assert explain(ClientOSError(104, "reset"), "h", encrypted=True) == "ClientOSError: [Errno 104] reset"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import grpc
 
 @asynccontextmanager
 async def backend(answer):
-    """A gRPC server that gives each request to `answer(request, context)`."""
+    """A gRPC server that gives each request to `answer(request, context)`; None for it is OK without a message."""
     got = []
 
     class Exports(grpc.GenericRpcHandler):
@@ -17,6 +17,12 @@ async def backend(answer):
                 got.append((details.method, request, dict(context.invocation_metadata())))
                 return await answer(len(got), context)
 
+            async def silence(request, context):
+                for message in ():
+                    yield message
+
+            if answer is None:
+                return grpc.unary_stream_rpc_method_handler(silence)
             return grpc.unary_unary_rpc_method_handler(export)
 
     server = grpc.aio.server()

@@ -108,13 +108,15 @@ async def test_an_answer_that_cannot_be_read(protocol):
     assert (report.accepted, report.rejected, report.errors) == (10, 10, {"unreadable answer": 1})
 
 
-async def test_a_grpc_answer_that_cannot_be_read():
-    """The same over gRPC."""
+async def babble(number, context):
+    """Answer with what is no OTLP."""
+    return b"<html>"
 
-    async def babble(number, context):
-        return b"<html>"
 
-    async with backend(babble) as (endpoint, _):
+@pytest.mark.parametrize("answer", [babble, None])
+async def test_a_grpc_answer_that_cannot_be_read(answer):
+    """The same over gRPC, also with OK and no message."""
+    async with backend(answer) as (endpoint, _):
         report = await generate(Load(Signal.LOGS, Target(endpoint), count=10, batch_size=10, distinct=1))
     assert (report.rejected, report.errors) == (10, {"unreadable answer": 1})
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
@@ -448,3 +451,40 @@ def test_bytes_that_are_no_batch_are_refused():
     for size in range(1, len(whole)):
         with pytest.raises(ValueError, match="is not OTLP"):
             plan.run(Batch(Signal.TRACES, whole[:size], 1))
+
+
+def test_a_long_walk_that_asks_python_lets_other_threads_run():
+    """It holds the interpreter while it asks, and no longer."""
+    batch = traces(("k", "v"), ("text", "x" * 200), spans=30_000)
+    plan = Plan([Remove(ITEM, pattern="^z")])
+    plan.run(traces(("k", "v"), ("text", "")))  # so that nothing is left to be asked
+    interval = sys.getswitchinterval()
+    begun, done = threading.Event(), False
+
+    def run():
+        nonlocal done
+        begun.set()
+        plan.run(batch)
+        done = True
+
+    sys.setswitchinterval(60)  # nobody has to give way
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+        begun.wait()
+        assert not done
+        thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_a_value_in_many_pieces_is_joined_in_one_go():
+    """The time, and the memory, grow with the pieces, not with their square."""
+    piece = field(2, 2, field(5, 2, field(1, 2, field(1, 2, b"a"))))
+    record = field(6, 2, field(1, 2, b"k") + piece * 20_000 + field(2, 2, field(1, 2, b"last")))
+    batch = Batch(Signal.LOGS, field(1, 2, field(2, 2, field(2, 2, record))), 1)
+    start = time.thread_time()
+    after = Plan([Put(ITEM, "copy", Copy("k"))]).run(batch)
+    assert time.thread_time() - start < 0.1
+    attributes = after.proto().resource_logs[0].scope_logs[0].log_records[0].attributes
+    assert [(pair.key, pair.value.string_value) for pair in attributes] == [("k", "last"), ("copy", "last")]

@@ -12,8 +12,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from sluiceway.otlp import Batch
 from sluiceway.otlp._asking import AskingScrubber
+from sluiceway.otlp.conditions import Attribute, Compare, FieldOf, Rule
 from sluiceway.otlp.places import PLACES
-from sluiceway.otlp.plan import Level, Match, Plan, Remove, Sample, Scrub, Selection, Slot
+from sluiceway.otlp.plan import Drop, Level, Match, Plan, Remove, Sample, Scrub, Selection, Slot
 from tests.otlp import naive, naive_scrub, random_conditions, random_plans
 from tests.otlp.strategies import checked, payloads
 
@@ -171,6 +172,38 @@ class Mask:
     def text(self, place, text):
         """Mask texts."""
         return "****"
+
+
+class Listener(Mask):
+    """Remembers the texts that it is shown."""
+
+    def __init__(self):
+        self.shown = []
+
+    def text(self, place, text):
+        """They stay."""
+        self.shown.append(text)
+        return text
+
+
+@pytest.mark.parametrize("level", [Level.RESOURCE, Level.SCOPE])
+def test_the_schema_url_of_what_is_dropped_is_not_shown(level):
+    """Not where an earlier action drops the resource or scope, though one before that still looks at its items."""
+    message = TracesData()
+    for name in ("gone", "kept"):
+        entry = message.resource_spans.add(schema_url=f"{name} entry")
+        entry.resource.attributes.add(key="name").value.string_value = name
+        scope = entry.scope_spans.add(schema_url=f"{name} scope")
+        scope.scope.attributes.add(key="name").value.string_value = name
+        scope.spans.add(name="a")
+    listener = Listener()
+    drops = [
+        Drop(Level.ITEM, (Rule(Compare(FieldOf("span.name"), "==", "health")),)),
+        Drop(level, (Rule(Compare(Attribute(level, "name"), "==", "gone")),)),
+    ]
+    (Plan(drops) + Plan([Scrub(AskingScrubber(listener, ["schema_url"]))])).run(Batch.from_proto(message))
+    above = [] if level is Level.RESOURCE else ["gone entry"]
+    assert sorted(listener.shown) == [*above, "kept entry", "kept scope"]
 
 
 @checked

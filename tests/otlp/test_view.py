@@ -20,7 +20,7 @@ from sluiceway.otlp.view import Attributes, BatchView, Span, edit
 from sluiceway.testing import logs, metrics, spans
 from tests.otlp import random_plans
 from tests.otlp import view_oracle as oracle
-from tests.otlp.strategies import checked, payload
+from tests.otlp.strategies import checked, field, payload
 
 SEEDS = st.integers(0, 2**32)
 
@@ -460,7 +460,7 @@ def test_threads_may_share_a_batch():
 
     def hammer(number):
         try:
-            for _ in range(500):
+            while True:  # until it is too late
                 for span in view.spans:
                     span.attributes[f"thread.{number}"] = number
                     span.name = f"{number}"
@@ -482,6 +482,12 @@ def test_threads_may_share_a_batch():
     assert accept(Signal.TRACES, after.payload).items == 50
 
 
+def test_the_data_of_a_metric_has_no_view():
+    """Its points have: what lies between them and the metric is not handed out as something else."""
+    with pytest.raises(ValueError, match="has no view"):
+        list(BatchView(metrics(1))._draft.views(4))
+
+
 def test_payload_that_is_no_otlp_is_refused():
     """Whoever makes a batch of anything is told, and nothing is read beyond its end."""
     batch = spans(1)
@@ -501,3 +507,15 @@ def test_many_attributes_cost_their_number():
     started = time.process_time()
     edit(batch, lambda view: len(dict(view.spans[0].attributes.items())) == 100_000 or pytest.fail("some are missing"))
     assert time.process_time() - started < 5
+
+
+def test_a_message_in_many_pieces_is_joined_in_one_go():
+    """The time, and the memory, grow with the pieces, not with their square."""
+    piece = field(5, 2, field(5, 2, field(1, 2, field(1, 2, b"a"))))
+    record = piece * 20_000 + field(5, 2, field(1, 2, b"last"))
+    batch = Batch(Signal.LOGS, field(1, 2, field(2, 2, field(2, 2, record))), 1)
+    start = time.thread_time()
+    bodies = []
+    edit(batch, lambda view: bodies.extend(log.body for log in view.logs))
+    assert time.thread_time() - start < 0.1
+    assert bodies == ["last"]

@@ -165,6 +165,7 @@ def test_what_is_true_of_a_metric(context: Context, text: str) -> None:
         ('HasAttrKeyOnDatapoint("a")', '"HasAttrKeyOnDatapoint" belongs to the metric context (column 1)'),
         ('attributes["a"] + 1 == 2', 'arithmetic ("+") with paths is not supported in conditions yet (column 17)'),
         ("name == 1 / 0", "division by zero (column 11)"),
+        ("name == 9223372036854775807 + 1", "the result does not fit into 64 bits (column 29)"),
         ("name == 1 + 1.5", '"+" takes two integers or two numbers with a point (column 11)'),
         ("1 == 1", "both sides of the comparison are constant (column 1)"),
         ("name == [name]", "only constants can stand here yet (column 10)"),

@@ -103,25 +103,23 @@ def test_an_enum_of_another_context_is_not_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("signal", "conditions", "context"),
+    ("signal", "condition", "context"),
     [
-        (Signal.TRACES, ['resource.attributes["a"] == 1'], Context.RESOURCE),
-        (Signal.TRACES, ['resource.attributes["a"] == 1', "span.name == nil"], Context.SPAN),
-        (Signal.TRACES, ["span.name == nil and spanevent.name == nil"], Context.SPANEVENT),
-        (Signal.METRICS, ["metric.name == nil or datapoint.count == 1"], Context.DATAPOINT),
-        (Signal.METRICS, ['metric.name == nil and HasAttrKeyOnDatapoint("a")'], Context.METRIC),
-        (Signal.METRICS, ['resource.attributes["a"] == 1 and HasAttrKeyOnDatapoint("a")'], Context.METRIC),
-        (Signal.METRICS, ['HasAttrOnDatapoint("a", "b")'], Context.METRIC),
-        (Signal.LOGS, ['resource.attributes["a"] == SEVERITY_NUMBER_INFO'], Context.LOG),
-        (Signal.LOGS, ["instrumentation_scope.name == nil"], Context.SCOPE),
-        (Signal.TRACES, ['span.name == nil and [1, span.kind] == {"a": resource.attributes["b"]}'], Context.SPAN),
+        (Signal.TRACES, 'resource.attributes["a"] == 1', Context.RESOURCE),
+        (Signal.TRACES, 'resource.attributes["a"] == 1 or span.name == nil', Context.SPAN),
+        (Signal.TRACES, "span.name == nil and spanevent.name == nil", Context.SPANEVENT),
+        (Signal.METRICS, "metric.name == nil or datapoint.count == 1", Context.DATAPOINT),
+        (Signal.METRICS, 'metric.name == nil and HasAttrKeyOnDatapoint("a")', Context.METRIC),
+        (Signal.METRICS, 'resource.attributes["a"] == 1 and HasAttrKeyOnDatapoint("a")', Context.METRIC),
+        (Signal.METRICS, 'HasAttrOnDatapoint("a", "b")', Context.METRIC),
+        (Signal.LOGS, 'resource.attributes["a"] == SEVERITY_NUMBER_INFO', Context.LOG),
+        (Signal.LOGS, "instrumentation_scope.name == nil", Context.SCOPE),
+        (Signal.TRACES, 'span.name == nil and [1, span.kind] == {"a": resource.attributes["b"]}', Context.SPAN),
     ],
 )
-def test_the_innermost_context_that_knows_all_is_guessed(
-    signal: Signal, conditions: list[str], context: Context
-) -> None:
-    """From the paths, the functions and the enums of a list together."""
-    assert infer(map(parse_condition, conditions), signal) is context
+def test_the_innermost_context_that_knows_all_is_guessed(signal: Signal, condition: str, context: Context) -> None:
+    """From the paths, the functions and the enums of a condition together."""
+    assert infer(parse_condition(condition), signal) is context
 
 
 @pytest.mark.parametrize(
@@ -130,12 +128,16 @@ def test_the_innermost_context_that_knows_all_is_guessed(
         (Signal.TRACES, 'attributes["a"] == 1', "must begin with what it is about (spanevent, span, resource, scope)"),
         (Signal.LOGS, "span.name == nil", '"span.name" must begin with what it is about (log, resource, scope)'),
         (Signal.LOGS, "true", "no context of logs can be found for this"),
-        (Signal.TRACES, "span.kind == SEVERITY_NUMBER_INFO", "no context of traces can be found for this"),
+        (
+            Signal.TRACES,
+            "span.kind == SPAN_KIND_SEVRER",
+            '"SPAN_KIND_SEVRER" is not known; did you mean "SPAN_KIND_SERVER"',
+        ),
         (Signal.METRICS, 'datapoint.count == 1 and HasAttrKeyOnDatapoint("a")', "no context of metrics can be found"),
     ],
 )
 def test_where_nothing_can_be_guessed_the_error_says_so(signal: Signal, text: str, message: str) -> None:
     """And that the group may name it."""
     with pytest.raises(OttlError) as caught:
-        infer([parse_condition(text)], signal)
+        infer(parse_condition(text), signal)
     assert message in str(caught.value)

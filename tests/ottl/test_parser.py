@@ -101,6 +101,7 @@ def test_arguments_are_given_by_place_or_by_name() -> None:
         ("a. == 1", 'expected a name, found "==" (column 4)'),
         ("a == and", 'expected a value, found "and" (column 6)'),
         ("(" * 120 + "a == 1" + ")" * 120, "nested deeper than 100 (column 102)"),
+        ("a == 1" + " + 1" * 101, "more than 100 operators in a row (column 408)"),
     ],
 )
 def test_a_mistake_is_named_with_its_column(text: str, message: str) -> None:

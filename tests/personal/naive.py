@@ -227,7 +227,8 @@ def ipv4(text: str) -> Iterator[Span]:
             continue
         product = re.search(r"[A-Za-z0-9_.-]{0,63}[A-Za-z0-9_]/\Z", before)
         named = product and ("." in product[0] or before.lower().endswith("localhost/"))
-        if product and not named and not re.match(r":\d", after):
+        in_path = product and before[: product.start()].endswith("/")
+        if product and not named and not in_path and not re.match(r":\d", after):
             continue
         if re.match(rf"-(?!{_OCTET}(?:\.{_OCTET}){{3}}(?!\d))[A-Za-z0-9]", after):
             continue

@@ -29,7 +29,6 @@ from sluiceway.personal.globs import Globs
         ("?d", "iid", False),
         ("a+b", "a+b", True),
         ("*", "anything.at all", True),
-        ("*[a]-?#*", "b [A]-é# \n", True),
     ],
 )
 def test_a_glob_stands_for_keys(glob: str, key: str, stands: bool) -> None:
@@ -50,16 +49,10 @@ def test_ten_thousand_globs_cost_little() -> None:
     assert time.thread_time() - start < 0.1
 
 
-@pytest.mark.parametrize("key", ["user" * 16_000, "ab" * 32_000])
-def test_a_key_costs_what_its_length_says(key: str) -> None:
-    """Its sender cannot make it cost more, whatever globs there are."""
-    globs = Globs([["*user*email*", "*a*b*c*", "*a?????????????c*"]])
+def test_a_key_costs_time_in_proportion_to_its_length() -> None:
+    """However many stars a glob has, and whatever in the key makes them begin anew."""
+    globs = Globs([["*token*"], ["a*b*c*d"]])
     start = time.thread_time()
-    assert list(globs.matching(key)) == []
+    assert list(globs.matching("a.b.c." * 10_000)) == []
+    assert list(globs.matching("." * 50_000 + "naïve-tokens")) == [0]
     assert time.thread_time() - start < 0.1
-
-
-def test_a_glob_may_be_long() -> None:
-    """A hundred long ones as well."""
-    globs = Globs([[f"*{'é?*' * 500}{number}"] for number in range(100)])
-    assert list(globs.matching("éa" * 500 + "99")) == [9, 99]

@@ -6,11 +6,13 @@ import asyncio
 import itertools
 import logging
 from collections import Counter, deque
+from contextvars import copy_context
 from dataclasses import dataclass, field
 
 import yaml
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
+from sluiceway.caller import CALLER, Caller
 from sluiceway.component import Context, Kind, PartialSuccess, Reason, Status
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
 from sluiceway.config.types import Section, Settings
@@ -102,6 +104,12 @@ class Setup:
     def outlet(self) -> ExporterBranch:
         """The end of the pipeline."""
         return ExporterBranch(self.wrapped, self.account)
+
+    def send_as(self, caller: Caller, batch: Batch) -> asyncio.Task[None]:
+        """Send a batch for somebody who may hang up."""
+        context = copy_context()
+        context.run(CALLER.set, caller)
+        return asyncio.get_running_loop().create_task(self.outlet.consume(batch), context=context)
 
     @property
     def lost(self) -> Counter[Reason]:

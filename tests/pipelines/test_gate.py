@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from sluiceway.caller import Caller
 from sluiceway.component import Reason, Status
 from sluiceway.errors import PermanentError, RefusedError, RetryableError
 from sluiceway.testing import settle
@@ -157,3 +158,21 @@ async def test_a_cancelled_probe_lets_another_one_go() -> None:
     setup.backend.gate.set()
     await setup.outlet.consume(traces())
     assert setup.account.delivered == 1
+
+
+@pytest.mark.parametrize("text", [f"{BREAKER}\n{RETRY}", f"{BREAKER}\nsending_queue: {{wait_for_result: true}}"])
+async def test_who_has_gone_does_not_wait_for_a_probe(text: str) -> None:
+    """Behind an open breaker there is nothing that could be awaited, so the request ends at once, unsent."""
+    setup = set_up(text, away(), away())
+    async with setup.wrapped:
+        first, caller = Caller(), Caller()
+        sending = [setup.send_as(first, traces()), setup.send_as(first, traces())]
+        await setup.clock.advance(1)
+        sending.append(setup.send_as(caller, traces()))
+        await settle()
+        calls = len(setup.backend.calls)
+        caller.hang_up()
+        first.hang_up()
+        await settle()
+        assert all(isinstance(task.exception(), RetryableError) for task in sending)
+        assert len(setup.backend.calls) == calls == 2

@@ -6,14 +6,15 @@ import asyncio
 
 import pytest
 
+from sluiceway.caller import CALLER, Caller
 from sluiceway.component import Reason
 from sluiceway.errors import PermanentError, RefusedError, RetryableError, TooLargeError
 from sluiceway.otlp import Batch, Signal
 from sluiceway.pipelines.branches import ConnectorBranch, ExporterBranch, FanOut, PassedCounter
-from sluiceway.pipelines.inlet import Inlet, Link
+from sluiceway.pipelines.inlet import PATIENCE, Inlet, Link
 from sluiceway.pipelines.ledger import Drop, PipelineLedger
 from sluiceway.pipelines.request import Request
-from sluiceway.testing import MemorySink, settle
+from sluiceway.testing import ManualClock, MemorySink, settle
 
 BATCH = Batch(Signal.TRACES, b"", 7)
 
@@ -33,12 +34,14 @@ class Exporter(MemorySink):
         request.deliver()
 
 
-def pipeline(*names: str, shielded: bool = False) -> tuple[Inlet, PipelineLedger, list[Exporter]]:
+def pipeline(
+    *names: str, shielded: bool = False, clock: ManualClock | None = None
+) -> tuple[Inlet, PipelineLedger, list[Exporter]]:
     """A pipeline without processors that ends in one exporter for each name."""
     ledger = PipelineLedger("traces", Signal.TRACES)
     exporters = [Exporter(ledger, name) for name in names]
     ends = [ExporterBranch(exporter, exporter.account) for exporter in exporters]
-    inlet = Inlet(ledger)
+    inlet = Inlet(ledger, clock or ManualClock())
     inlet.target, inlet.shielded = PassedCounter(FanOut(ends), ledger), shielded
     return inlet, ledger, exporters
 
@@ -65,6 +68,7 @@ async def test_what_raises_was_refused() -> None:
     ("error", "reason"),
     [
         (RefusedError("full"), Reason.QUEUE_FULL),
+        (RefusedError("too fast", reason=Reason.RATE_LIMITED), Reason.RATE_LIMITED),
         (RetryableError("away"), Reason.RETRIES_EXHAUSTED),
         (PermanentError("never"), Reason.PERMANENT_ERROR),
         (TooLargeError("element size too large"), Reason.TOO_LARGE),
@@ -112,8 +116,63 @@ async def test_a_sender_that_goes_away_does_not_take_its_batch_with_it() -> None
     await settle()
     slow.gate.set()
     await inlet.drained()
+    await settle()
     assert task.cancelled()
     assert [(b.accepted, b.delivered, b.missing) for b in ledger.balances()] == [(7, 7, 0), (7, 7, 0)]
+
+
+async def test_who_is_cancelled_is_held_until_its_attempt_has_ended() -> None:
+    """What bounds the number of senders thereby bounds those who have gone; a second cancellation is not held up."""
+    inlet, ledger, (slow,) = pipeline("slow", shielded=True)
+    slow.gate = asyncio.Event()
+    one, two = (asyncio.create_task(inlet.consume(BATCH)) for _ in range(2))
+    await settle()
+    one.cancel()
+    two.cancel()
+    await settle()
+    assert (one.done(), two.done()) == (False, False)
+    two.cancel()
+    await settle()
+    assert (one.done(), two.cancelled()) == (False, True)
+    slow.gate.set()
+    await settle()
+    assert (one.cancelled(), ledger.accepted, ledger.refused) == (True, 14, 0)
+
+
+async def test_an_attempt_for_nobody_has_a_bound() -> None:
+    """A backend that hangs, where no timeout is set, does not hold for ever what a sender has left."""
+    clock = ManualClock()
+    inlet, ledger, (stuck,) = pipeline("stuck", shielded=True, clock=clock)
+    stuck.gate = asyncio.Event()
+    task = asyncio.create_task(inlet.consume(BATCH))
+    await settle()
+    task.cancel()
+    await clock.advance(PATIENCE - 1)
+    assert not task.done()
+    await clock.advance(1)
+    assert (task.cancelled(), ledger.refused, [b.missing for b in ledger.balances()]) == (True, 7, [0])
+
+
+async def test_a_sender_may_hang_up_without_being_cancelled() -> None:
+    """A connection that heard the end of its client still gives the answer, but not after an attempt without end."""
+    clock, connection = ManualClock(), Caller()
+    inlet, ledger, (exporter,) = pipeline("a", shielded=True, clock=clock)
+    CALLER.set(connection)
+    exporter.gate = asyncio.Event()
+    early = asyncio.create_task(inlet.consume(BATCH))
+    await settle()
+    connection.hang_up()
+    late = asyncio.create_task(inlet.consume(BATCH))
+    await settle()
+    assert (early.done(), late.done()) == (False, False)
+    exporter.gate.set()
+    await asyncio.gather(early, late)
+    exporter.gate.clear()
+    stuck = asyncio.create_task(inlet.consume(BATCH))
+    await clock.advance(PATIENCE)
+    with pytest.raises(RetryableError):
+        await stuck
+    assert (ledger.accepted, ledger.refused) == (14, 7)
 
 
 async def test_a_late_exporter_answers_only_for_its_own_time() -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from sluiceway.caller import Caller
 from sluiceway.component import PartialSuccess, Reason, Status
 from sluiceway.errors import PermanentError, RefusedError, RetryableError, TooLargeError
 from sluiceway.otlp import Batch, Signal
@@ -113,6 +114,83 @@ async def test_a_sender_that_waits_may_leave() -> None:
         await asyncio.wait([sender])
         setup.backend.gate.set()
     assert setup.account.delivered == 1
+
+
+async def test_who_hangs_up_while_it_waits_for_room_is_refused() -> None:
+    """So it does not stand in the line of those who are still there."""
+    setup, caller = queue("queue_size: 1, block_on_overflow: true"), Caller()
+    async with setup.wrapped:
+        setup.backend.gate.clear()
+        await setup.outlet.consume(traces())
+        sender = setup.send_as(caller, traces())
+        await settle()
+        caller.hang_up()
+        for one in (sender, setup.send_as(caller, traces())):
+            with pytest.raises(RefusedError):
+                await one
+        setup.backend.gate.set()
+    assert setup.account.delivered == 1
+
+
+async def test_what_the_queue_has_accepted_is_seen_through_whoever_has_gone() -> None:
+    """Its sender may still be held up by another branch when it hangs up."""
+    setup, caller = (
+        set_up("{sending_queue: {block_on_overflow: true}, retry_on_failure: }", RetryableError("away")),
+        Caller(),
+    )
+    async with setup.wrapped:
+        await setup.send_as(caller, traces())
+        await settle()
+        caller.hang_up()
+        await setup.clock.advance(60)
+        assert setup.account.delivered == 1
+
+
+RESULT = "{sending_queue: {wait_for_result: true, num_consumers: 1, %s}, retry_on_failure: }"
+
+
+@pytest.mark.parametrize("batch", ["batch: {min_size: 0, partition: {metadata_keys: [k]}}", ONE_BY_ONE, "sizer: items"])
+async def test_what_waits_for_nobody_is_taken_out(batch: str) -> None:
+    """It is not sent when its turn comes, gives back its room, and those around it go on."""
+    setup, callers = set_up(RESULT % batch), [Caller() for _ in range(4)]
+    async with setup.wrapped:
+        setup.backend.gate.clear()
+        sending = []
+        for number, caller in enumerate(callers):
+            sending.append(setup.send_as(caller, traces(3, k=str(number))))
+            await settle()
+        callers[2].hang_up()
+        await settle()
+        with pytest.raises(RetryableError, match="the sender has gone"):
+            await sending.pop(2)
+        setup.backend.gate.set()
+        await asyncio.gather(*sending)
+        assert setup.wrapped.queue.statistics().size == 0
+    assert (setup.account.delivered, setup.account.held, setup.lost) == (9, 0, {})
+
+
+async def test_a_joined_request_is_repeated_while_one_of_its_senders_waits() -> None:
+    """When the last has gone it ends, and nothing of it is in the ledger."""
+    setup, callers = set_up(RESULT % "sizer: items", *[RetryableError("away")] * 9), [Caller() for _ in range(3)]
+    async with setup.wrapped:
+        setup.backend.gate.clear()
+        sending = [setup.send_as(callers[0], traces())]
+        await settle()
+        sending += [setup.send_as(caller, traces()) for caller in callers[1:]]
+        await settle()
+        callers[0].hang_up()
+        setup.backend.gate.set()
+        await settle()
+        assert [batch.items for batch in setup.backend.calls] == [1, 2]
+        callers[1].hang_up()
+        await setup.clock.advance(30)
+        assert len(setup.backend.calls) > 2
+        seen = len(setup.backend.calls)
+        callers[2].hang_up()
+        await settle()
+        assert all(isinstance(task.exception(), RetryableError) for task in sending)
+        await setup.clock.advance(120)
+        assert (len(setup.backend.calls), setup.account.delivered, setup.lost) == (seen, 0, {})
 
 
 async def test_with_wait_for_result_the_sender_learns_of_success_and_failure() -> None:

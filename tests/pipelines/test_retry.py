@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluiceway.caller import Caller
 from sluiceway.component import Status
 from sluiceway.config.exporter import RetryOnFailure
 from sluiceway.errors import PermanentError, RefusedError, RetryableError
@@ -122,3 +123,45 @@ async def test_cancellation_ends_the_wait_and_settles_nothing() -> None:
     await asyncio.wait([sending])
     assert sending.cancelled()
     assert (setup.account.delivered, setup.account.held, setup.lost) == (0, 0, {})
+
+
+async def test_nothing_is_repeated_for_a_sender_that_has_gone() -> None:
+    """Its wait ends when it hangs up, and what is still its own is not sent once more."""
+    setup, caller = set_up(RETRY, away()), Caller()
+    sending = setup.send_as(caller, traces())
+    await settle()
+    caller.hang_up()
+    await settle()
+    with pytest.raises(RetryableError, match="the sender has gone: connection refused"):
+        await sending
+    await setup.clock.advance(60)
+    assert (len(setup.backend.calls), setup.account.delivered) == (1, 0)
+
+
+@pytest.mark.parametrize(("script", "delivered"), [([], 1), ([away()], 0)])
+async def test_the_attempt_that_is_under_way_when_the_sender_goes_is_the_last(
+    script: list[Exception], delivered: int
+) -> None:
+    """Its outcome counts, whatever it is."""
+    setup, caller = set_up(RETRY, *script), Caller()
+    setup.backend.gate.clear()
+    sending = setup.send_as(caller, traces())
+    await settle()
+    caller.hang_up()
+    await settle()
+    assert not sending.done()
+    setup.backend.gate.set()
+    await setup.clock.advance(60)
+    assert (sending.exception() is None, setup.account.delivered, len(setup.backend.calls)) == (
+        not script,
+        delivered,
+        1,
+    )
+
+
+async def test_who_had_hung_up_before_still_has_one_attempt() -> None:
+    """A client that closes its side and waits for the answer cannot be told from one that went away."""
+    setup, caller = set_up(RETRY), Caller()
+    caller.hang_up()
+    await setup.send_as(caller, traces())
+    assert setup.account.delivered == 1

@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 
+from sluiceway.caller import CALLER, Caller
 from sluiceway.component import Context, Kind, PartialSuccess
 from sluiceway.errors import PermanentError, RefusedError, RetryableError, SluicewayError
 from sluiceway.otlp import Batch, Signal
@@ -97,11 +98,14 @@ class Run:
         context = Context("out", Kind.EXPORTER, frozenset([Signal.TRACES]), clock=self.clock)
         self.wrapped = wrap(self.backend, draw_settings(self.random), context, random=self.random.random)
         self.senders: set[asyncio.Task[None]] = set()
+        self.callers: list[Caller] = []
         self.accepted = {id(account): 0 for account in self.accounts}
         self.leave = asyncio.Event()
 
     async def send(self) -> None:
-        account, batch = self.random.choice(self.accounts), traces(self.random.randint(1, 15))
+        account, batch, caller = self.random.choice(self.accounts), traces(self.random.randint(1, 15)), Caller()
+        self.callers.append(caller)
+        CALLER.set(caller)
         try:
             await ExporterBranch(self.wrapped, account).consume(batch)
         except (SluicewayError, ValueError):
@@ -123,6 +127,10 @@ class Run:
                 self.senders.add(asyncio.create_task(self.send()))
             if self.random.random() < 0.2 and self.senders:
                 self.random.choice(sorted(self.senders, key=lambda task: int(task.get_name().split("-")[1]))).cancel()
+            if self.random.random() < 0.2 and self.callers:
+                self.random.choice(self.callers).hang_up()
+            if self.random.random() < 0.02:
+                self.wrapped.hasten()
             await self.clock.advance(self.random.choice([0, 0, 0.05, 0.3, 2]))
             self.check()
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from sluiceway.component import Context, Kind, Reason
-from sluiceway.errors import RetryableError
+from sluiceway.errors import RefusedError, RetryableError
 from sluiceway.otlp import Signal
 from sluiceway.pipelines.branches import ExporterBranch
 from sluiceway.pipelines.ledger import Account
@@ -113,3 +113,33 @@ async def test_leaving_with_a_deadline_accounts_for_everything() -> None:
     await settle()
     assert life.cancelled()
     assert (setup.account.held, setup.lost) == (0, {Reason.SHUTDOWN: 40})
+
+
+AWAY = RetryableError("away")
+
+
+@pytest.mark.parametrize("queue", ["", "sending_queue: {wait_for_result: true}"])
+async def test_before_receivers_stop_those_who_wait_have_one_attempt_more(queue: str) -> None:
+    """A sender that waits for a backend is told to come again before anybody waits for that sender."""
+    setup = set_up(f"{{retry_on_failure: , circuit_breaker: , {queue}}}", AWAY, AWAY, AWAY)
+    async with setup.wrapped:
+        sending = asyncio.create_task(setup.outlet.consume(traces()))
+        await settle()
+        setup.wrapped.hasten()
+        with pytest.raises(RetryableError, match="interrupted due to shutdown"):
+            await sending
+        assert len(setup.backend.calls) == 2
+
+
+async def test_before_receivers_stop_those_who_wait_for_room_are_refused() -> None:
+    """What the queue has accepted goes on as before; its last attempt is due when the exporter is left."""
+    setup = set_up("{retry_on_failure: , sending_queue: {queue_size: 1, block_on_overflow: true}}", AWAY, AWAY)
+    async with setup.wrapped:
+        await setup.outlet.consume(traces())
+        sending = asyncio.create_task(setup.outlet.consume(traces()))
+        await settle()
+        setup.wrapped.hasten()
+        with pytest.raises(RefusedError):
+            await sending
+        assert (len(setup.backend.calls), setup.account.held) == (1, 1)
+    assert (len(setup.backend.calls), setup.lost) == (2, {Reason.SHUTDOWN: 1})

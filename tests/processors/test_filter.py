@@ -12,8 +12,10 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from sluiceway.component import Reason
-from sluiceway.errors import PermanentError, RefusedError
-from sluiceway.otlp import Batch, Signal
+from sluiceway.config.decode import decode
+from sluiceway.config.parse import parse
+from sluiceway.errors import ConfigError, PermanentError, RefusedError
+from sluiceway.otlp import Batch, Signal, join
 from sluiceway.pipelines.edits import Edits, group_editors
 from sluiceway.processors import attributes, probabilistic_sampler, tenant
 from sluiceway.processors.filter import COMPONENT, FilterConfig
@@ -207,10 +209,20 @@ def test_a_wrong_setting_is_named(settings: str, message: str) -> None:
     assert message in problems(COMPONENT, settings)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
-    """Not only the first."""
-    found = problems(COMPONENT, "traces: {span: ['a', 'b'], resource: ['c']}")
-    assert [f'condition "{name}"' in found for name in "abc"] == [True] * 3
+def test_all_mistakes_are_told_at_once_where_they_stand() -> None:
+    """Not only the first, and in every form."""
+    text = """
+        trace_conditions: [a, b]
+        metric_conditions: [{conditions: [c]}, {context: nowhere}]
+        logs: {log_record: [d, e]}
+    """
+    with pytest.raises(ConfigError) as caught:
+        decode(FilterConfig, parse(text, "f"))
+    places = [(problem.path, problem.line) for problem in caught.value.problems]
+    assert places == [
+        ("trace_conditions::0", 2), ("trace_conditions::1", 2), ("metric_conditions::0::conditions::0", 3),
+        ("metric_conditions::1::context", 3), ("logs::log_record::0", 4), ("logs::log_record::1", 4),
+    ]  # fmt: skip
 
 
 async def test_drops_are_counted_when_the_rest_is_safe() -> None:
@@ -290,10 +302,18 @@ async def test_with_propagate_a_failure_refuses_the_whole_batch() -> None:
     assert bench.sink.batches[0].items == 4
 
 
-def test_a_list_that_has_no_common_context_is_refused() -> None:
-    """Each condition alone would do; the error says to name the context."""
-    text = "metric_conditions: ['datapoint.count == 1', 'metric.name == nil and HasAttrKeyOnDatapoint(\"a\")']"
-    assert "no context of metrics can be found for this: name it with `context`" in problems(COMPONENT, text)
+def test_each_condition_of_a_list_may_be_about_something_else() -> None:
+    """What it is about is told by its own paths; higher levels are looked at first."""
+    conditions = """
+        - IsMatch(spanevent.name, "^ret")
+        - span.name == "shop-1"
+        - resource.attributes["service.name"] == "stock"
+    """
+    edited = edit(Bench().make(COMPONENT, f"trace_conditions: {conditions}"), traces())
+    assert edited is not None
+    (resource,) = edited.proto().resource_spans
+    (span,) = resource.scope_spans[0].spans
+    assert (span.name, [event.name for event in span.events]) == ("shop-2", ["exception"])
 
 
 async def test_ten_thousand_rules_do_not_stall_the_loop() -> None:
@@ -308,6 +328,20 @@ async def test_ten_thousand_rules_do_not_stall_the_loop() -> None:
     assert bench.sink.items == 512
     await edits.consume(spans(2, k77="v77"))
     assert bench.drops == [(2, Reason.FILTERED, True)]
+
+
+@pytest.mark.parametrize("rule", ['IsMatch(span.attributes["b"], "^x.*{}$")', 'HasPrefix(span.attributes["b"], "y{}")'])
+async def test_rules_that_take_long_are_tried_beside_the_loop(rule: str) -> None:
+    """They begin on the loop and are left to a thread after some milliseconds, with the same outcome."""
+    config = FilterConfig(trace_conditions=[rule.format(number) for number in range(3000)])
+    bench = Bench()
+    edits = Edits([COMPONENT.create(config, bench.context, None)], bench.sink)
+    for batch, is_long in (spans(2, b="ya"), False), (join([spans(512, b="y"), spans(3, b="x y2999"), spans(1)]), True):
+        editing = asyncio.create_task(edits.consume(batch))
+        await asyncio.sleep(0)
+        assert editing.done() is not is_long
+        await editing
+    assert bench.sink.items == 2 + 512 + 3 * ("HasPrefix" in rule) + 1
 
 
 async def test_a_hostile_text_costs_no_more_than_its_length() -> None:

@@ -86,6 +86,13 @@ def test_sampling_is_asked_once_a_record():
     assert not sampler.filter(record("once"))
 
 
+def test_sampling_does_not_make_one_component_pay_for_another():
+    """The same text counts by itself for each component that says it."""
+    sampler = Sampler(10.0, 1, 0, lambda: 0.0)
+    said = [record("failed", **{"otelcol.component.id": name}) for name in ("a", "a", "b")]
+    assert [sampler.filter(made) for made in said] == [True, False, True]
+
+
 def test_sampling_is_bounded():
     """Ever new messages do not grow the table."""
     sampler = Sampler(10.0, 1, 0, lambda: 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.trace import SpanContext, TraceFlags
 
@@ -49,7 +49,6 @@ def test_b3_knows_short_trace_ids() -> None:
 
 
 @pytest.mark.parametrize("format", formats(["tracecontext", "b3"]))
-@settings(deadline=None)
 @given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.booleans())
 def test_what_is_written_is_read_again(format: TraceContext | B3, trace: int, span: int, sampled: bool) -> None:
     """Every span, by every format."""
@@ -58,7 +57,6 @@ def test_what_is_written_is_read_again(format: TraceContext | B3, trace: int, sp
     assert identity(format.read(format.write(written).get)) == identity(written)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_any_text_is_harmless(parent: str, state: str) -> None:
     """A hostile header is no span, or one that can be written again."""

@@ -44,7 +44,7 @@ from sluiceway.component import Component, Context, Kind, PartialSuccess, Stabil
 from sluiceway.config.auth import credentials
 from sluiceway.config.client import is_url
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
-from sluiceway.config.http_client import HttpClient, proxy_for
+from sluiceway.config.http_client import HttpClient, way_to
 from sluiceway.config.listen import is_loopback
 from sluiceway.config.types import Section
 from sluiceway.errors import ConfigError, DecodeError, DeliveryError, PermanentError, RetryableError
@@ -136,7 +136,7 @@ class OtlpHttpExporter:
         self._context = context
         self._proof = credentials(config.auth, context)
         self._urls = {signal: URL(config.url(signal)) for signal in context.signals}
-        self._proxies = {signal: proxy_for(str(url), config.proxy_url) for signal, url in self._urls.items()}
+        self._ways = {signal: way_to(url, config.proxy_url) for signal, url in self._urls.items()}
         self.destination = self._destination()
         self._tracing = context.telemetry.tracing
         self._calls: Calls | None = None
@@ -152,7 +152,7 @@ class OtlpHttpExporter:
         from sluiceway.exporters.otlp_http.body import Body
 
         if any(url.scheme == "https" for url in self._urls.values()):
-            self._tls = self._config.tls.reloaded_ssl_context(self._context.clock)
+            self._tls = self._config.tls.reloaded_ssl_context(self._context.clock, self._context.logger)
         if self._proof is not None and (plain := [url for url in self._urls.values() if _is_readable(url)]):
             self._context.logger.warning(
                 "credentials go to %s in plain text, where anybody can read them", plain[0].host
@@ -174,6 +174,7 @@ class OtlpHttpExporter:
         from aiohttp import ClientError
 
         from sluiceway.exporters.otlp_http.body import read_bounded
+        from sluiceway.exporters.otlp_http.failures import explain
 
         content = await self._encode(batch)
         began, outcome = perf_counter(), _NO_ANSWER
@@ -182,8 +183,11 @@ class OtlpHttpExporter:
                 answer = await read_bounded(response, LARGEST_RESPONSE)
                 outcome = MappingProxyType({"http.response.status_code": response.status})
         except (ClientError, OSError) as error:
-            reason = f"error exporting items, request to {self._shown(batch.signal)} failed: {type(error).__name__}"
-            raise RetryableError(f"{reason}: {one_line(str(error))}", code="UNAVAILABLE") from error
+            url = self._urls[batch.signal]
+            name = self._config.tls.server_name_override or url.host or ""
+            reason = one_line(explain(error, name, encrypted=url.scheme == "https"))
+            text = f"error exporting items, request to {self._shown(batch.signal)} failed: {reason}"
+            raise RetryableError(text, code="UNAVAILABLE") from error
         finally:
             if self._calls is not None:
                 self._calls.record(perf_counter() - began, **outcome)
@@ -193,15 +197,18 @@ class OtlpHttpExporter:
 
     def _post(self, batch: Batch, content: bytes) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         signal = batch.signal
-        headers = None if self._proof is None else self._proof.request_headers()
+        proxy, proxy_headers, headers = self._ways[signal]
+        if self._proof is not None:
+            headers = {**headers, **self._proof.request_headers()}
         if self._tracing is not None:
-            headers = {**(headers or {}), **self._tracing.headers(batch.origin.causes)}
+            headers = {**headers, **self._tracing.headers(batch.origin.causes)}
         return self._session.post(
             self._urls[signal],
             data=self._as_body(content),
             headers=headers,
             allow_redirects=False,  # a redirect could carry telemetry to anybody
-            proxy=self._proxies[signal],
+            proxy=proxy,
+            proxy_headers=proxy_headers,
             ssl=True if self._tls is None else self._tls(),
             server_hostname=self._config.tls.server_name_override or None,
         )

@@ -112,7 +112,9 @@ class BasicUsers:
 
     async def __aenter__(self) -> Self:
         """Read the users; raise `ConfigError` when that is not possible."""
-        self._users = FileBacked(self._load, [self._settings.file], clock=self._context.clock)
+        self._users = FileBacked(
+            self._load, [self._settings.file], clock=self._context.clock, logger=self._context.logger
+        )
         return self
 
     async def __aexit__(
@@ -168,7 +170,7 @@ class BasicCredentials:
     async def __aenter__(self) -> Self:
         """Read the files; raise `ConfigError` when that is not possible."""
         files = (self._settings.username_file, self._settings.password_file)
-        self._header = FileBacked(self._load, files, clock=self._context.clock)
+        self._header = FileBacked(self._load, files, clock=self._context.clock, logger=self._context.logger)
         return self
 
     async def __aexit__(

@@ -11,7 +11,7 @@ numbers, for those of cards. `where` narrows that: `resource`, `scope`, `name`, 
 | `credit_card` | issuers' ranges, right check digit, in groups too | parts of longer numbers, rare lengths ungrouped |
 | `iban` | a country's length and make-up, right check digits | anything else |
 | `phone` | `+` and a country; national forms with punctuation | digits without either, dates, versions |
-| `ip` | both versions, with port, prefix or zone | loopback, networks, masks, versions, MAC addresses, times |
+| `ip` | both versions, with port, prefix or zone, in paths | loopback, networks, masks, versions, MAC addresses |
 | `jwt` | three or five parts, a header with `alg` | anything else |
 | `secret` | keys of services, private keys, passwords in URLs and assignments | placeholders, plain words |
 
@@ -41,7 +41,8 @@ masked as a whole.
 Items are never dropped or held back, so nothing can be lost here. The time it takes grows with the length of a text
 and with nothing else in it. To rotate the keys of `encrypt` put the new one first and keep the old ones for
 `sluiceway decrypt`. A new `hmac` key makes other hashes and pseudonyms; with the old key `sluiceway pseudonym` tells
-the old ones. An attribute whose key ends with `version` is not looked through for addresses.
+the old ones. An attribute whose key ends with `version` is not looked through for addresses. A key in a map has those
+around it in front, with dots between, of which rules see the first 256 bytes.
 
 `sluiceway_anonymize_findings` counts what was treated, by detector (`key` for rules about keys) and action.
 
@@ -66,6 +67,8 @@ from typing import Final, Self
 from pydantic import Field, model_validator
 
 from sluiceway.component import Component, Context, Kind, Prepared, Stability
+from sluiceway.config.nearest import nearest
+from sluiceway.config.settings import Mistake, mistakes
 from sluiceway.config.types import Settings, StringList
 from sluiceway.errors import ConfigError
 from sluiceway.otlp import Batch
@@ -107,31 +110,38 @@ class AnonymizeConfig(Settings):
     def _check(self) -> Self:
         problems = list(self._problems())
         if problems:
-            raise ValueError("; ".join(problems))
+            raise mistakes(problems)
         return self
 
-    def _problems(self) -> Iterator[str]:
+    def _problems(self) -> Iterator[Mistake]:
         known = {*KINDS, *self.patterns, "all"}
-        yield from (f'detect: there is no detector "{name}"' for name in self.detect if name not in {*KINDS, "all"})
+        for name in self.detect:
+            if name not in {*KINDS, "all"}:
+                text = f'there is no detector "{name}"{nearest(name, KINDS)} (valid values: [{" ".join(KINDS)} all])'
+                yield Mistake(text, ("detect",))
         for name, pattern in self.patterns.items():
             if name in _TAKEN:
-                yield f'patterns: "{name}" is the name of something else'
+                yield Mistake(f'"{name}" is the name of something else', ("patterns", name))
+            if not pattern:
+                yield Mistake("the pattern is empty", ("patterns", name))
             try:
                 finder(pattern)
             except ValueError as error:
-                yield f"patterns::{name}: {error}"
+                yield Mistake(str(error), ("patterns", name))
         for number, rule in enumerate(self.rules):
-            path = f"rules::{number}"
-            yield from (f'{path}::detect: there is no detector "{n}"' for n in rule.detect if n not in known)
+            path = ("rules", number)
+            for name in rule.detect:
+                if name not in known:
+                    yield Mistake(f'there is no detector "{name}"{nearest(name, known)}', (*path, "detect"))
             key = _KEYED.get(Action[rule.action.upper()])
             if key is not None and not getattr(self.keys, key):
-                yield f"{path}: the action {rule.action} needs keys::{key}"
+                yield Mistake(f"the action {rule.action} needs keys::{key}", path)
         try:
             place_bits(self.where)
         except ValueError as error:
-            yield f"where: {error}"
+            yield Mistake(str(error), ("where",))
         if not self.where:
-            yield "where: names no place"
+            yield Mistake("names no place", ("where",))
 
     @property
     def detectors(self) -> tuple[str, ...]:

@@ -10,11 +10,12 @@ A condition that fails, as `HasPrefix` does for what is no text, does not hold; 
 batch is refused for good instead. Ten thousand conditions that ask for equality cost about as much as one.
 
 `trace_conditions`, `metric_conditions` and `log_conditions` take paths that say what they are about
-(`span.attributes["http.route"]`), from which the context of a list is guessed, or groups that name it. The Collector's
-older forms work as well: lists under `traces`, `metrics` and `logs`, and `include`/`exclude`, whose `match_type: expr`
-is not supported. The functions are `IsMatch` (RE2), `HasPrefix`, `HasSuffix`, `IsString`, `IsInt`, `IsDouble`,
-`IsBool`, `IsMap`, `IsList`, `IsRootSpan`, `TraceID`, `SpanID`, and for metrics `HasAttrKeyOnDatapoint` and
-`HasAttrOnDatapoint`. Whatever of OTTL is not understood yet is an error when the configuration is loaded.
+(`span.attributes["http.route"]`), from which the context of each condition is guessed, or groups that name it. A list
+may thus hold conditions on resources beside some on spans and on their events. The Collector's older forms work as
+well: lists under `traces`, `metrics` and `logs`, and `include`/`exclude`, whose `match_type: expr` is not supported.
+The functions are `IsMatch` (RE2), `HasPrefix`, `HasSuffix`, `IsString`, `IsInt`, `IsDouble`, `IsBool`, `IsMap`,
+`IsList`, `IsRootSpan`, `TraceID`, `SpanID`, and for metrics `HasAttrKeyOnDatapoint` and `HasAttrOnDatapoint`. Whatever
+of OTTL is not understood yet is an error when the configuration is loaded.
 
 ```yaml
 processors:
@@ -37,6 +38,7 @@ from typing import Final, Self
 from pydantic import model_validator
 
 from sluiceway.component import Component, Context, Kind, Prepared, Reason, Stability
+from sluiceway.config.settings import Mistake, mistakes
 from sluiceway.config.types import Settings
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.plan import Drop, Plan, Tally
@@ -130,9 +132,9 @@ class FilterConfig(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        problems = [*self._mixtures(), *self._mistakes()]
+        problems = [*map(Mistake, self._mixtures()), *self._mistakes()]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise mistakes(problems)
         return self
 
     def groups(self, signal: Signal) -> Groups:
@@ -143,13 +145,13 @@ class FilterConfig(Settings):
             Signal.LOGS: self.log_conditions,
         }[signal]
 
-    def lists(self, signal: Signal) -> Iterator[tuple[About, tuple[str, ...]]]:
-        """The older form's lists for a signal, higher levels first."""
+    def lists(self, signal: Signal) -> Iterator[tuple[str, About, tuple[str, ...]]]:
+        """The older form's lists for a signal, by their names, higher levels first."""
         section = {Signal.TRACES: self.traces, Signal.METRICS: self.metrics, Signal.LOGS: self.logs}[signal]
         for name, context in _LISTS[signal]:
             conditions = getattr(section, name)
             if conditions:
-                yield context, conditions
+                yield name, context, conditions
 
     def _mixtures(self) -> Iterator[str]:
         sections = {Signal.TRACES: self.spans, Signal.METRICS: self.metrics, Signal.LOGS: self.logs}
@@ -169,11 +171,13 @@ class FilterConfig(Settings):
                     f"{', '.join(others)} at the same time"
                 )
 
-    def _mistakes(self) -> Iterator[str]:
+    def _mistakes(self) -> Iterator[Mistake]:
         for signal in Signal:
-            yield from problems_of(self.groups(signal), signal)
-            for context, conditions in self.lists(signal):
-                yield from problems_of_list(conditions, context)
+            for text, path in problems_of(self.groups(signal), signal):
+                yield Mistake(text, (f"{_NOUNS[signal]}_conditions", *path))
+            for name, context, conditions in self.lists(signal):
+                for text, path in problems_of_list(conditions, context):
+                    yield Mistake(text, (signal.value, name, *path))
 
 
 _METRICS: Final = {
@@ -243,7 +247,7 @@ class FilterProcessor:
 def _drops(config: FilterConfig, signal: Signal) -> Iterator[Drop]:
     """The actions of the settings for one signal, in order."""
     yield from compile_groups(config.groups(signal), signal, config.error_mode)
-    for context, conditions in config.lists(signal):
+    for _, context, conditions in config.lists(signal):
         yield compile_list(conditions, context, signal, config.error_mode)
     match signal:
         case Signal.TRACES:

@@ -10,15 +10,15 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from sluiceway.config.settings import Mistake
 from sluiceway.config.types import Settings
 from sluiceway.otlp import Signal
-from sluiceway.otlp.conditions import Condition, Rule
+from sluiceway.otlp.conditions import Rule
 from sluiceway.otlp.plan import Drop
 from sluiceway.ottl import Context, OttlError
 from sluiceway.ottl.conditions import compile_tree
 from sluiceway.ottl.contexts import OF_SIGNAL, infer
 from sluiceway.ottl.parser import parse_condition
-from sluiceway.ottl.syntax import Boolean
 
 __all__ = ["ConditionGroup", "ErrorMode", "Groups", "compile_groups", "compile_list", "problems_of", "problems_of_list"]
 
@@ -37,7 +37,7 @@ class ConditionGroup(Settings):
 
 
 def _grouped(value: Any) -> Any:
-    """Make one group of a list of texts."""
+    """Make a group of each text in a list of them."""
     if isinstance(value, list) and None in value:
         raise PydanticCustomError("styles", "an entry of the list is empty")
     if not isinstance(value, list) or not any(isinstance(entry, str) for entry in value):
@@ -48,7 +48,7 @@ def _grouped(value: Any) -> Any:
             "only Advanced configuration"
         )
         raise PydanticCustomError("styles", "{reason}", {"reason": text})
-    return [{"conditions": value}]
+    return [{"conditions": [text]} for text in value]
 
 
 class _GroupsRule:
@@ -67,72 +67,59 @@ _CONTEXTS: Final = {"log_record": Context.LOG}
 
 def compile_list(conditions: Sequence[str], context: Context, signal: Signal, mode: ErrorMode) -> Drop:
     """Make the action of a list of conditions of one context. Raises `ValueError`, with the condition in its text."""
-    return _drop([(text, _parsed(text)) for text in conditions], context, signal, mode)
+    return Drop(context.level, tuple(_rule(text, context, mode) for text in conditions), signal=signal)
 
 
 def compile_groups(groups: Sequence[ConditionGroup], signal: Signal, mode: ErrorMode) -> Iterator[Drop]:
-    """Yield the action of each group. Raises `ValueError`, with the condition in its text."""
+    """Yield one action for each context, the outermost first. Raises `ValueError`, with the condition in its text."""
+    rules: dict[Context, list[Rule]] = {}
     for group in groups:
-        if group.conditions:
-            parsed = [(text, _parsed(text)) for text in group.conditions]
-            yield _drop(parsed, _context(group, parsed, signal), signal, group.error_mode or mode)
+        for text in group.conditions:
+            context = _context(group, text, signal)
+            rules.setdefault(context, []).append(_rule(text, context, group.error_mode or mode))
+    for context in sorted(rules, key=lambda context: len(context.visible)):
+        yield Drop(context.level, tuple(rules[context]), signal=signal)
 
 
-def problems_of(groups: Sequence[ConditionGroup], signal: Signal) -> Iterator[str]:
-    """Say what is wrong with groups, each mistake on its own."""
-    for group in groups:
+def problems_of(groups: Sequence[ConditionGroup], signal: Signal) -> Iterator[Mistake]:
+    """Say what is wrong with groups, each mistake on its own, at its place in them."""
+    for number, group in enumerate(groups):
+        if group.context and _known(group.context, signal) is None:
+            known = ", ".join(OF_SIGNAL[signal])
+            text = f'unknown context "{group.context}" for {signal.value}: expected one of {known}'
+            yield Mistake(text, (number, "context"))
+            continue
+        for place, condition in enumerate(group.conditions):
+            try:
+                _rule(condition, _context(group, condition, signal), "ignore")
+            except ValueError as error:
+                yield Mistake(str(error), (number, "conditions", place))
+
+
+def problems_of_list(conditions: Sequence[str], context: Context) -> Iterator[Mistake]:
+    """Say what is wrong with conditions of one context, each mistake on its own, at its place in them."""
+    for place, text in enumerate(conditions):
         try:
-            list(compile_groups([group], signal, "ignore"))
+            _rule(text, context, "ignore")
         except ValueError as error:
-            yield from dict.fromkeys(_own_problems(group, signal)) or [str(error)]
+            yield Mistake(str(error), (place,))
 
 
-def _own_problems(group: ConditionGroup, signal: Signal) -> Iterator[str]:
-    for text in group.conditions:
-        try:
-            parsed = [(text, _parsed(text))]
-            _compiled(*parsed[0], _context(group, parsed, signal))
-        except ValueError as error:
-            yield str(error)
-
-
-def problems_of_list(conditions: Sequence[str], context: Context) -> Iterator[str]:
-    """Say what is wrong with conditions of one context, each mistake on its own."""
-    for text in conditions:
-        try:
-            _compiled(text, _parsed(text), context)
-        except ValueError as error:
-            yield str(error)
-
-
-_Parsed = tuple[str, Boolean]
-
-
-def _parsed(text: str) -> Boolean:
+def _rule(text: str, context: Context, mode: ErrorMode) -> Rule:
     with _named(text):
-        return parse_condition(text)
+        return Rule(compile_tree(parse_condition(text), context), mode == "propagate", text)
 
 
-def _compiled(text: str, tree: Boolean, context: Context) -> Condition:
+def _context(group: ConditionGroup, text: str, signal: Signal) -> Context:
+    """What a condition of a group is about: each may be about something else, where the group does not say it."""
+    if named := _known(group.context, signal):
+        return named
     with _named(text):
-        return compile_tree(tree, context)
+        return infer(parse_condition(text), signal)
 
 
-def _drop(parsed: Sequence[_Parsed], context: Context, signal: Signal, mode: ErrorMode) -> Drop:
-    strict = mode == "propagate"
-    rules = tuple(Rule(_compiled(text, tree, context), strict, text) for text, tree in parsed)
-    return Drop(context.level, rules, signal=signal)
-
-
-def _context(group: ConditionGroup, parsed: Sequence[_Parsed], signal: Signal) -> Context:
-    if not group.context:
-        with _named(parsed[0][0]):
-            return infer([tree for _, tree in parsed], signal)
-    named = _CONTEXTS.get(group.context) or next((c for c in OF_SIGNAL[signal] if c.value == group.context), None)
-    if named is None:
-        known = ", ".join(OF_SIGNAL[signal])
-        raise ValueError(f'unknown context "{group.context}" for {signal.value}: expected one of {known}')
-    return named
+def _known(name: str, signal: Signal) -> Context | None:
+    return _CONTEXTS.get(name) or next((context for context in OF_SIGNAL[signal] if context.value == name), None)
 
 
 @contextmanager

@@ -10,8 +10,9 @@ it raises or overruns, `error_mode` says what becomes of the batch: it is refuse
 what the function did, or it is dropped and counted. The log has the error; the sender is told that the function failed,
 and not how. What the function drops is counted as `filtered`.
 
-A changed file is taken up while the process runs. One that cannot be used leaves the function of before in force, and
-log and health say why. The file is a part of your configuration: it runs with all rights that Sluiceway has.
+A changed file is taken up while the process runs. One that cannot be used, or is not done within 30 seconds, leaves
+the function of before in force, and log and health say why. The file is a part of your configuration: it runs with all
+rights that Sluiceway has.
 
 ```yaml
 processors:
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -40,12 +42,12 @@ from sluiceway.otlp.view import BatchView
 from sluiceway.processors.python.failures import Failures
 from sluiceway.processors.python.life import Life
 from sluiceway.processors.python.program import Program, load
-from sluiceway.processors.python.worker import EscapedError, OverrunError, StuckError, Worker, contained
+from sluiceway.processors.python.worker import EscapedError, OverrunError, StuckError, Worker, bounded, contained
 
 __all__ = ["COMPONENT", "PythonConfig", "PythonProcessor"]
 
-_LOADING: float = 60.0
-"""Seconds that running a changed file may take, and entering its class."""
+_LOADING: float = 30.0
+"""Seconds that running the file may take, and entering its class."""
 
 
 class PythonConfig(Settings):
@@ -82,7 +84,7 @@ class PythonProcessor:
         self._context = context
         self._next = next
         self._stamp = stamp_of([config.file])
-        self._life = Life(self._load(), context)
+        self._life = Life(self._first(), context)
         self._failures = Failures(context)
         self._calls = Worker(f"{context.id} call", context.clock, config.timeout)
         self._loads = Worker(f"{context.id} load", context.clock, _LOADING)
@@ -167,6 +169,12 @@ class PythonProcessor:
         if isinstance(error, OSError | OverrunError | StuckError):
             raise RetryableError(text) from error
         raise PermanentError(text) from error
+
+    def _first(self) -> Program:
+        try:
+            return bounded(self._load, _LOADING)
+        except (OverrunError, EscapedError) as error:
+            raise ConfigError(f"{Path(self._config.file).name} cannot be imported: {error}") from error
 
     def _load(self) -> Program:
         config = self._config

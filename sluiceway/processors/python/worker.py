@@ -21,7 +21,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 from sluiceway.component import Clock
 from sluiceway.errors import RefusedError
 
-__all__ = ["LIMIT", "MOST_WAITING", "EscapedError", "OverrunError", "StuckError", "Worker", "contained"]
+__all__ = ["LIMIT", "MOST_WAITING", "EscapedError", "OverrunError", "StuckError", "Worker", "bounded", "contained"]
 
 LIMIT: Final = 4
 """How many threads may be stuck before calls are refused."""
@@ -162,9 +162,8 @@ class Worker:
         if not job.over.acquire(blocking=False):
             return  # it has an outcome after all
         thread, self._thread, self._running = self._thread, None, None
-        assert thread is not None and thread.ident is not None  # noqa: S101, PT018 - it runs the job
-        if _can_interrupt():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupt))
+        assert thread is not None  # noqa: S101 - it runs the job
+        _interrupt(thread)
         self._given_up.append(thread)
         _settle(job, (None, OverrunError(f"it took longer than {self._timeout:g} s")))
         if not self._jobs.empty():
@@ -190,13 +189,37 @@ def contained(work: Callable[[], T]) -> T:
         raise EscapedError(f"{error.__class__.__name__} was raised") from error
 
 
-def _can_interrupt() -> bool:
-    """Whether a thread may be sent an exception while this one goes on.
+def bounded(work: Callable[[], T], seconds: float) -> T:
+    """Call `work` on a thread of its own, and wait for it; return or raise what it does.
+
+    Raises `OverrunError` when it takes longer, and `EscapedError`.
+    """
+    outcomes: list[tuple[T | None, Exception | None]] = []
+
+    def serve() -> None:
+        with suppress(Interrupt):
+            outcomes.append(_outcome(work))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcomes:
+        _interrupt(thread)
+        raise OverrunError(f"it took longer than {seconds:g} s")
+    ((value, error),) = outcomes
+    if error is not None:
+        raise error
+    return value  # type: ignore[return-value]  # there is no error, so there is a value
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    """Send a thread an exception, where that does no harm.
 
     While CPython 3.11 traces a thread, for a debugger or for coverage, it begins the same function again and again as
     long as an exception waits for another thread, which is for ever when that thread is blocked in C.
     """
-    return sys.version_info >= (3, 12) or sys.gettrace() is None
+    if thread.ident is not None and (sys.version_info >= (3, 12) or sys.gettrace() is None):
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupt))
 
 
 def _outcome(work: Callable[[], T]) -> tuple[T | None, Exception | None]:

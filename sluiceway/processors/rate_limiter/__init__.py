@@ -49,6 +49,7 @@ from typing import Final, Literal, Self
 from pydantic import Field, model_validator
 
 from sluiceway.component import Component, Consumer, Context, Kind, Reason, Stability, Status
+from sluiceway.config.settings import Mistake, mistakes
 from sluiceway.config.types import Section, Settings, Size
 from sluiceway.errors import RefusedError, RetryableError
 from sluiceway.otlp import Batch, join
@@ -116,20 +117,20 @@ class RateLimiterConfig(Settings):
     def _check(self) -> Self:
         problems = list(self._problems())
         if problems:
-            raise ValueError("; ".join(problems))
+            raise mistakes(problems)
         return self
 
-    def _problems(self) -> Iterator[str]:
+    def _problems(self) -> Iterator[Mistake]:
         if bool(self.items_per_second) == bool(self.bytes_per_second):
-            yield "exactly one of 'items_per_second' and 'bytes_per_second' must be greater than zero"
+            yield Mistake("exactly one of 'items_per_second' and 'bytes_per_second' must be greater than zero")
         if self.overrides and self.by is None:
-            yield "'overrides' needs 'by'"
+            yield Mistake("'overrides' needs 'by'", ("overrides",))
         for name, override in self.overrides.items():
             other = override.bytes_per_second if self.items_per_second else override.items_per_second
             if other:
-                yield f"'overrides::{name}' must have its rate in the unit of the others"
+                yield Mistake("must have its rate in the unit of the others", ("overrides", name))
             elif not (override.rate or override.burst or override.unlimited):
-                yield f"'overrides::{name}' must have a rate, a 'burst', or 'unlimited'"
+                yield Mistake("must have a rate, a 'burst', or 'unlimited'", ("overrides", name))
 
     def limit(self) -> Limit:
         """The limit of all that have none of their own."""
@@ -173,7 +174,8 @@ class RateLimiter:
         if admission.wait > 0:
             for part in parts:
                 self._counts.refuse(part.key, part.batch.items)
-            raise RefusedError(_REFUSAL, retry_after=max(_SOONEST, self._pace.seconds(admission.wait)))
+            delay = max(_SOONEST, self._pace.seconds(admission.wait))
+            raise RefusedError(_REFUSAL, delay, reason=Reason.RATE_LIMITED)
         await self._hand_on(batch, parts, admission)
         for part, kept in zip(parts, admission.kept, strict=True):
             passed = 0 if kept is None else kept.items

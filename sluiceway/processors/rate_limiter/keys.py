@@ -23,6 +23,7 @@ _MOST: Final = 1000
 """Keys that are told apart in one request; what is beyond has none. Each costs microseconds, and entries are cheap."""
 _REMEMBERED: Final = 4096
 """Decoded attribute values that are kept."""
+_WANTED: Final = "'by' is tenant, subject, or exactly one of the keys header and attribute"
 _SHORT: Final = {"subject": {"subject": True}, "tenant": {"attribute": "tenant.id"}}
 
 
@@ -41,7 +42,9 @@ class ByConfig(Settings):
     @model_validator(mode="before")
     @classmethod
     def _name(cls, data: Any) -> Any:
-        return _SHORT.get(data, data) if isinstance(data, str) else data
+        if isinstance(data, str) and data not in _SHORT:
+            raise ValueError(_WANTED)
+        return _SHORT[data] if isinstance(data, str) else data
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -56,7 +59,7 @@ class ByConfig(Settings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if sum(map(bool, (self.subject, self.header, self.attribute))) != 1:
-            raise ValueError("'by' is tenant, subject, or exactly one of the keys header and attribute")
+            raise ValueError(_WANTED)
         return self
 
 

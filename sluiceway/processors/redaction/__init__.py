@@ -9,7 +9,9 @@ It looks at more than the Collector does: keys and values in maps and arrays, at
 metrics, and, for `blocked_values`, all texts beside attributes as well: names of spans, events, scopes and metrics,
 descriptions, units, status messages, trace states, severities, schema URLs, and keys where all are allowed (but not
 those patterns that match whatever there is, such as `.*`). A text that a later piece of the same message overrides is
-cut out. Two keys that become the same by masking both stay. No item is dropped, and nothing is held.
+cut out. Two keys that become the same by masking both stay. No item is dropped, and nothing is held. The names that a
+summary tells take at most 4096 bytes for each category of an item: where there are more, `…` stands behind them; the
+count is right all the same.
 
 Patterns are RE2. What they say of a text is remembered, by tenant where resources have a `tenant.id`. A text costs time
 in proportion to its length: one of more bytes than 2^30 divided by the number of patterns is masked unread, and one in
@@ -17,8 +19,9 @@ which very much matches is masked from there on. Digests other than the HMACs do
 whoever can guess the value can check the guess.
 
 The sanitizers are our own. Which parts of a URL are no words is judged by how letters alternate, where the Collector
-asks a model; texts in log bodies are taken for URLs where they hold a `/`, and for commands or documents where they
-begin like one.
+asks a model. Texts in log bodies are taken for URLs where they hold a `/`, and for commands or documents where they
+begin like one; `db_sanitizer::sql` takes every one for SQL that is no JSON, as the Collector does, so that numbers and
+quoted texts in plain messages become `?`, digests that `hash_function` has put there among them.
 
 ```yaml
 processors:

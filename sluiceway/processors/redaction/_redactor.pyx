@@ -25,7 +25,8 @@ from sluiceway.otlp._tenants cimport MemoPool, TenantMemos
 
 from sluiceway.processors.redaction._needs cimport Needs, load_needs, may_match
 from sluiceway.processors.redaction._summary cimport (
-    ALLOWED, IGNORED, MASKED, REDACTED, Summary, add_name, path_to, summary_begin, write_summary,
+    ALLOWED, IGNORED, MASKED, NAMES_SIZE, REDACTED, Names, Summary, add_name, path_size, path_to, summary_begin,
+    write_summary,
 )
 
 cdef enum:  # what the rules say of a key; behind it stands the key's new name, if it gets one
@@ -76,6 +77,7 @@ cdef struct State:
     uint8_t keys[DEEPEST + 1]  # what was said of the key at each depth
     Text top  # the attribute's key
     Text system  # what kind of database the item at hand is about
+    int http  # whether it is about HTTP; -1: not known yet
 
 
 cdef uint32_t LISTS = (
@@ -129,6 +131,7 @@ cdef class Redactor(Scrubber):
         cdef TenantMemos lent = self.pool.lend()
         Py_INCREF(lent)
         state.lent = <PyObject*>lent
+        state.memos = lent.of(Text(NULL, 0))
         scene.state = state
         return 0
 
@@ -149,6 +152,7 @@ cdef class Redactor(Scrubber):
         cdef State* state = state_of(scene)
         summary_begin(&state.attributes)
         summary_begin(&state.body)
+        state.http = -1
         if self.knows_systems:
             state.system = system_of(attributes)
         return 0
@@ -319,6 +323,8 @@ cdef class Redactor(Scrubber):
         """Count what is shown; where names are told, remember the way to it, with what is to be masked in it masked."""
         cdef State* state = state_of(scene)
         cdef Summary* summary = &state.body if place == IN_BODY else &state.attributes
+        cdef Names* names = &summary.names[category]
+        cdef Text top = Text(NULL, 0) if place == IN_BODY else state.top
         cdef Text path
         cdef Answer said
         if self.level == 0:
@@ -327,20 +333,26 @@ cdef class Redactor(Scrubber):
         summary.counts[category] += 1
         if self.level == 1 or category == IGNORED:
             return 0
-        path_to(scene, Text(NULL, 0) if place == IN_BODY else state.top, &path)
+        if names.size + path_size(scene, top) > NAMES_SIZE:
+            names.cut = True
+            return 0
+        path_to(scene, top, &path)
         self.recall(scene, ABOUT_NAME, path, &said)
         if said.size >= 0 and said.data[0] == SAYS_MASKED:
             keep_text(scene.arena, Text(said.data + 1, said.size - 1), &path)
-        return add_name(&summary.names[category], scene.arena, path)
+        return add_name(names, scene.arena, path)
 
     # ---- texts
 
     cdef int text(self, Scene* scene, int place, Text text, Text* answer) except -1 nogil:
+        cdef State* state = state_of(scene)
         cdef Answer said
         cdef Text about = text
         cdef uint8_t more
         if place == IN_NAME and self.sanitizes_names:
-            more = <uint8_t>(min(scene.kind, <uint64_t>7) | has_http(scene.attributes) << 3)
+            if state.http < 0:
+                state.http = has_http(scene.attributes)
+            more = <uint8_t>(min(scene.kind, <uint64_t>7) | <uint64_t>state.http << 3)
             put_case(scene, CASE_NAME, more, Text(NULL, 0), text, &about)
             self.recall(scene, ABOUT_CASE, about, &said)
         elif not may_match(&self.needs, text.data, text.size):

@@ -1,7 +1,8 @@
 """The attributes in which `redaction` says what it did to a resource, scope, span, event, record or point.
 
 They are the Collector's: for each category a count and, where names are told, the sorted names with commas between.
-What an earlier `redaction` has left there is added to.
+What an earlier `redaction` has left there is added to. The names of a category take a bounded number of bytes; where
+there are more, `…` stands behind them.
 """
 
 from libc.stdint cimport uint8_t
@@ -10,7 +11,7 @@ from libc.string cimport memcmp, memcpy, strlen
 
 from sluiceway.otlp._anyvalue cimport INT, INT_TAG, STRING, STRING_TAG, AnyValue, read_any
 from sluiceway.otlp._arena cimport Arena, arena_take
-from sluiceway.otlp._attributes cimport Attributes, Text, add, content, find, put_text, set_value
+from sluiceway.otlp._attributes cimport Attributes, Text, add, content, find, put_text, same, set_value
 from sluiceway.otlp._proto cimport bytes_at, write_varint
 from sluiceway.otlp._scrub cimport Scene
 
@@ -21,10 +22,16 @@ cdef enum:
     IGNORED = 3
     CATEGORIES = 4
 
+cdef enum:
+    NAMES_SIZE = 4096  # bytes that the names of a category take at most, with a byte between
+
+
 cdef struct Names:
     Text* list
     size_t count
     size_t capacity
+    size_t size  # of all, with a byte behind each
+    bint cut  # there were more
 
 
 cdef struct Summary:
@@ -37,7 +44,8 @@ cdef inline void summary_begin(Summary* summary) noexcept nogil:
     cdef int category
     if summary.any:
         for category in range(CATEGORIES):
-            summary.counts[category] = summary.names[category].count = 0
+            summary.counts[category] = summary.names[category].count = summary.names[category].size = 0
+            summary.names[category].cut = False
         summary.any = False
 
 
@@ -50,6 +58,7 @@ cdef inline int add_name(Names* names, Arena* arena, Text name) except -1 nogil:
         names.list = more
     names.list[names.count] = name
     names.count += 1
+    names.size += name.size + 1
     return 0
 
 
@@ -69,15 +78,21 @@ cdef inline int digits(size_t number, uint8_t* out) noexcept nogil:
     return count
 
 
+cdef inline size_t path_size(Scene* scene, Text top) noexcept nogil:
+    """How many bytes the way to what is shown takes at most."""
+    cdef size_t size = top.size + 4
+    cdef int index
+    for index in range(scene.depth):
+        size += scene.way[index].key.size + (1 if scene.way[index].key.data != NULL else 23)
+    return size
+
+
 cdef inline int path_to(Scene* scene, Text top, Text* path) except -1 nogil:
     """The way to what is shown: keys and `[0]`, with dots between; `body` for a plain body."""
-    cdef size_t size = top.size + 4
     cdef int index
     cdef uint8_t* start
     cdef uint8_t* out
-    for index in range(scene.depth):
-        size += scene.way[index].key.size + 24
-    start = out = arena_take(scene.arena, size)
+    start = out = arena_take(scene.arena, path_size(scene, top))
     if top.data != NULL:
         memcpy(out, top.data, top.size)
         out += top.size
@@ -128,6 +143,11 @@ cdef inline int put_attribute(Attributes* attributes, Text key, Text value) exce
     return 0
 
 
+cdef inline Text ellipsis() noexcept nogil:
+    cdef const char* mark = b"\xe2\x80\xa6"
+    return Text(<bytes_at>mark, 3)
+
+
 cdef inline int split_names(Names* names, Arena* arena, Text text) except -1 nogil:
     cdef bytes_at start = text.data
     cdef bytes_at p = start
@@ -137,12 +157,14 @@ cdef inline int split_names(Names* names, Arena* arena, Text text) except -1 nog
             add_name(names, arena, Text(start, p - start))
             start = p + 1
         p += 1
+    if same(Text(start, end - start), ellipsis()):
+        names.cut = True
+        return 0
     return add_name(names, arena, Text(start, end - start))
 
 
 cdef inline int write_names(Names* names, Attributes* attributes, Arena* arena, Text key) except -1 nogil:
     cdef AnyValue before
-    cdef size_t size = names.count
     cdef size_t index
     cdef uint8_t* start
     cdef uint8_t* out
@@ -150,11 +172,11 @@ cdef inline int write_names(Names* names, Attributes* attributes, Arena* arena, 
     if before.kind == STRING and before.size:
         split_names(names, arena, Text(before.data, before.size))
     qsort(names.list, names.count, sizeof(Text), by_bytes)
-    for index in range(names.count):
-        size += names.list[index].size + 1
-    start = arena_take(arena, size + 11)
+    if names.cut:
+        add_name(names, arena, ellipsis())
+    start = arena_take(arena, names.size + 11)
     start[0] = STRING_TAG
-    out = write_varint(start + 1, joined_size(names))
+    out = write_varint(start + 1, names.size - 1)
     for index in range(names.count):
         if index:
             out[0] = 44
@@ -162,14 +184,6 @@ cdef inline int write_names(Names* names, Attributes* attributes, Arena* arena, 
         memcpy(out, names.list[index].data, names.list[index].size)
         out += names.list[index].size
     return put_attribute(attributes, key, Text(start, out - start))
-
-
-cdef inline size_t joined_size(Names* names) noexcept nogil:
-    cdef size_t size = names.count - 1
-    cdef size_t index
-    for index in range(names.count):
-        size += names.list[index].size
-    return size
 
 
 cdef inline int write_count(size_t count, Attributes* attributes, Arena* arena, Text key) except -1 nogil:

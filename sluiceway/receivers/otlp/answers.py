@@ -75,7 +75,7 @@ def answer_to(error: BaseException) -> Answer | None:
         case RefusedError() | RetryableError():
             return Answer(Code.UNAVAILABLE, "the data cannot be taken now, send it again later", _delay(error))
         case PermanentError():
-            return Answer(_code(error.code), "the destination will never take this data")
+            return Answer(_code(error.code), "this data will never be taken")
         case asyncio.CancelledError():
             return Answer(Code.UNAVAILABLE, "the request was interrupted, send it again", 1.0)
     return None

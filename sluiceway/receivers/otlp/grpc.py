@@ -89,7 +89,8 @@ class GrpcReceiver:
                 host = host or ("0.0.0.0" if settings.transport == "tcp4" else "::")  # noqa: S104 - what was asked for
                 target = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
             if tls:
-                port = self._server.add_secure_port(target, tls.grpc_credentials(self._context.clock))
+                credentials = tls.grpc_credentials(self._context.clock, self._context.logger)
+                port = self._server.add_secure_port(target, credentials)
             else:
                 port = self._server.add_insecure_port(target)
         except RuntimeError as error:

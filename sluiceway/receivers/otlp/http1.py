@@ -14,6 +14,7 @@ from enum import Enum, auto
 from time import perf_counter
 from typing import Final, Protocol, cast
 
+from sluiceway.caller import CALLER, Caller
 from sluiceway.component import Clock
 from sluiceway.receivers.otlp.buffer import BASE, ReceiveBuffer
 from sluiceway.receivers.otlp.chunks import ChunkedBody
@@ -106,6 +107,7 @@ class Connection(asyncio.BufferedProtocol):
         self._head: Head | None = None
         self._chunks: ChunkedBody | None = None
         self._body = b""
+        self._caller = Caller()
         self._wake: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._blocked_since = 0.0
@@ -124,8 +126,9 @@ class Connection(asyncio.BufferedProtocol):
         self.service.joined(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """End. A request that is being served is served to its end, though nobody hears the answer."""
+        """End. What serves a request learns that nobody will hear the answer, and comes to its end by itself."""
         self.state = State.CLOSED
+        self._caller.hang_up()
         self._buffer.shrink()
         self.resume_writing()
         self._awaken()
@@ -144,8 +147,9 @@ class Connection(asyncio.BufferedProtocol):
             self._advance()
 
     def eof_received(self) -> bool:
-        """Keep the connection for an answer that is still to come."""
+        """Keep the connection for an answer that is still to come; but most who say no more listen no more."""
         self._ended = True
+        self._caller.hang_up()
         return self.state in (State.BUSY, State.HELD)
 
     def pause_writing(self) -> None:
@@ -220,10 +224,16 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _serve(self) -> None:
         assert self._head is not None  # noqa: S101 - a request that is served has one
+        caller = self._caller = Caller()
+        if self._ended:
+            caller.hang_up()
+        CALLER.set(caller)
         try:
             response = await self.service.serve(self._head, self)
         except Gone:
             return
+        finally:
+            caller.answered()
         self._body = b""
         self._respond(response)
         if self._writable is not None:

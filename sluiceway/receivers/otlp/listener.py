@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import socket
 from collections import Counter
+from functools import partial
 from typing import Final
 
 from sluiceway.component import Context
 from sluiceway.config.listen import listen
 from sluiceway.config.server import HttpServer
+from sluiceway.receivers.otlp.handshakes import Handshakes
 from sluiceway.receivers.otlp.http1 import Connection, Service
 
 __all__ = ["Listener"]
@@ -18,7 +20,6 @@ __all__ = ["Listener"]
 GRACE: Final = 10.0
 """Seconds that running requests have when the server stops."""
 _CHECK_EVERY: Final = 1.0
-_HANDSHAKE: Final = 10.0
 
 
 class Listener:
@@ -36,6 +37,7 @@ class Listener:
         self._context = context
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
+        self._doors: list[asyncio.Task[None]] = []
         self._running: dict[Connection, asyncio.Task[None]] = {}
         self._empty = asyncio.Event()
 
@@ -48,18 +50,21 @@ class Listener:
     async def start(self, service: Service, tasks: asyncio.TaskGroup) -> None:
         """Listen; raise `ConfigError` when that is not possible. Connections are served by tasks of `tasks`."""
         self._tasks = tasks
-        tls = self.settings.tls.ssl_context(("http/1.1",), self._context.clock) if self.settings.tls else None
+        make = partial(Connection, service)
+        handshakes = Handshakes(self.settings.tls, make, self._context) if self.settings.tls else None
         self._sockets = await listen(self.settings.endpoint, self.settings.transport)
         for opened in self._sockets:
+            if handshakes is not None:
+                self._doors.append(tasks.create_task(handshakes.accept(opened, tasks)))
+                continue
             create = self._loop.create_unix_server if opened.family == socket.AF_UNIX else self._loop.create_server
-            server = await create(
-                lambda: Connection(service), sock=opened, ssl=tls, ssl_handshake_timeout=_HANDSHAKE if tls else None
-            )
-            self._servers.append(server)
+            self._servers.append(await create(make, sock=opened))
         self._watch = tasks.create_task(self._check_often())
 
     async def stop(self) -> None:
         """Stop listening, let running requests end within the grace, and cut what is left."""
+        for door in self._doors:
+            door.cancel()
         for server in self._servers:
             server.close()
         try:

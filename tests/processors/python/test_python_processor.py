@@ -45,6 +45,19 @@ def mine(batch):
 """
 
 
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """No coverage of this thread and of those that it starts: with it, CPython 3.11 cannot interrupt a thread."""
+    ours, theirs = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type]  # typeshed forgets that this takes it away
+    try:
+        yield
+    finally:
+        sys.settrace(ours)
+        threading.settrace(theirs)  # type: ignore[arg-type]
+
+
 def tagged(bench: Bench) -> list[bool]:
     """Of each batch that went on, whether the function has touched it."""
     return ["tagged" in str(batch.proto()) for batch in bench.sink.batches]
@@ -288,19 +301,6 @@ async def test_batches_behind_one_that_blocks_go_on(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.fixture
-def untraced() -> Iterator[None]:
-    """No coverage of this thread and of those that it starts: with it, CPython 3.11 cannot interrupt a thread."""
-    ours, theirs = sys.gettrace(), threading.gettrace()
-    sys.settrace(None)
-    threading.settrace(None)  # type: ignore[arg-type]  # typeshed forgets that this takes it away
-    try:
-        yield
-    finally:
-        sys.settrace(ours)
-        threading.settrace(theirs)  # type: ignore[arg-type]
-
-
 async def test_loop_in_python_is_ended(tmp_path: Path, untraced: None) -> None:
     """A function that never ends is interrupted, so that its thread does not burn a core for ever."""
     text = "def mine(batch):\n    while True:\n        len('')"
@@ -420,6 +420,21 @@ async def test_broken_file_leaves_the_old_one_in_force(
     assert bench.statuses == [Status.RECOVERABLE_ERROR, Status.OK]
 
 
+async def test_file_that_never_ends_leaves_the_old_one_in_force(tmp_path: Path, untraced: None) -> None:
+    """Its thread is ended, and a mended one is taken up."""
+    begun = tmp_path / "begun"
+    async with running(tmp_path, TAG) as (processor, bench):
+        write(tmp_path, f"open({str(begun)!r}, 'w').close()\nwhile True:\n    len('')")
+        await bench.clock.advance(1)
+        await until(begun.exists)
+        await bench.clock.advance(30)
+        await until(lambda: processor._loads.stuck == 0 and bool(bench.statuses))
+        write(tmp_path, TAG + "\n")
+        await bench.clock.advance(1)
+        await until(lambda: processor.reloads == 1)
+    assert bench.statuses == [Status.RECOVERABLE_ERROR, Status.OK]
+
+
 async def test_file_that_is_gone_leaves_the_old_one_in_force(tmp_path: Path) -> None:
     """An editor may take it away for a moment."""
     async with running(tmp_path, TAG) as (processor, bench):
@@ -484,7 +499,7 @@ async def test_class_that_cannot_be_left_is_told_of(tmp_path: Path, caplog: pyte
 
 
 async def test_class_that_is_never_entered_is_given_up(tmp_path: Path) -> None:
-    """After a minute the old one stays in force."""
+    """After half a minute the old one stays in force."""
     begun = tmp_path / "begun"
     waits = f"open({str(begun)!r}, 'w').close(); await asyncio.Event().wait()"
     hangs = LIVING.replace('life.append("in")', waits).replace("life = []", "import asyncio")
@@ -578,6 +593,15 @@ def test_mistakes_in_the_file_are_found_before_anything_starts(
     (problem,) = caught.value.problems
     assert told in problem.message
     assert (problem.path, problem.file, problem.line) == ("processors::python", str(config), 5)
+
+
+def test_a_file_that_never_ends_is_a_mistake(tmp_path: Path, untraced: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that ends the process."""
+    monkeypatch.setattr("sluiceway.processors.python._LOADING", 0.1)
+    for text, told in ("while True:\n    len('')", "it took longer than 0.1 s"), ("exit()", "SystemExit"):
+        file = write(tmp_path, text)
+        with pytest.raises(ConfigError, match=f"mine.py cannot be imported: {told}"):
+            Collector.from_yaml(CONFIG.format(file=file, mode="pass"))
 
 
 def test_missing_file_is_found_before_anything_starts(tmp_path: Path) -> None:

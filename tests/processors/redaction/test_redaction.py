@@ -219,6 +219,19 @@ def test_names_in_a_summary_are_masked_themselves() -> None:
     }
 
 
+def test_the_names_in_a_summary_are_bounded() -> None:
+    """What does not fit is not told, be it long or one of many; a mark stands for it, once, and all is counted."""
+    many = {f"k{number:03}": CARD for number in range(1000)}
+    found = attributes(f"{ALL}, summary: debug, {CARDS}", **{"long" * 2000: CARD}, **many)
+    assert found["redaction.masked.count"] == 1001
+    names = found["redaction.masked.keys"].split(",")
+    assert names == [f"k{number:03}" for number in range(818)] + ["…"]
+    before = {"redaction.masked.keys": "z,…", "redaction.masked.count": 9}
+    found = attributes(f"{ALL}, summary: debug, {CARDS}", **{"long" * 2000: CARD, "a": CARD}, **before)
+    assert found["redaction.masked.count"] == 11
+    assert found["redaction.masked.keys"] == "a,z,…"
+
+
 def test_every_list_of_attributes_has_its_own_summary() -> None:
     """Of the resource, the scope, the span, its events and its links."""
     data = TracesData()

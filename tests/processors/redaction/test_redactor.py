@@ -60,6 +60,15 @@ def test_each_text_is_asked_about_once() -> None:
     assert asked(batch, batch).count(b"red") == 1
 
 
+@pytest.mark.parametrize("size", range(1, 20))
+def test_texts_that_are_nearly_the_same_do_not_displace_each_other(size: int) -> None:
+    """Not even those that differ in their last byte alone."""
+    texts = [f"{'x' * size}{digit}" for digit in range(10)]
+    batch = spans(1, **{f"k{number}": text for number, text in enumerate(texts)})
+    found = asked(batch, batch)
+    assert [found.count(text.encode()) for text in texts] == [1] * len(texts)
+
+
 def test_what_was_found_for_a_tenant_is_that_tenants() -> None:
     """Another's same text is asked about anew, whether it comes before or after: nobody can tell who else has it."""
     ann, bob = of_tenants({"tenant.id": "ann", "k": "red"}), of_tenants({"tenant.id": "bob", "k": "red"})

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 import trustme
 
+from sluiceway.caller import CALLER
 from sluiceway.errors import ConfigError
 from sluiceway.testing import ManualClock, MemorySink, settle
 from tests.receivers.otlp.senders import BOTH, Wire, http, post, receiving, spans, until, wired
@@ -203,6 +204,33 @@ async def test_a_client_that_leaves_does_not_stop_its_request():
             raw = wire.writer.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
         await until(lambda: connection.state.name == "CLOSED")
+        sink.gate.set()
+        await until(lambda: sink.items == 2)
+
+
+@pytest.mark.parametrize("resets", [False, True])
+async def test_who_hangs_up_while_it_is_served_is_known_to_have_gone(resets):
+    """Whether the connection ends or is cut; what was answered before was not abandoned."""
+    callers = []
+
+    class Sink(MemorySink):
+        async def consume(self, batch):
+            callers.append(CALLER.get())
+            await super().consume(batch)
+
+    sink = Sink()
+    async with receiving(sink) as receiver:
+        async with wired(receiver) as wire:
+            assert (await wire.ask(post(spans(1)))).status == 200
+            sink.gate = asyncio.Event()
+            await wire.send(post(spans(1)))
+            await until(lambda: len(callers) == 2)
+            assert not callers[1].has_gone
+            if resets:
+                raw = wire.writer.get_extra_info("socket")
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await until(lambda: callers[1].has_gone)
+        assert not callers[0].has_gone
         sink.gate.set()
         await until(lambda: sink.items == 2)
 
