@@ -28,6 +28,7 @@ from sluiceway.otlp.plan import (
     Value,
     encode_value,
 )
+from sluiceway.otlp.selecting import compile_pattern
 
 __all__ = ["ActionConfig", "Actions", "ContextKey", "compile_actions", "is_value", "named_groups"]
 
@@ -216,13 +217,9 @@ def is_value(value: Any) -> bool:
 
 def named_groups(pattern: str) -> tuple[int, int] | None:
     """Return how many named groups and how many groups an RE2 pattern has, or None when it is none."""
-    import re2
-
-    options = re2.Options()
-    options.log_errors = False
     try:
-        compiled = re2.compile(pattern, options)
-    except re2.error:
+        compiled = compile_pattern(pattern)
+    except ValueError:
         return None
     return len(compiled.groupindex), compiled.groups
 

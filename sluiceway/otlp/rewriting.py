@@ -173,7 +173,7 @@ def _to_int(value: Value | None) -> int | None:
 
 
 _DECIMAL = re.compile(r"[0-9._eE+-]+")
-_HEXADECIMAL = re.compile(r"[+-]?0[xX](?=\.?[0-9a-fA-F])[0-9a-fA-F]*\.?[0-9a-fA-F]*[pP][+-]?[0-9]+")
+_HEXADECIMAL = re.compile(r"[+-]?0[xX](?=\.?[0-9a-fA-F])[0-9a-fA-F]*+\.?[0-9a-fA-F]*+[pP][+-]?[0-9]+")
 _SPECIAL = re.compile(r"nan|[+-]?inf(?:inity)?", re.IGNORECASE)
 
 

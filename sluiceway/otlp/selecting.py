@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from sluiceway.otlp.steps import Ask, Condition, Fact, Mode, Test
 if TYPE_CHECKING:
     import re2
 
-__all__ = ["comparable", "compile_match", "compile_pattern", "named"]
+__all__ = ["check_characters", "comparable", "compile_match", "compile_pattern", "named"]
 
 _KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _KIND_NAMES = tuple(f"SPAN_KIND_{kind}" for kind in _KINDS)
@@ -21,10 +22,20 @@ _UNKNOWN_KINDS = 0xFFFFFFFF & ~0x3F
 _NO_SERVICE = "<nil-service-name>"
 
 
+_ESCAPE = re.compile(r"\\Q.*?(?:\\E|\Z)|\\(.)", re.DOTALL)
+
+
+def check_characters(pattern: str) -> None:
+    r"""Refuse a pattern with `\C`, which cuts characters and which Go's RE2 does not know, either: by `ValueError`."""
+    if any(match[1] == "C" for match in _ESCAPE.finditer(pattern)):
+        raise ValueError(rf'invalid pattern "{pattern[:200]}": invalid escape sequence: \C')
+
+
 def compile_pattern(pattern: str) -> re2._Regexp:
     """Compile RE2 for matching bytes of UTF-8. Raises `ValueError` with RE2's reason."""
     import re2
 
+    check_characters(pattern)
     options = re2.Options()
     options.log_errors = False
     try:

@@ -11,7 +11,7 @@ from sluiceway.otlp._memo cimport Memo
 from sluiceway.otlp._proto cimport Buffer, bytes_at
 from sluiceway.otlp._scrub cimport Scene, Scrubber
 from sluiceway.otlp._tenants cimport MemoPool
-from sluiceway.personal._detect cimport Detectors, Finding, Sight
+from sluiceway.personal._detect cimport Detectors, Finding, Order, Sight
 from sluiceway.personal._hmac cimport Hmac
 from sluiceway.personal._treat cimport Treatment
 
@@ -32,7 +32,7 @@ cdef struct Decision:
     int whole  # the treatment of the whole value; -1: what is found in it is treated
     uint32_t wanted  # a bit for each detector
     uint32_t earlier  # those whose rules stand before that of the whole
-    int32_t by_kind[32]  # the treatment of what each detector finds
+    Order order  # the treatments of what each detector finds
     int number  # the same for decisions that differ in the key alone
     bint renames  # something is found in the key
     Decision* next  # the one that came after it the last time
@@ -83,13 +83,16 @@ cdef class Anonymizer(Scrubber):
     cdef Decision* _place_for(self, State* state, Text path, size_t first, int depth) except NULL nogil
     cdef Decision* _decide(self, State* state, Scene* scene, Text key, int depth) except NULL nogil
     cdef Decision* _attribute(self, State* state, Scene* scene, Text key) except NULL nogil
+    cdef bint _stays(self, State* state, Scene* scene) noexcept nogil
     cdef int _encrypt(self, State* state, bytes_at text, size_t size) except -1 with gil
     cdef int _treat(self, State* state, int treatment, int kind, bytes_at text, size_t size) except -1 nogil
+    cdef inline int _detect(self, State* state, Decision* decision, uint32_t wanted, bytes_at text, size_t size) except -1 nogil
     cdef int _compose(self, State* state, Decision* decision, bytes_at text, size_t size) except -1 nogil
     cdef int _scrub(self, State* state, Decision* decision, uint32_t wanted, bytes_at text, size_t size) except -1 nogil
     cdef int _recall(self, State* state, Decision* decision, bytes_at text, size_t size) except -1 nogil
     cdef int _remember(self, State* state, uint64_t hash, int verdict, bytes_at text, size_t size) except -1 nogil
     cdef int _whole(self, State* state, Decision* decision, int whole, AnyValue* value) except -1 nogil
-    cdef int _number(self, State* state, Decision* decision, AnyValue* value) except -1 nogil
+    cdef inline int _parts(self, State* state, Decision* decision, uint32_t wanted, AnyValue* value) except -1 nogil
+    cdef int _number(self, State* state, Decision* decision, uint32_t wanted, AnyValue* value) except -1 nogil
     cdef size_t _spell(self, AnyValue* value, uint8_t* out) except? 0 with gil
     cdef void _count(self, State* state) noexcept nogil

@@ -68,6 +68,17 @@ cdef inline int _level(Scene* scene, int depth) noexcept nogil:
     return depth
 
 
+cdef inline uint32_t _earlier(Decision* decision, int whole) noexcept nogil:
+    """The detectors whose rules stand before that of the whole value, which may be one about a key around it."""
+    cdef uint32_t earlier = 0
+    cdef int kind
+    if whole == decision.whole:
+        return decision.earlier
+    for kind in range(KINDS_AND_MORE):
+        earlier |= <uint32_t>(decision.order.by_kind[kind] < whole) << kind
+    return earlier & decision.wanted
+
+
 cdef enum:
     DECIDING = 64  # what deciding about a key costs, told in bytes that are looked at for long
     REMEMBERED = 9  # bytes in front of an answer: the verdict and what was done
@@ -196,11 +207,15 @@ cdef class Anonymizer(Scrubber):
         """Ask the rules about a key."""
         verdict = self.rules.decide(path, own)
         cdef int kind
+        cdef int treatment
         decision.whole = verdict.whole
         decision.wanted = verdict.wanted
         decision.earlier = verdict.earlier
-        for kind in range(KINDS_AND_MORE):
-            decision.by_kind[kind] = verdict.by_kind[kind]
+        decision.order.kept = decision.order.dropped = 0
+        for kind, treatment in enumerate(verdict.by_kind):
+            decision.order.by_kind[kind] = treatment
+            decision.order.kept |= <uint32_t>(self.treatments[treatment].action == LEAVE) << kind
+            decision.order.dropped |= <uint32_t>(self.treatments[treatment].action == REMOVE) << kind
         decision.number = self.numbers.setdefault(verdict, len(self.numbers))
         return 0
 
@@ -283,29 +298,38 @@ cdef class Anonymizer(Scrubber):
         cdef State* state = <State*>scene.state
         cdef Decision* decision
         cdef int whole
+        cdef int around = -1
         if place == IN_BODY and scene.depth and _level(scene, scene.depth - 1) == 0:
             state.levels[0] = &self.keyless
             state.wholes[0] = -1
         decision = self._decide(state, scene, key, scene.depth) if scene.depth else self._attribute(state, scene, key)
         whole = decision.whole
-        if whole < 0 and scene.depth:
-            whole = state.wholes[_level(scene, scene.depth - 1)]
+        if scene.depth:
+            around = state.wholes[_level(scene, scene.depth - 1)]
+        if around >= 0 and (whole < 0 or around < whole):
+            whole = around
         state.levels[scene.depth] = decision
         state.shown[scene.depth] = key.data
         state.wholes[scene.depth] = whole
-        if whole >= 0 and decision.earlier == 0:
-            if self.treatments[whole].action == LEAVE:
-                return KEEP
-            if self.treatments[whole].action == REMOVE:
-                state.counts[BY_KEY][REMOVE] += 1
-                return DROP
+        if whole == 0 and self.treatments[whole].action == LEAVE:
+            return KEEP  # any other rule may say something else of what is in a map
+        if whole >= 0 and self.treatments[whole].action == REMOVE and _earlier(decision, whole) == 0:
+            state.counts[BY_KEY][REMOVE] += 1
+            return DROP
         return LOOK
+
+    cdef bint _stays(self, State* state, Scene* scene) noexcept nogil:
+        """Whether the key at hand stands in a map that is kept with its keys."""
+        cdef int around = state.wholes[_level(scene, scene.depth - 1)]
+        return around >= 0 and self.treatments[around].action == LEAVE and _earlier(&self.keyless, around) == 0
 
     cdef int rename(self, Scene* scene, int place, Text key, Text* answer) except -1 nogil:
         cdef State* state = <State*>scene.state
         cdef Decision* decision = state.levels[scene.depth]
         if state.shown[scene.depth] != key.data:
             decision = self._decide(state, scene, key, 0)
+        elif scene.depth and self._stays(state, scene):
+            return KEEP
         if not decision.renames:
             return KEEP
         self._scrub(state, &self.keyless, self.keyless.wanted, key.data, key.size)
@@ -346,6 +370,11 @@ cdef class Anonymizer(Scrubber):
             state.counts[treated >> 8 & 31][(treated & 255) - 1] += 1
             treated >>= 16
 
+    cdef inline int _detect(self, State* state, Decision* decision, uint32_t wanted, bytes_at text, size_t size) except -1 nogil:
+        """Find what is wanted; where findings overlap the decision says which of them counts."""
+        state.sight.order = &decision.order
+        return self.detectors.detect(&state.sight, text, size, wanted)
+
     cdef int _compose(self, State* state, Decision* decision, bytes_at text, size_t size) except -1 nogil:
         """Write the text with all that was found in it treated: KEEP, REPLACE, or DROP where a rule says so."""
         cdef Finding* finding
@@ -355,7 +384,7 @@ cdef class Anonymizer(Scrubber):
         cdef int verdict = KEEP
         for index in range(state.sight.count):
             finding = state.sight.list + index
-            treatment = decision.by_kind[finding.kind]
+            treatment = decision.order.by_kind[finding.kind]
             if self.treatments[treatment].action == LEAVE:
                 continue
             if self.treatments[treatment].action == REMOVE:
@@ -381,7 +410,7 @@ cdef class Anonymizer(Scrubber):
         state.fresh = False
         if size > LONG_TEXT:
             spend(state.scene, size if self.detectors.wanted >> FIRST_PATTERN else size // 8)
-        if self.detectors.detect(&state.sight, text, size, wanted) == 0:
+        if self._detect(state, decision, wanted, text, size) == 0:
             return KEEP
         return self._compose(state, decision, text, size)
 
@@ -428,7 +457,7 @@ cdef class Anonymizer(Scrubber):
 
     # ---- values
 
-    cdef int _number(self, State* state, Decision* decision, AnyValue* value) except -1 nogil:
+    cdef int _number(self, State* state, Decision* decision, uint32_t wanted, AnyValue* value) except -1 nogil:
         """A number that is a card's."""
         cdef uint8_t digits[20]
         cdef double number
@@ -440,11 +469,12 @@ cdef class Anonymizer(Scrubber):
             whole = <uint64_t>number
         if not 100000000000ULL <= whole < 10000000000000000000ULL or not may_be_card(whole):
             return KEEP
-        return self._scrub(state, decision, decision.wanted & 1 << CREDIT_CARD, digits, _put_number(digits, whole))
+        return self._scrub(state, decision, wanted & 1 << CREDIT_CARD, digits, _put_number(digits, whole))
 
     cdef int _whole(self, State* state, Decision* decision, int whole, AnyValue* value) except -1 nogil:
         """Treat all of a value for its key; for a rule that stands before, where it is all of what was found."""
         cdef Treatment* treatment = &self.treatments[whole]
+        cdef uint32_t earlier = _earlier(decision, whole)
         cdef Finding* only
         cdef uint8_t* plain
         cdef Text text = Text(value.data, value.size)
@@ -453,49 +483,54 @@ cdef class Anonymizer(Scrubber):
         if value.kind != STRING and value.kind != BYTES:
             plain = reserve(&state.path, 64)
             text = Text(plain, self._spell(value, plain))
-        if value.kind == STRING and (decision.earlier or treatment.action == PSEUDONYMIZE):
-            if self.detectors.detect(&state.sight, text.data, text.size, self.detectors.wanted) == 1:
+        if value.kind == STRING and (earlier or treatment.action == PSEUDONYMIZE):
+            if self._detect(state, decision, self.detectors.wanted, text.data, text.size) == 1:
                 only = state.sight.list
                 if only.first == 0 and only.last == text.size and only.kind != HIDDEN:
-                    if decision.earlier >> only.kind & 1:
+                    if earlier >> only.kind & 1:
                         return self._compose(state, decision, text.data, text.size)
                     if treatment.action == PSEUDONYMIZE:
                         self._treat(state, whole, only.kind, only.plain, only.plain_size)
                         return REPLACE
-        if treatment.action == LEAVE:
-            return KEEP
         if treatment.action == REMOVE:
             state.treated = BY_KEY << 8 | REMOVE + 1
             return DROP
         self._treat(state, whole, BY_KEY, text.data, text.size)
         return REPLACE
 
+    cdef inline int _parts(self, State* state, Decision* decision, uint32_t wanted, AnyValue* value) except -1 nogil:
+        """Treat what is found of the detectors that are wanted."""
+        if value.kind == STRING:
+            if wanted == decision.wanted:
+                return self._recall(state, decision, value.data, value.size)
+            return self._scrub(state, decision, wanted, value.data, value.size) if wanted else KEEP
+        if value.kind == INT or value.kind == DOUBLE:
+            return self._number(state, decision, wanted, value)
+        return self._scrub(state, decision, wanted, value.data, value.size) if value.kind == BYTES and wanted else KEEP
+
     cdef int value(self, Scene* scene, int place, Text key, AnyValue* value, Text* answer) except -1 nogil:
         cdef State* state = <State*>scene.state
         cdef int level = _level(scene, scene.depth)
         cdef Decision* decision = &self.keyless
-        cdef uint8_t tag = STRING_TAG
         cdef int whole = -1
         cdef int verdict
         if level or place != IN_BODY:
             decision = state.levels[level]
             whole = state.wholes[level]
-        if whole >= 0:
-            verdict = self._whole(state, decision, whole, value) if value.kind != EMPTY else KEEP
-        elif value.kind == STRING:
-            verdict = self._recall(state, decision, value.data, value.size)
-        elif value.kind == INT or value.kind == DOUBLE:
-            verdict = self._number(state, decision, value)
-        elif value.kind == BYTES:
-            tag = BYTES_TAG
-            verdict = self._scrub(state, decision, decision.wanted, value.data, value.size)
+        if whole < 0:
+            verdict = self._parts(state, decision, decision.wanted, value)
+        elif self.treatments[whole].action == LEAVE:
+            verdict = self._parts(state, decision, _earlier(decision, whole), value)
+            whole = -1
         else:
-            return KEEP
+            verdict = self._whole(state, decision, whole, value) if value.kind != EMPTY else KEEP
+            if self.treatments[whole].action == MASK:
+                whole = -1  # what a mask shows of bytes need not be text
         if verdict == KEEP:
             return KEEP
         self._count(state)
         if verdict == REPLACE:
-            _answer(scene.arena, tag, &state.out, answer)
+            _answer(scene.arena, BYTES_TAG if value.kind == BYTES and whole < 0 else STRING_TAG, &state.out, answer)
         return verdict
 
     cdef size_t _spell(self, AnyValue* value, uint8_t* out) except? 0 with gil:

@@ -1,7 +1,7 @@
 """What a text holds, whatever it is hidden under: the detectors over the text and over its copies."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t
 
 from sluiceway.otlp._attributes cimport Text
 from sluiceway.otlp._proto cimport bytes_at
@@ -22,6 +22,13 @@ cdef struct Finding:
     int kind
 
 
+cdef struct Order:
+    # What becomes of each kind, as far as it matters where findings overlap.
+    uint32_t kept  # bits of those that stay as they are
+    uint32_t dropped  # of those that take all of the text with them
+    int32_t by_kind[32]  # the lower one counts
+
+
 cdef struct Sight:
     # Zero it to begin; give it back with `sight_free`. Of one thread.
     Copy copies[6]
@@ -30,6 +37,7 @@ cdef struct Sight:
     size_t capacity
     Finding* merged
     size_t merged_capacity
+    const Order* order  # what the caller says before each text, or NULL
 
 
 @cython.final

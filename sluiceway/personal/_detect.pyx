@@ -72,8 +72,41 @@ cdef int _place(Finding* finding, bytes_at text, const uint32_t* origin, bytes_a
     return 0
 
 
+cdef Order _EQUAL  # all zero
+
+
+cdef inline int _rank(const Order* order, int kind) noexcept nogil:
+    """The lower one counts: what drops the text, then what comes first."""
+    return -1 if order.dropped >> kind & 1 else order.by_kind[kind]
+
+
+cdef void _unite(Sight* sight, Finding* last, Finding* next, bint later) noexcept nogil:
+    """Make one of two findings that overlap; `next` does not begin before `last`.
+
+    One that is kept counts only where it covers all of the other and has the earlier rule, else the other does. Of two
+    alike a later layer knows better what it covers.
+    """
+    cdef const Order* order = sight.order if sight.order != NULL else &_EQUAL
+    cdef int difference = _rank(order, next.kind) - _rank(order, last.kind)
+    cdef bint covers = next.first == last.first and next.last >= last.last
+    cdef bint last_kept = order.kept >> last.kind & 1
+    cdef bint next_kept = order.kept >> next.kind & 1
+    if last_kept and not next_kept:
+        if difference <= 0 or next.last > last.last:
+            last[0] = next[0]
+    elif next_kept and not last_kept:
+        if difference < 0 and covers:
+            last[0] = next[0]
+    else:
+        if last_kept:
+            difference = -difference  # together they are kept no longer than each
+        if difference < 0 or difference == 0 and later and covers:
+            last.plain, last.plain_size, last.kind = next.plain, next.plain_size, next.kind
+        last.last = max(last.last, next.last)
+
+
 cdef int _merge(Sight* sight, size_t before) except -1 nogil:
-    """Put the findings of one more layer among those before it; the later layer knows better what it covers."""
+    """Put the findings of one more layer among those before it."""
     cdef size_t i = 0
     cdef size_t j = before
     cdef size_t count = 0
@@ -95,9 +128,7 @@ cdef int _merge(Sight* sight, size_t before) except -1 nogil:
             j += 1
         last = sight.merged + count - 1
         if count and next.first < last.last:
-            if next >= sight.list + before and next.first <= last.first and next.last >= last.last:
-                last.plain, last.plain_size, last.kind = next.plain, next.plain_size, next.kind
-            last.last = max(last.last, next.last)
+            _unite(sight, last, next, next >= sight.list + before)
         else:
             sight.merged[count] = next[0]
             count += 1
@@ -114,16 +145,16 @@ cdef int _scan(
     cdef bytes_at place = text
     cdef size_t before = sight.count
     cdef int kind
-    scan.start = scan.floor = scan.userinfo = text
+    scan.start = scan.floor = text
+    scan.mark = scan.sign = NULL
     scan.end = text + size
     scan.wanted = wanted
     while True:
         kind = find_next(&scan, &place, triggers)
         if kind < 0:
             break
-        if wanted >> kind & 1:
-            _place(_another(sight), text, origin, scan.first, scan.last)
-            sight.list[sight.count - 1].kind = kind
+        _place(_another(sight), text, origin, scan.first, scan.last)
+        sight.list[sight.count - 1].kind = kind
     return _merge(sight, before) if before and sight.count > before else 0
 
 
@@ -218,15 +249,19 @@ cdef class Detectors:
         cdef bytes_at start = text
         cdef size_t whole = size
         cdef Copy* copy
+        cdef uint32_t again
         sight.count = 0
         wanted &= self.wanted
+        again = wanted & sight.order.kept & 1 << SECRET if sight.order != NULL else 0  # they may hold what others find
         while True:
             if skip_ascii(text, text + size) != text + size:
                 copy = &sight.copies[layer]
                 if not fold(&self.folding, copy, text, size, origin):
                     return _hide(sight, start, whole)
                 text, size, origin = copy.data, copy.size, copy.origin
-            _scan(sight, self.triggers, wanted, text, size, origin)
+            _scan(sight, self.triggers, wanted & ~again, text, size, origin)
+            if again:
+                _scan(sight, self.triggers, wanted & (again | 1 << JWT), text, size, origin)
             if wanted >> FIRST_PATTERN:
                 self._ask(sight, wanted, text, size, origin)
             if not self.decodes or layer >= LAYERS - 2:

@@ -1,8 +1,8 @@
 """E-mail addresses as people write them: `jane.doe+news@mail.example.co.uk`, letters of any script on both sides.
 
 The domain has a dot and ends with letters (or `xn--...`). No address: a domain that ends as file names and systemd units do
-(`logo@2x.png`, `getty@tty1.service`), the accounts `git`, `hg` and `svn`, and `user@host` in a URL with a port or a
-password. Quoted local parts and addresses at IP literals, which people do not write, are not found.
+(`logo@2x.png`, `getty@tty1.service`), the accounts `git`, `hg` and `svn`, `user@host` in a URL with a port, and `password@host`
+in one with a password. Quoted local parts and addresses at IP literals, which people do not write, are not found.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -120,19 +120,24 @@ cdef inline bint is_account(bytes_at p, bytes_at stop) noexcept nogil:
     )
 
 
+cdef inline bint is_password(Scan* scan, bytes_at first, bytes_at sign) noexcept nogil:
+    """Whether what stands in front of the @ is all of a URL's password, or a variable with it."""
+    return sign == scan.sign and (first - scan.mark == 1 or first - scan.mark == 2 and first[-1] == c'$')
+
+
 cdef inline bint find_email(Scan* scan, bytes_at p) noexcept nogil:
     """The address around the @ at `p`."""
     cdef bytes_at last
     cdef bytes_at first
-    if p < scan.userinfo or p == scan.floor or not is_a(p[-1], MAILBOX):
+    if p == scan.floor or not is_a(p[-1], MAILBOX):
         return False
     last = domain_end(p + 1, scan.end)
     if last == NULL:
         return False
     first = mailbox_start(scan, p)
-    if first >= p or p[-1] == c'.' or is_account(first, p):
+    if first >= p or p[-1] == c'.' or is_account(first, p) or is_password(scan, first, p):
         return False
-    if first - scan.start >= 3 and starts(first - 3, first, "://", 3) and at(scan, last) == c':':
+    if first - scan.start >= 3 and starts(first - 3, first, "://", 3) and at(scan, last) == c':' and last != scan.mark:
         if is_a(at(scan, last + 1), DIGIT):
             return False
     return found(scan, first, last)

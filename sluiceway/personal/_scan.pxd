@@ -86,16 +86,8 @@ cdef inline int at_line(Scan* scan, bytes_at p) noexcept nogil:
     return SECRET if p[0] == c'-' and find_private_key(scan, p) else -1
 
 
-cdef inline int at_trigger(Scan* scan, bytes_at p, int trigger) noexcept nogil:
-    """What is found at a byte that is no digit; -1 for nothing."""
-    if trigger == SIGN:
-        return EMAIL if find_email(scan, p) else -1
-    if trigger == COLON:
-        return at_colon(scan, p)
-    if trigger == PLUS:
-        return PHONE if find_international(scan, p) else -1
-    if trigger == BRACKET:
-        return PHONE if find_bracketed(scan, p) else -1
+cdef inline int at_secret(Scan* scan, bytes_at p, int trigger) noexcept nogil:
+    """A secret at one of the bytes that only they begin or are assigned at; -1 for none."""
     if trigger == LINE:
         return at_line(scan, p)
     if trigger == DOT:
@@ -108,20 +100,34 @@ cdef inline int at_trigger(Scan* scan, bytes_at p, int trigger) noexcept nogil:
         if before(scan, p) | 0x20 in (c'r', c'c') and find_authorization(scan, p):
             return credential(scan)
         return -1
-    if trigger == CAPITAL:
-        return SECRET if find_capital_key(scan, p) else -1
-    return JWT if before(scan, p) == c'e' and find_jwt(scan, p - 1) else -1
+    return SECRET if find_capital_key(scan, p) else -1
+
+
+cdef inline int at_trigger(Scan* scan, bytes_at p, int trigger) noexcept nogil:
+    """What is found at a byte that is no digit; -1 for nothing."""
+    if trigger == SIGN:
+        return EMAIL if wants(scan, EMAIL) and find_email(scan, p) else -1
+    if trigger == COLON:
+        return at_colon(scan, p)
+    if trigger == PLUS:
+        return PHONE if wants(scan, PHONE) and find_international(scan, p) else -1
+    if trigger == BRACKET:
+        return PHONE if wants(scan, PHONE) and find_bracketed(scan, p) else -1
+    if trigger == SMALL:
+        return JWT if wants(scan, JWT) and before(scan, p) == c'e' and find_jwt(scan, p - 1) else -1
+    return at_secret(scan, p, trigger) if wants(scan, SECRET) else -1
 
 
 cdef inline int find_next(Scan* scan, bytes_at* place, const uint8_t* triggers) noexcept nogil:
     """Look from `place` on for the first finding, and answer its kind and move `place` behind it; -1 at the end."""
     cdef bytes_at p = place[0]
+    cdef bytes_at end = scan.end
     cdef int trigger
     cdef int kind
     while True:
-        while p < scan.end and triggers[p[0]] == NOTHING:
+        while p < end and triggers[p[0]] == NOTHING:
             p += 1
-        if p >= scan.end:
+        if p >= end:
             return -1
         trigger = triggers[p[0]]
         if trigger == FIGURE:

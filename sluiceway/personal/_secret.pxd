@@ -169,28 +169,52 @@ cdef inline bint find_private_key(Scan* scan, bytes_at p) noexcept nogil:
     return found(scan, first, last)
 
 
-cdef inline bint find_userinfo(Scan* scan, bytes_at p) noexcept nogil:
-    """The password in a URL, by the colon before the slashes."""
-    cdef bytes_at first = p + 3
-    cdef bytes_at last = first
+cdef inline bint ends_port(bytes_at mark, bytes_at p) noexcept nogil:
+    """Whether what stands between the colon and `p` is a port for the character at `p`, which no URL has behind one."""
+    if p[0] not in (c';', c'|', c'&', c'\'', c'`', c')', c']', c'}') or p - mark < 2 or p - mark > 6:
+        return False
+    return run_of(mark + 1, p, DIGIT) == p
+
+
+cdef inline void read_authority(Scan* scan, bytes_at p) noexcept nogil:
+    """Note where the password stands in the authority of a URL that begins at `p`, if one does."""
     cdef bytes_at mark = NULL
     cdef bytes_at sign = NULL
-    if not starts(p, scan.end, b"://", 3) or not is_a(before(scan, p), ALNUM):
-        return False
-    while last < scan.end and not is_a(last[0], SPACE) and last[0] != c'/' and last[0] != c'?' and last[0] != c'#':
-        if last[0] == c'"' or last[0] == c'<' or last[0] == c'>' or last[0] == c'\\' or last[0] == c',':
+    while p < scan.end and not is_a(p[0], SPACE) and p[0] != c'/' and p[0] != c'?' and p[0] != c'#':
+        if p[0] == c'"' or p[0] == c'<' or p[0] == c'>' or p[0] == c'\\' or p[0] == c',':
             break
-        if last[0] == c'@':
-            sign = last
-        elif last[0] == c':' and mark == NULL:
-            mark = last
-        last += 1
-    if sign == NULL or mark == NULL or mark > sign:
+        if p[0] == c'@':
+            sign = p
+        elif p[0] == c':' and mark == NULL:
+            mark = p
+        elif mark != NULL and ends_port(mark, p):
+            break
+        p += 1
+    if mark != NULL and sign > mark:
+        scan.mark = mark
+        scan.sign = sign
+
+
+cdef inline bint find_userinfo(Scan* scan, bytes_at p) noexcept nogil:
+    """The password in a URL, by the colon in front of it. By the one before the slashes it is known where that stands."""
+    if p == scan.mark:
+        return scan.sign - p > 2 and not is_vacant(p + 1, scan.sign) and found(scan, p + 1, scan.sign)
+    if starts(p, scan.end, b"://", 3) and is_a(before(scan, p), ALNUM):
+        read_authority(scan, p + 3)
+    return False
+
+
+cdef inline bint is_vacant(bytes_at p, bytes_at end) noexcept nogil:
+    """Whether the password of a URL is a placeholder, to its end: a secret may begin as one does."""
+    cdef bytes_at last = end - 1
+    cdef bytes_at q = p + 1 if p[0] == c'$' else p
+    if not is_placeholder(p, end):
         return False
-    scan.userinfo = sign + 1
-    if sign - mark < 2 or is_placeholder(mark + 1, sign):
-        return False
-    return found(scan, mark + 1, sign)
+    if q[0] == c'{' or q[0] == c'<' or q[0] == c'[' or q[0] == c'(':
+        return last[0] == c'}' or last[0] == c'>' or last[0] == c']' or last[0] == c')'
+    while q > p and q < end and (is_a(q[0], UPPER | DIGIT) or q[0] == c'_'):
+        q += 1
+    return q == p or q == end
 
 
 cdef inline bint is_word(bytes_at p, bytes_at end, const char* word, size_t size) noexcept nogil:

@@ -41,7 +41,8 @@ cdef struct Scan:
     bytes_at start
     bytes_at end
     bytes_at floor  # what was found already ends here
-    bytes_at userinfo  # the end of a URL's user and password
+    bytes_at mark  # the colon before the password in a URL; NULL where none was met
+    bytes_at sign  # the @ behind that password
     bytes_at first  # what is found
     bytes_at last  # behind it
     uint32_t wanted  # a bit for each detector

@@ -48,6 +48,7 @@ def compiled(text: str) -> list[Any]:
         ("{key: a, action: hash, default_value: 1}", 'Action "hash" does not use a value source field'),
         ("{key: a, action: delete, algorithm: sha256}", 'action "delete" does not use the "algorithm" field'),
         ("{key: a, action: extract}", 'missing required field "pattern" for action "extract" at the 0-th action'),
+        (r"{key: a, action: extract, pattern: '(?P<x>\C)'}", r'has invalid pattern: "(?P<x>\C)"'),
         ("{key: a, action: extract, pattern: '('}", 'Field "pattern" has invalid pattern: "("'),
         ("{key: a, action: delete, pattern: '(?=a)'}", 'Field "pattern" has invalid pattern: "(?=a)"'),
         ("{key: a, action: extract, pattern: b}", 'Field "pattern" contains no named matcher groups at the 0-th'),

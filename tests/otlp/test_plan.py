@@ -426,6 +426,7 @@ def test_plans_that_are_joined_decide_one_after_the_other():
         (Remove(ITEM), "a key or a pattern is needed"),
         (Remove(ITEM, pattern="(?=a)"), 'invalid pattern "\\(\\?=a\\)": invalid perl operator'),
         (Hash(ITEM, "k", "("), "k: invalid pattern"),
+        (Hash(ITEM, "k", r"a\\\C"), "k: invalid pattern .*invalid escape sequence"),
         (Extract(ITEM, "k", "a"), "k: the pattern contains no named matcher groups"),
         (Extract(ITEM, "k", "(a)(?P<b>.)"), "k: the pattern contains at least one unnamed matcher group"),
         (Put(ITEM, "k", 1, where=Selection(Match(span_kinds=("sever",)))), 'k: "sever" is not a span kind'),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+import time
 
 import pytest
 
@@ -51,6 +52,13 @@ def test_the_text_of_a_value(value, text):
 def test_what_patterns_are_held_against(value, text):
     """Numbers without an exponent; kinds without a text match nothing."""
     assert match_text(encode_value(value)) == text
+
+
+def test_a_conversion_costs_what_the_length_of_a_text_says() -> None:
+    """A mebibyte of digits that are no number is read once."""
+    start = time.thread_time()
+    assert conversion("double")(encode_value("0x" + "a" * 2**20)) is None
+    assert time.thread_time() - start < 1
 
 
 @pytest.mark.parametrize(

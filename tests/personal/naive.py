@@ -21,15 +21,17 @@ _NO_DOMAIN = {
     "local0",
 }  # fmt: skip
 _AUTHORITY = re.compile(r"(?<=[A-Za-z0-9])://(?=([^\t\n\v\f\r /?#\"<>\\,]*))")
+_PORT = re.compile(r"([^:]*:\d{1,5})[;|&'`)\]}]")
 
 
-def _userinfo(text: str) -> list[Span]:
-    """Where the credentials of URLs stand that have a password."""
+def _passwords(text: str) -> list[Span]:
+    """The places of the colon before and of the @ behind each password in a URL."""
     spans = []
     for match in _AUTHORITY.finditer(text):
-        head, sign, _ = match[1].rpartition("@")
+        port = _PORT.match(match[1])
+        head, sign, _ = (port or match)[1].rpartition("@")
         if sign and ":" in head:
-            spans.append((match.start(1), match.start(1) + len(head) + 1))
+            spans.append((match.start(1) + head.index(":"), match.start(1) + len(head)))
     return spans
 
 
@@ -50,10 +52,8 @@ def _domain(text: str) -> int | None:
 def email(text: str) -> Iterator[Span]:
     """Around each @."""
     floor = 0
-    userinfo = _userinfo(text)
+    passwords = _passwords(text)
     for sign in (i for i, c in enumerate(text) if c == "@"):
-        if any(start < sign < end for start, end in userinfo):
-            continue
         length = _domain(text[sign + 1 :])
         local = re.search(r"[A-Za-z0-9_.%+'~-]*\Z", text[floor:sign])[0]
         if not local or length is None or local[-1] == ".":
@@ -68,7 +68,13 @@ def email(text: str) -> Iterator[Span]:
         end = sign + 1 + length
         if not local or local in ("git", "svn", "hg"):
             continue
-        if text[: sign - len(local)].endswith("://") and re.match(r":\d", text[end:]):
+        if any(
+            stop == sign and text[mark + 1 : sign].removeprefix("$") == local and not text[mark + 1 :].startswith("$$")
+            for mark, stop in passwords
+        ):
+            continue
+        port = re.match(r":\d", text[end:]) and end not in (mark for mark, _ in passwords)
+        if text[: sign - len(local)].endswith("://") and port:
             continue
         yield sign - len(local), end
         floor = end

@@ -21,6 +21,15 @@ def found(given: str) -> list[tuple[str, str]]:
     return [(KINDS[kind], raw[first:last].decode()) for first, last, kind, _ in ALL.find(raw)]
 
 
+def masked(detectors: Detectors, given: str) -> str:
+    """The text with asterisks for what is found."""
+    left, place = b"", 0
+    for first, last, *_ in detectors.find(given.encode()):
+        left += given.encode()[place:first] + b"****"
+        place = last
+    return (left + given.encode()[place:]).decode()
+
+
 @pytest.mark.parametrize("detector", NAIVE)
 def test_it_finds_what_the_oracle_finds(detector: str) -> None:
     """In any text a detector finds exactly what regular expressions and Python's validators find."""
@@ -102,6 +111,43 @@ JWT = ".".join(
 def test_it_finds(detector: str, given: str, expected: str) -> None:
     """What is personal is found as it stands, without what is around it."""
     assert found(given) == [(detector, expected)]
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ("https://h:(jane.doe@corp.com)", "https://h:****@corp.com)"),
+        ("http://h:${X};to=jane.doe@corp.com", "http://h:****@corp.com"),
+        ("smtp://jane.doe@corp.com:s3cret@mail.corp.com/", "smtp://****:****@mail.corp.com/"),
+        ("smtp://jane.doe@corp.com:5ecret@mail.corp.com/", "smtp://****:****@mail.corp.com/"),
+        ("jdbc:sqlserver://db:1433;user=jane.doe@corp.com;x=1", "jdbc:sqlserver://db:1433;user=****;x=1"),
+        ("a('http://h:80')|b('jane@corp.com')", "a('http://h:80')|b('****')"),
+        ("postgres://app:p4;ss@db.example.com/", "postgres://app:****@db.example.com/"),
+        ("postgres://app:$3cret@db.example.com/", "postgres://app:****@db.example.com/"),
+        ("postgres://app:{abc@db.example.com/", "postgres://app:****@db.example.com/"),
+        ("redis://:$DB_PASS@cache.example.com", "redis://:$DB_PASS@cache.example.com"),
+        ("redis://:<password>@cache.example.com", "redis://:<password>@cache.example.com"),
+        ("redis://:redacted@cache.example.com", "redis://:redacted@cache.example.com"),
+    ],
+)
+def test_a_password_in_a_url_hides_nothing_else(given: str, left: str) -> None:
+    """Addresses in front of it and behind a port are found, and only a whole placeholder is left alone."""
+    assert masked(ALL, given) == left
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "https://h:(jane.doe@corp.com)",
+        "http://h:${X};to=jane.doe@corp.com",
+        "jdbc:sqlserver://db:1433;user=jane.doe@corp.com;x=1",
+        "ftp://u:jane.doe@corp.com@host/",
+        "x://h:abc;to=jane.doe@corp.com",
+    ],
+)
+def test_what_nobody_looks_for_hides_no_address(given: str) -> None:
+    """Where only addresses are wanted, what could be the password of a URL is no reason to leave one out."""
+    assert "jane.doe" not in masked(Detectors(1 << KINDS.index("email")), given)
 
 
 @pytest.mark.parametrize(

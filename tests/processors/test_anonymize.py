@@ -15,6 +15,7 @@ from benchmarks.privacy.encodings import ENCODINGS
 from sluiceway.component import Editor
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.places import PLACES
+from sluiceway.otlp.plan import LongWork
 from sluiceway.personal import KINDS, Detectors
 from sluiceway.personal.cipher import TOKEN, Cipher
 from sluiceway.personal.pseudonyms import pseudonym
@@ -168,6 +169,41 @@ def test_keep_leaves_values_alone() -> None:
     assert found == {"service.x": "j@example.com", "a": "10.1.2.3 ****"}
 
 
+def test_keep_is_no_reason_to_pass_over_an_earlier_rule() -> None:
+    """What a rule before it finds is treated, in parts of texts, maps and arrays as well. Later rules are not asked."""
+    found = after(
+        "rules: [{detect: [email, credit_card], action: mask}, {keys: [user], action: keep}]",
+        user={"mail": "to jane@example.com", "all": ["jane@example.com", {"n": 4111111111111111}], "ip": "10.1.2.3"},
+    )
+    assert found == {"user": {"mail": "to ****", "all": ["****", {"n": "****"}], "ip": "10.1.2.3"}}
+
+
+@pytest.mark.parametrize("around", ["keep", "mask"])
+def test_a_rule_about_a_key_in_a_map_can_come_before_that_about_the_map(around: str) -> None:
+    """Whatever the map's own rule does."""
+    found = after(
+        f"rules: [{{keys: [password], action: drop}}, {{keys: [ctx], action: {around}}}]",
+        ctx={"password": "x", "a": {"password": "y", "b": "z"}},
+    )
+    assert found == {"ctx": {"a": {"b": "z" if around == "keep" else "****"}}}
+
+
+def test_a_rule_about_a_map_can_come_before_one_about_a_key_in_it() -> None:
+    """The first that matches counts, whichever of the two is the nearer one."""
+    found = after("rules: [{keys: [ctx], action: mask}, {keys: [note], action: keep}]", ctx={"note": "x"}, note="y")
+    assert found == {"ctx": {"note": "****"}, "note": "y"}
+
+
+def test_a_map_that_is_kept_keeps_its_keys() -> None:
+    """Unless an earlier rule is about what is found: then they are looked through as others are."""
+    rules = "{keys: [x], action: drop}, {keys: [ctx], action: keep}"
+    kept = {"ctx": {"jane@example.com": "10.1.2.3", "a": {"10.1.2.3": 1}}}
+    assert after(f"rules: [{rules}]", **kept) == kept
+    assert after(f"rules: [{{detect: [email], action: mask}}, {rules}]", **kept) == {
+        "ctx": {"****": "10.1.2.3", "a": {"****": 1}}
+    }
+
+
 def test_a_finding_that_is_all_of_a_value_can_come_before_its_key() -> None:
     """When its rule stands first; where it is only a part the whole value is treated for its key."""
     found = after(
@@ -234,6 +270,18 @@ def test_bytes_are_looked_through() -> None:
     assert span_attributes(edit(Bench().make(COMPONENT, "{}"), Batch.from_proto(message))) == [{"b": b"\xff **** \0"}]
 
 
+@pytest.mark.parametrize("action", ["mask", "mask, keep_first: 4", "mask, keep_last: 3", "hash", "truncate"])
+def test_what_becomes_of_bytes_can_be_read(action: str) -> None:
+    """A value of bytes that a mask shows a part of stays bytes, for that part need not be text."""
+    message = spans(1).proto()
+    span = message.resource_spans[0].scope_spans[0].spans[0]
+    span.attributes.add(key="token").value.bytes_value = bytes(range(0xE0, 0xFF))
+    settings = KEYS + f"rules: [{{keys: [token], action: {action}}}]"
+    ((key, value),) = span_attributes(edit(Bench().make(COMPONENT, settings), Batch.from_proto(message)))[0].items()
+    assert key == "token"
+    assert isinstance(value, bytes) == action.startswith("mask")
+
+
 def test_keys_are_looked_through() -> None:
     """A key that holds personal data is changed, its value as well."""
     assert after("rules: [{detect: [email], action: pseudonymize}]", **{"x.jane@example.com": "10.1.2.3"}) == {
@@ -253,6 +301,30 @@ def test_own_patterns_have_rules_as_detectors_do() -> None:
         a="ORD-12345678 ORD-1 10.1.2.3 j@example.com",
     )
     assert found == {"a": f"{pseudonym(HMAC, 'ORD-12345678', 'order')} ORD-1 10.1.2.3 ****"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "given", "left"),
+    [
+        ("{detect: [email], action: keep}", "jo@corp.com/emp-123456", "jo@corp.****"),
+        ("{detect: [email], action: keep}", "jane@corp.com", "jane@corp.com"),
+        ("{detect: [corp], action: keep}", "jane@corp.com, jane@corp.com/emp-1", "jane@corp.com, ****"),
+        ("{detect: [corp], action: keep}", "jane@corp.com.example.org", "****"),
+        ("{detect: [email], action: mask}, {detect: [corp], action: keep}", "jane@corp.com", "****"),
+        ("{detect: [secret], action: keep}", "password=jane@corp.com", "password=jane@corp.com"),
+        (
+            "{detect: [email], action: mask}, {detect: [secret], action: keep}",
+            "password=jane@corp.com",
+            "password=****",
+        ),
+        ("{detect: [email], action: mask, keep_last: 4}, {detect: [emp], action: drop}", "jane@corp.com/emp-1", None),
+        ("{detect: [emp], action: mask}, {detect: [email], action: mask, keep_last: 4}", "jane@corp.com/emp-1", "****"),
+    ],
+)
+def test_where_findings_overlap_nothing_of_either_gets_through(rules: str, given: str, left: str | None) -> None:
+    """What drops counts, then the earlier rule; but what is kept only where it holds all of the other."""
+    patterns = "{emp: 'com/emp-[0-9]+', corp: 'jane@corp[.]com\\b'}"
+    assert after(f"patterns: {patterns}\nrules: [{rules}]", a=given, b=1) == ({"a": left} if left else {}) | {"b": 1}
 
 
 def test_decoding_is_asked_for() -> None:
@@ -469,6 +541,7 @@ def test_what_holds_nothing_personal_is_the_same_batch(make: Any) -> None:
         ("rules: [{keys: [a], action: mask, ipv4_prefix: 4}]", "belong to the action truncate, not to mask"),
         ("rules: [{keys: [a], action: scrub}]", "Input should be 'mask', 'hash'"),
         ("patterns: {email: a}", '"email" is the name of something else'),
+        (r"patterns: {x: 'é\C'}", r'invalid pattern "é\C": invalid escape sequence: \C'),
         ("patterns: {x: '('}", 'invalid pattern "("'),
         ("patterns: {x: ''}", "the pattern is empty"),
         ("where: [bodies]", '"bodies" is no place'),
@@ -506,6 +579,15 @@ def test_ten_thousand_rules_and_a_hostile_text_do_not_stall() -> None:
         (first, _) = span_attributes(edit(editor, batch))
         assert time.thread_time() - start < 1
         assert first["name9999"] == "****"
+
+
+def test_long_keys_count_as_work() -> None:
+    """A run that others wait for is given up where globs would have to be tried on them."""
+    batch = spans(1, **{"user" * 20_000: "x"})
+    plan = Bench().make(COMPONENT, "rules: [{keys: ['*user*email*'], action: drop}]").plan
+    with pytest.raises(LongWork):
+        plan.outcome(batch, hurried=True)
+    assert plan.outcome(batch).batch is batch
 
 
 def test_any_value_is_taken() -> None:

@@ -16,8 +16,10 @@ numbers, for those of cards. `where` narrows that: `resource`, `scope`, `name`, 
 | `secret` | keys of services, private keys, passwords in URLs and assignments | placeholders, plain words |
 
 Rules say what becomes of what. The first that matches counts, and what is detected and has no rule is masked. A rule
-with `keys` alone is about whole values, whatever is in them, and in maps about all values within; a rule with `detect`
-stands above it only where it comes first and what it found is all of the value.
+with `keys` alone is about whole values, whatever is in them, and in maps about all values within, but for those that an
+earlier rule is about; a rule with `detect` stands above it only where it comes first and what it found is all of the
+value. Above `keep` earlier rules stand with whatever they find. Where findings overlap the earlier rule is about all of
+both; one that drops always is, one that keeps only where what it is about holds all of the other.
 
 | action | what is left |
 | --- | --- |

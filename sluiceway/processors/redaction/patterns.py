@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from sluiceway.otlp.selecting import check_characters
 from sluiceway.processors.redaction.masks import Mask
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def _options(memory: int | None = None) -> re2.Options:
 def _compile(pattern: str) -> re2._Regexp:
     import re2
 
+    check_characters(pattern)
     try:
         return re2.compile(pattern.encode(), _options())
     except (re2.error, UnicodeEncodeError) as error:

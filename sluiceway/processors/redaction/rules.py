@@ -141,7 +141,14 @@ class Rules:
         text = value if isinstance(value, str) else value_text(value) if self.all_types and not in_body else ""
         if not in_body and self._allowed_values.find(text.encode(), unread=False):
             return _ALLOWED_VALUE
-        return _MASKED_VALUE + b"\n".join(map(self._mask, text.encode().split(b"\n")))
+        return bytes(self._masked_lines(text.encode()))
+
+    def _masked_lines(self, text: bytes) -> bytearray:
+        out, place = bytearray(_MASKED_VALUE), 0
+        while (end := text.find(b"\n", place)) >= 0:
+            out += self._mask(text[place:end]) + b"\n"
+            place = end + 1
+        return out + self._mask(text[place:])
 
     def _other(self, content: bytes, *, in_body: bool) -> bytes | None:
         value = decode_value(content)

@@ -94,3 +94,10 @@ def test_patterns_that_each_change_a_text_cost_a_pass_each() -> None:
     made = [f"w{number:04}" for number in range(1000)]
     text = b" ".join(word.encode() for word in made) * 250
     assert Patterns(made).replace(text, mask) == b"****"
+
+
+def test_no_pattern_cuts_a_character() -> None:
+    """What matches one byte of it, which Go does not know, is refused; an escaped backslash in front of a C is none."""
+    with pytest.raises(ValueError, match=r"invalid escape sequence: \\C"):
+        Patterns([r"a\C"])
+    assert replaced([r"\\C", r"\Q\C\E"], r"é\C") == "é****"

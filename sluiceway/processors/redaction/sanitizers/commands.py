@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Final
 
 __all__ = ["looks_like_memcached", "looks_like_redis", "sanitize_memcached", "sanitize_redis"]
@@ -30,13 +31,17 @@ def looks_like_memcached(text: str) -> bool:
 
 def sanitize_redis(text: str) -> str:
     """Commands, one a line, with the key of each and `?` for all further arguments."""
-    return "\n".join(map(_sanitize_line, text.split("\n")))
+    out = StringIO()
+    for line in StringIO(text):
+        out.write(_sanitize_line(line))
+    return out.getvalue()
 
 
 def _sanitize_line(line: str) -> str:
     words = line.split(maxsplit=2)
     kept = 1 if words and words[0].upper() in _WITHOUT_KEY else 2
-    return " ".join((*words[:kept], "?")) if len(words) > kept else line
+    end = "\n" if line[-1] == "\n" else ""
+    return " ".join((*words[:kept], "?")) + end if len(words) > kept else line
 
 
 def sanitize_memcached(text: str) -> str:

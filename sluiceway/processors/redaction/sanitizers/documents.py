@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import re2
 
 __all__ = ["looks_like_document", "sanitize_document"]
 
-_PARTS: Final = re.compile(r'(?s)"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null|\s+|.')
-_BRACKETS: Final = {"}": "{", "]": "["}
-_UNREAD: Final = "..."
+_PARTS: Final = re.compile(
+    rb'"[^"\\]*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null|\s+|.', re.DOTALL
+)  # a string with escapes is none of these
+_BRACKETS: Final = {b"}": b"{", b"]": b"["}
+_UNREAD: Final = b"..."
 
 
 def looks_like_document(text: str) -> bool:
@@ -19,28 +26,49 @@ def looks_like_document(text: str) -> bool:
 
 def sanitize_document(text: str) -> str:
     """JSON with `"?"` for every value. From where it is no JSON on, `...` stands for the rest."""
-    pieces: list[str] = []
-    opened: list[str] = []
+    out = bytearray()
+    opened = bytearray()
     key_next = False
-    for match in _PARTS.finditer(text):
-        part = match.group()
-        if part in _BRACKETS and (not opened or opened.pop() != _BRACKETS[part]):
-            return "".join((*pieces, _UNREAD))
-        if part in ("{", "["):
-            opened.append(part)
+    for part in _parts(text.encode()):
+        if part in _BRACKETS:
+            if opened[-1:] != _BRACKETS[part]:
+                return (out + _UNREAD).decode()
+            del opened[-1]
+        elif part in (b"{", b"["):
+            opened += part
         sanitized = _sanitize_part(part, key_next=key_next)
         if sanitized is None:
-            return "".join((*pieces, _UNREAD))
-        pieces.append(sanitized)
+            return (out + _UNREAD).decode()
+        out += sanitized
         if not part.isspace():
-            key_next = part in ("{", ",") and opened[-1:] == ["{"]
-    return "".join((*pieces, _UNREAD)) if opened else "".join(pieces)
+            key_next = part in (b"{", b",") and opened[-1:] == b"{"
+    return (out + _UNREAD if opened else out).decode()
 
 
-def _sanitize_part(part: str, *, key_next: bool) -> str | None:
+def _parts(raw: bytes) -> Iterator[bytes]:
+    place = 0
+    while place < len(raw):
+        for match in _PARTS.finditer(raw, place):
+            part, place = match[0], match.end()
+            if part == b'"' and (string := _string().match(raw, place - 1)) is not None:
+                part, place = string[0], string.end()
+                yield part
+                break
+            yield part
+
+
+def _sanitize_part(part: bytes, *, key_next: bool) -> bytes | None:
     """None for what cannot stand in JSON."""
-    if part in "{}[]:," or part.isspace():
+    if part in b"{}[]:," or part.isspace():
         return part
     if key_next:
-        return part if len(part) > 1 and part[0] == '"' else None
-    return '"?"' if len(part) > 1 or part.isdigit() else None
+        return part if len(part) > 1 and part[:1] == b'"' else None
+    return b'"?"' if len(part) > 1 or part.isdigit() else None
+
+
+@cache
+def _string() -> re2._Regexp:
+    """RE2 does not hold the GIL, however long a string is."""
+    import re2
+
+    return re2.compile(rb'(?s)"(?:[^"\\]|\\.)*"')

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 __all__ = ["cluster_url"]
 
 _MOST_SEGMENTS = 10
+_SEPARATORS = "-_. "
+_WORDS = re.compile(rf"[^{_SEPARATORS}]+|[{_SEPARATORS}]+")
 _VOWELS = frozenset("aeiouyAEIOUY")
 _MOST_CONSONANTS = 5
 _MOST_VOWELS = 4
@@ -21,7 +24,7 @@ def cluster_url(path: str) -> str:
     """
     for mark in "?&#":
         path = path.partition(mark)[0]
-    segments = path.split("/")[:_MOST_SEGMENTS]
+    segments = path.split("/", _MOST_SEGMENTS)[:_MOST_SEGMENTS]
     return "/".join(segment if not segment or _is_words(segment) else "*" for segment in segments)
 
 
@@ -29,13 +32,11 @@ def _is_words(segment: str) -> bool:
     plain = segment[:1] + segment[2:] if len(segment) > 1 and not _is_plain(segment[1]) else segment
     if not all(map(_is_plain, plain)):
         return False
-    for separator in "-_. ":
-        segment = segment.replace(separator, "/")
-    return all(map(_is_word, segment.split("/")))
+    return all(_is_word(match[0]) for match in _WORDS.finditer(segment) if match[0][0] not in _SEPARATORS)
 
 
 def _is_plain(character: str) -> bool:
-    return character in "-_. " or (character.isascii() and character.isalpha())
+    return character in _SEPARATORS or (character.isascii() and character.isalpha())
 
 
 def _is_word(letters: str) -> bool:
