@@ -43,7 +43,7 @@ from pydantic import model_validator
 from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
 from sluiceway.config.auth import credentials
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
-from sluiceway.config.grpc_client import GrpcClient, grpc_header
+from sluiceway.config.grpc_client import GrpcChannel, GrpcClient, GrpcCredentials, UnaryCall, grpc_header
 from sluiceway.config.types import Section
 from sluiceway.errors import DecodeError, DeliveryError, PermanentError
 from sluiceway.otlp import Batch, Signal
@@ -51,7 +51,6 @@ from sluiceway.otlp.responses import grpc_error, rejection
 from sluiceway.telemetry import Calls
 
 if TYPE_CHECKING:
-    import grpc
     import grpc.aio
 
 __all__ = ["COMPONENT", "OtlpGrpcConfig", "OtlpGrpcExporter"]
@@ -82,9 +81,9 @@ class OtlpGrpcConfig(GrpcClient):
 class _Connection:
     """A channel, with the number of requests on it: the last one on a channel that was replaced closes it."""
 
-    credentials: grpc.ChannelCredentials | None
-    channel: grpc.aio.Channel
-    export: dict[Signal, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]]
+    credentials: GrpcCredentials
+    channel: GrpcChannel
+    export: dict[Signal, UnaryCall]
     requests: int = 0
 
 
@@ -107,12 +106,11 @@ class OtlpGrpcExporter:
             for signal in context.signals:
                 fixed = {"rpc.system.name": "grpc", "rpc.method": f"{signal.service}/Export", **config.destination}
                 self._calls[signal] = Calls(scope, name, text, **fixed)
-        self._credentials: Callable[[], grpc.ChannelCredentials | None] = _plain_text
+        self._credentials: Callable[[], GrpcCredentials]
         self._connection: _Connection
 
     async def __aenter__(self) -> Self:
-        if self._config.is_encrypted:
-            self._credentials = self._config.tls.reloaded_grpc_credentials(self._context.clock)
+        self._credentials = self._config.reloaded_credentials(self._context.clock)
         self._connection = self._connect(self._credentials())
         return self
 
@@ -141,7 +139,7 @@ class OtlpGrpcExporter:
                 await old.channel.close(None)
         return self._connection
 
-    def _connect(self, newest: grpc.ChannelCredentials | None) -> _Connection:
+    def _connect(self, newest: GrpcCredentials) -> _Connection:
         channel = self._config.open_channel(newest)
         export = {signal: channel.unary_unary(f"/{signal.service}/Export", None, None) for signal in Signal}
         return _Connection(newest, channel, export)
@@ -174,10 +172,6 @@ class OtlpGrpcExporter:
             return rejection(answer)
         except DecodeError as error:
             raise PermanentError(f"{self._config.endpoint}: {error}") from error
-
-
-def _plain_text() -> None:
-    return None
 
 
 def _delivery_error(error: grpc.aio.AioRpcError) -> DeliveryError:
