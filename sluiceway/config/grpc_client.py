@@ -93,7 +93,7 @@ class GrpcClient(Settings):
     """`host:port`; `http://` in front forces plain text and `https://` TLS, whatever `tls::insecure` says. Also
     `unix:///path`, `dns:///host:port` and `passthrough:///host:port`."""
     compression: str = "gzip"
-    """`gzip`, `zstd` or `none`. grpcio knows no zstd: with it, the channel is one of our own."""
+    """`gzip`, `zstd` or `none`. grpcio knows no zstd: with it, the gRPC client is one of our own."""
     tls: TlsClient = TlsClient()
     """How to encrypt. TLS is on unless `insecure` is true or the endpoint starts with `http://`."""
     keepalive: Section[KeepaliveClient] = None

@@ -19,9 +19,10 @@ same, and is then there twice after a retry. However long a delay a backend asks
 minutes at most because of it.
 
 TLS is on unless `tls::insecure` is true or the endpoint begins with `http://`; `auth` is refused without it.
-`compression` is `gzip` or `none`, because gRPC in Python knows nothing else, and its gzip is slow: about 6 CPU seconds
-per million log records, where `none` costs nothing and `otlp_http` with zstd about 0.6. With `tls::reload_interval`,
-changed certificates are taken over by a new connection while the requests on the old one end in peace.
+`compression` is `gzip`, `zstd` or `none`. grpcio's gzip is slow: about 6 CPU seconds per million spans of 400 bytes,
+where `zstd` costs 1.3 and `none` 0.4. grpcio knows no zstd, so with it requests go over a gRPC client of our own. With
+`tls::reload_interval`, changed certificates are taken over by a new connection while the requests on the old one end in
+peace.
 
 ```yaml
 exporters:

@@ -2,7 +2,7 @@
 
 Connecting starts with a call that needs it, and what was found out is thrown away with the connection: each attempt
 looks the name up again. With `round_robin` there is a connection to every address and each call takes the next one;
-with `pick_first` there is one, to the first address that answers.
+with `pick_first` there is one, to the first address that answers. A proxy's addresses stand for those behind it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import asyncio
 import math
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from random import uniform
 from typing import Final
 
 from sluiceway.config.grpc_channel.http2 import Connection, Keepalive
 from sluiceway.config.grpc_channel.messages import PREFIX
+from sluiceway.config.grpc_channel.proxy import proxy_for
 from sluiceway.config.grpc_client import LARGEST_RESPONSE, GrpcClient
 
 __all__ = ["Connections"]
@@ -42,6 +43,7 @@ class Connections:
             context.set_alpn_protocols(["h2"])
         self._client = client
         self._context = context
+        self._proxy = None if client.socket_path else proxy_for(client.address[0])
         self._keepalive = _keepalive(client)
         self._open: dict[_Place, Connection] = {}
         self._ending: set[Connection] = set()
@@ -112,7 +114,8 @@ class Connections:
     async def _places(self) -> list[_Place]:
         if self._client.socket_path:
             return [(socket.AF_UNIX, self._client.socket_path, 0)]
-        loop, (host, port) = asyncio.get_running_loop(), self._client.address
+        loop, proxy = asyncio.get_running_loop(), self._proxy
+        host, port = self._client.address if proxy is None else (proxy.host, proxy.port)
         found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)
         return list(dict.fromkeys((int(family), str(address[0]), port) for family, _, _, _, address in found))
 
@@ -147,14 +150,15 @@ class Connections:
             raise
         return connection
 
-    def _transport(
-        self, place: _Place, make: Callable[[], Connection]
-    ) -> Awaitable[tuple[asyncio.Transport, Connection]]:
+    async def _transport(self, place: _Place, make: Callable[[], Connection]) -> tuple[asyncio.Transport, Connection]:
         loop, (family, address, port) = asyncio.get_running_loop(), place
         name = None if self._context is None else self._client.tls_name
         if family == socket.AF_UNIX:
-            return loop.create_unix_connection(make, address, ssl=self._context, server_hostname=name)
-        return loop.create_connection(make, address, port, family=family, ssl=self._context, server_hostname=name)
+            return await loop.create_unix_connection(make, address, ssl=self._context, server_hostname=name)
+        if self._proxy is not None:
+            tunnel = await self._proxy.tunnel(family, address, self._client.target.removeprefix("dns:///"))
+            return await loop.create_connection(make, sock=tunnel, ssl=self._context, server_hostname=name)
+        return await loop.create_connection(make, address, port, family=family, ssl=self._context, server_hostname=name)
 
     def _ended(self, place: _Place, connection: Connection) -> None:
         """A connection takes no more requests. One that was in use is replaced at once."""

@@ -92,6 +92,7 @@ async def test_what_a_call_says_of_itself():
         async with calling(backend) as call:
             await call(b"x", timeout=1e9)
     first, second = backend.headers
+    assert 0 < int(first.pop("grpc-timeout").removesuffix("m")) <= 5000
     assert first == {
         ":method": "POST",
         ":scheme": "http",
@@ -102,7 +103,6 @@ async def test_what_a_call_says_of_itself():
         "user-agent": "me/1",
         "grpc-encoding": "zstd",
         "grpc-accept-encoding": "identity,gzip,zstd",
-        "grpc-timeout": "5000m",
     }
     assert second[":authority"] == f"127.0.0.1:{backend.port}"
     assert second["grpc-timeout"] == "99999999S"

@@ -98,6 +98,16 @@ async def test_the_name_is_looked_up_for_each_connection(name):
     assert not second.open
 
 
+@pytest.mark.parametrize("balancer", ["round_robin", "pick_first"])
+async def test_no_address_that_answers_is_unavailable(name, balancer):
+    """The error tells of one of them."""
+    name += ["127.0.0.1", "127.0.0.2"]
+    async with calling(None, f"http://backend:{free_port()}", balancer_name=balancer) as call:
+        error = await failure(call)
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert "127.0.0.2: " in error.details()
+
+
 async def test_a_name_that_nobody_knows_is_unavailable(name):
     """The error says why."""
     async with calling(None, "http://backend:1") as call:

@@ -63,6 +63,35 @@ async def test_requests_keep_within_the_windows(acknowledges):
             assert await call(bytes(900)) == b""
 
 
+async def test_a_full_socket_holds_requests_back():
+    """What the network does not take waits for it in its own coroutine, not in memory behind the socket."""
+
+    class Wide(Peer):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            self.h2.increment_flow_control_window(2**30)
+            self.flush()
+
+    settings = {SettingCodes.INITIAL_WINDOW_SIZE: 2**30}
+    async with (
+        Http2Backend(settings=settings, peer=Wide).running() as backend,
+        calling(backend, compression="none", write_buffer_size=1000) as call,
+        asyncio.timeout(20),
+    ):
+        await call(b"x")
+        (connection,) = call._channel._connections._open.values()
+        backend.open[0].transport.pause_reading()
+        tasks = [asyncio.create_task(call(bytes(20_000_000)))]
+        await until(lambda: not connection._is_writable)
+        held = connection._transport.get_write_buffer_size()
+        tasks.append(asyncio.create_task(call(bytes(1_000_000))))
+        await until(lambda: len(connection._streams) == 2)
+        assert connection._transport.get_write_buffer_size() < held + 1000
+        backend.open[0].transport.resume_reading()
+        assert await asyncio.gather(*tasks) == [b"", b""]
+    assert [len(request) for _, request, _ in backend.requests] == [1, 20_000_000, 1_000_000]
+
+
 async def test_goaway_lets_those_under_way_end():
     """What the server has taken is answered on the old connection, and the next request takes a new one."""
     async with (
@@ -120,16 +149,12 @@ async def test_grpcio_may_replace_connections_at_any_time():
 async def test_a_server_that_breaks_the_protocol_is_unavailable(garbage, why):
     """Whatever it speaks, the connection is closed and the call may be repeated."""
 
-    async def serve(reader, writer):
-        writer.write(garbage)
-        await reader.read()
-        writer.close()
+    class Rude(Peer):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            transport.write(garbage)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with (
-        server,
-        calling(None, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", compression="zstd") as call,
-    ):
+    async with Http2Backend(is_silent=True, peer=Rude).running() as backend, calling(backend) as call:
         error = await failure(call, timeout=10)
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert why in error.details()
