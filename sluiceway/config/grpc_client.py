@@ -44,8 +44,9 @@ _LARGEST_OPTION: Final = 2**31 - 1
 DEFAULT_PING_TIME: Final = 10.0
 DEFAULT_PING_TIMEOUT: Final = 20.0
 """Seconds for which zero stands, as in Go."""
-_KEY: Final = re.compile(r"[0-9A-Za-z_.-]+")
-_TEXT: Final = re.compile(r"[ -~]*")
+KEY: Final = re.compile(r"[0-9A-Za-z_.-]+")
+TEXT: Final = re.compile(r"[ -~]*")
+"""What gRPC takes as the name of a header, and as the value of one whose name does not end in `-bin`."""
 _NAMED: Final = ("dns:///", "passthrough:///", "https://", "http://")
 _BALANCERS: Final = ("round_robin", "pick_first")
 _COMPRESSIONS: Final = ("gzip", "zstd", "none", "")
@@ -128,9 +129,9 @@ class GrpcClient(Settings):
     @classmethod
     def _check_metadata(cls, headers: dict[str, Opaque]) -> dict[str, Opaque]:
         for name, value in headers.items():
-            if not _KEY.fullmatch(name):
+            if not KEY.fullmatch(name):
                 raise ValueError(f"invalid header name {name[:100]!r}: gRPC takes letters, digits, '-', '_' and '.'")
-            if not (name.lower().endswith("-bin") or _TEXT.fullmatch(value.reveal())):
+            if not (name.lower().endswith("-bin") or TEXT.fullmatch(value.reveal())):
                 raise ValueError(f"the value of header {name!r} is not printable ASCII, as gRPC wants it")
         return headers
 

@@ -97,6 +97,7 @@ class Peer(asyncio.Protocol):
         self.fields: dict[int, dict[str, str]] = {}
         self.tasks: dict[int, asyncio.Task] = {}
         self.lost = asyncio.Event()
+        self.unread = b""
 
     async def end(self) -> None:
         """Hang up."""
@@ -108,6 +109,12 @@ class Peer(asyncio.Protocol):
     def flush(self) -> None:
         """Send what h2 has written."""
         self.transport.write(self.h2.data_to_send())
+
+    def speak(self) -> None:
+        """End the silence."""
+        self.backend.is_silent = False
+        self.h2.initiate_connection()
+        self.data_received(self.unread)
 
     def connection_made(self, transport):
         self.transport = transport
@@ -124,6 +131,7 @@ class Peer(asyncio.Protocol):
 
     def data_received(self, data):
         if self.backend.is_silent:
+            self.unread += data
             return
         for event in self.h2.receive_data(data):
             self.take(event)

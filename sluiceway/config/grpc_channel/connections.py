@@ -97,19 +97,21 @@ class Connections:
         try:
             async with asyncio.timeout(_PATIENCE):
                 places = await self._places()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: what cannot be a name
             self._problem = _said(error)
             return False
         for place in self._open.keys() - set(places):
             self._open[place].retire("the name stands for other addresses now")
         if self._client.balancer_name == "pick_first":
             for place in places:
-                if self._open or await self._dial(place):
-                    return True
-            return False
+                if not self._open:
+                    await self._dial(place)
+            return bool(self._open)
         async with asyncio.TaskGroup() as group:
-            dials = [group.create_task(self._dial(place)) for place in places if place not in self._open]
-        return all(dial.result() for dial in dials)
+            for place in places:
+                if place not in self._open:
+                    group.create_task(self._dial(place))
+        return self._open.keys() >= set(places)  # one may have ended while others were made
 
     async def _places(self) -> list[_Place]:
         if self._client.socket_path:
@@ -119,19 +121,18 @@ class Connections:
         found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)
         return list(dict.fromkeys((int(family), str(address[0]), port) for family, _, _, _, address in found))
 
-    async def _dial(self, place: _Place) -> bool:
+    async def _dial(self, place: _Place) -> None:
         try:
             async with asyncio.timeout(_PATIENCE):
                 connection = await self._connected(place)
         except (OSError, ValueError) as error:  # ValueError: a name that no certificate can have
             self._problem = f"{place[1]}: {_said(error)}"
-            return False
+            return
         if connection.problem:
             self._problem = f"{place[1]}: {connection.problem}"
-            return False
+            return
         self._open[place] = connection
         self._tell()
-        return True
 
     async def _connected(self, place: _Place) -> Connection:
         """Connect, and wait until the server has begun to speak HTTP/2 or the connection has a problem."""

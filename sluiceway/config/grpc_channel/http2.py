@@ -281,7 +281,11 @@ class Connection(asyncio.Protocol):
         except NoAvailableStreamIDError as error:
             self.retire("every request number was used")
             raise RequestError(self.problem, is_unseen=True) from error
-        self._h2.send_headers(stream, headers)
+        try:
+            self._h2.send_headers(stream, headers)
+        except H2Error as error:  # what the server knows of our headers is not what h2 has noted
+            self.retire("headers could not be sent")
+            raise RequestError("the headers cannot be sent", ErrorCodes.INTERNAL_ERROR) from error
         response = self._streams[stream] = Response(stream, self._loop.create_future())
         return response
 

@@ -21,7 +21,7 @@ from h2.errors import ErrorCodes
 from sluiceway.config.client import user_agent
 from sluiceway.config.decompression import decompress
 from sluiceway.config.grpc_channel.http2 import RawHeaders, Response
-from sluiceway.config.grpc_client import LARGEST_RESPONSE, GrpcClient, SentMetadata
+from sluiceway.config.grpc_client import KEY, LARGEST_RESPONSE, TEXT, GrpcClient, SentMetadata
 from sluiceway.errors import DecodeError, TooLargeError
 
 __all__ = ["TOO_LARGE", "code_of_reset", "fixed_headers", "frame", "message_of", "metadata_headers", "timeout_header"]
@@ -83,9 +83,16 @@ def fixed_headers(client: GrpcClient, scheme: str, method: str) -> tuple[tuple[b
 
 
 def metadata_headers(metadata: SentMetadata) -> Iterator[tuple[bytes, bytes]]:
-    """Metadata as headers; values that are bytes go as base64."""
+    """Metadata as headers; values that are bytes go as base64.
+
+    Raises `AioRpcError`, which holds no value, for what a server would end the whole connection for.
+    """
     for name, value in metadata:
-        yield name.encode(), base64.b64encode(value).rstrip(b"=") if isinstance(value, bytes) else value.encode()
+        text = base64.b64encode(value).rstrip(b"=").decode() if isinstance(value, bytes) else value.strip(" ")
+        if not (KEY.fullmatch(name) and TEXT.fullmatch(text)):
+            reason = f"metadata {name!r} cannot be sent"
+            raise AioRpcError(StatusCode.INTERNAL, Metadata(), Metadata(), reason, reason)
+        yield name.encode(), text.encode()
 
 
 def timeout_header(seconds: float) -> tuple[bytes, bytes]:

@@ -46,6 +46,21 @@ async def test_metadata_goes_both_ways(backend):
     assert caught.value.trailing_metadata().get_all("what-bin") == [b"\x00\xff", b"2"]
 
 
+async def test_metadata_that_cannot_be_sent_fails_its_call_alone():
+    """Space around a value is left out, as gRPC has it; a line break is an error, which leaves the others alone."""
+    async with Http2Backend(gate=asyncio.Event()).running() as backend, calling(backend) as call, asyncio.timeout(10):
+        under_way = asyncio.create_task(call(b"x", metadata=(("a", " b "),)))
+        await backend.arrived.wait()
+        for name, value in (("a", "b\r\nc"), ("a", "ü"), ("a b", "c"), ("te", "gzip")):
+            with pytest.raises(AioRpcError, match="cannot be sent") as caught:
+                await call(b"x", metadata=((name, value),))
+            assert caught.value.code() is grpc.StatusCode.INTERNAL
+        backend.gate.set()
+        assert await under_way == b""
+        assert await call(b"x", metadata=(("f", "g"),)) == b""
+    assert [(fields.get("a"), fields.get("f")) for fields in backend.headers] == [("b", None), (None, "g")]
+
+
 async def test_the_deadline_ends_a_call_here_and_there(backend):
     """A call that takes too long fails as with grpcio, and the server hears of it."""
     backend.gate = asyncio.Event()

@@ -98,6 +98,20 @@ async def test_the_name_is_looked_up_for_each_connection(name):
     assert not second.open
 
 
+async def test_a_connection_that_ends_while_others_are_made_is_made_again(name):
+    """All is well only when there is a connection to every address at the end."""
+    name += ["127.0.0.1", "127.0.0.2"]
+    async with Http2Backend().running() as first, asyncio.timeout(10):
+        late = Http2Backend(port=first.port, is_silent=True)
+        async with late.running(host="127.0.0.2"), calling(None, f"http://backend:{first.port}") as call:
+            await call(b"x")
+            await first.open[0].end()
+            await until(lambda: not call._channel._connections._open and bool(late.open))
+            late.open[0].speak()
+            while not (first.connections == 2 and late.requests):
+                await call(b"x")
+
+
 @pytest.mark.parametrize("balancer", ["round_robin", "pick_first"])
 async def test_no_address_that_answers_is_unavailable(name, balancer):
     """The error tells of one of them."""
@@ -115,6 +129,12 @@ async def test_a_name_that_nobody_knows_is_unavailable(name):
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert "dns:///backend:1" in error.details()
     assert "nobody knows it" in error.details()
+
+
+async def test_a_name_that_cannot_be_one_is_unavailable():
+    """A label of more than 63 characters fails before the question is asked."""
+    async with calling(None, f"http://{'ü' * 64}:1") as call:
+        assert (await failure(call)).code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_after_a_failure_calls_fail_at_once_for_a_while(name):
