@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final, Self
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, cast
 
 from pydantic import Field, field_validator, model_validator
 
+from sluiceway.clock import Clock
 from sluiceway.config.auth import Auth
 from sluiceway.config.client import RequestHeaders, user_agent
 from sluiceway.config.durations import milliseconds
@@ -18,10 +20,27 @@ from sluiceway.config.types import Duration, Opaque, Section, Settings, split_en
 from sluiceway.errors import ConfigError
 
 if TYPE_CHECKING:
+    import ssl
+
     import grpc
     import grpc.aio
+    from yarl import URL
 
-__all__ = ["GrpcClient", "KeepaliveClient"]
+    from sluiceway.config.files import Logger
+
+__all__ = [
+    "GrpcChannel",
+    "GrpcClient",
+    "GrpcCredentials",
+    "KeepaliveClient",
+    "SentMetadata",
+    "UnaryCall",
+    "grpc_header",
+]
+
+SentMetadata: TypeAlias = Sequence[tuple[str, str | bytes]]
+GrpcCredentials: TypeAlias = "grpc.ChannelCredentials | ssl.SSLContext | None"
+"""What a channel is encrypted with; None for plain text."""
 
 LARGEST_RESPONSE: Final = 4 * 1024 * 1024
 """Bytes: a larger response is refused, as the OTLP specification asks."""
@@ -30,12 +49,32 @@ _LARGEST_OPTION: Final = 2**31 - 1
 DEFAULT_PING_TIME: Final = 10.0
 DEFAULT_PING_TIMEOUT: Final = 20.0
 """Seconds for which zero stands, as in Go."""
-_KEY: Final = re.compile(r"[0-9A-Za-z_.-]+")
-_TEXT: Final = re.compile(r"[ -~]*")
+KEY: Final = re.compile(r"[0-9A-Za-z_.-]+")
+TEXT: Final = re.compile(r"[ -~]*")
+"""What gRPC takes as the name of a header, and as the value of one whose name does not end in `-bin`."""
 _HOST: Final = re.compile(r"[^\s/@]+")
 _NAMED: Final = ("dns:///", "passthrough:///", "https://", "http://")
 _BALANCERS: Final = ("round_robin", "pick_first")
-_NOT_IN_GRPCIO: Final = frozenset({"zstd", "snappy", "deflate", "zlib", "lz4", "x-snappy-framed"})
+_COMPRESSIONS: Final = ("gzip", "zstd", "none", "")
+_NOT_HERE: Final = frozenset({"snappy", "deflate", "zlib", "lz4", "x-snappy-framed"})
+
+
+class UnaryCall(Protocol):
+    """One method of a server. Raises `grpc.aio.AioRpcError`; cancelling a call cancels it at the server."""
+
+    def __call__(
+        self, request: bytes, *, timeout: float | None, metadata: SentMetadata, wait_for_ready: bool | None
+    ) -> Awaitable[bytes | None]: ...
+
+
+class GrpcChannel(Protocol):
+    """What is used of `grpc.aio.Channel`."""
+
+    def unary_unary(self, method: str, serialize: None, deserialize: None, /) -> UnaryCall:
+        """What calls a method with bytes."""
+
+    async def close(self, grace: None, /) -> None:
+        """Close, which ends the calls under way."""
 
 
 class KeepaliveClient(Settings):
@@ -48,6 +87,11 @@ class KeepaliveClient(Settings):
     permit_without_stream: bool = False
     """Whether to ping while no request is under way."""
 
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """`time` and `timeout`, with what zero stands for."""
+        return self.time or DEFAULT_PING_TIME, self.timeout or DEFAULT_PING_TIMEOUT
+
 
 class GrpcClient(Settings):
     """How to reach a gRPC server. Components have these keys at their top level."""
@@ -56,21 +100,21 @@ class GrpcClient(Settings):
     """`host:port`; `http://` in front forces plain text and `https://` TLS, whatever `tls::insecure` says. Also
     `unix:///path`, `dns:///host:port` and `passthrough:///host:port`."""
     compression: str = "gzip"
-    """`gzip` or `none`. grpcio compresses by itself and knows neither zstd nor snappy; OTLP/HTTP does zstd."""
+    """`gzip`, `zstd` or `none`. grpcio knows no zstd: with it, the gRPC client is one of our own."""
     tls: TlsClient = TlsClient()
     """How to encrypt. TLS is on unless `insecure` is true or the endpoint starts with `http://`."""
     keepalive: Section[KeepaliveClient] = None
     """Pings on silent connections; off."""
     read_buffer_size: int = Field(default=0, ge=0, le=_LARGEST_OPTION)
-    """Bytes looked for in one read; 0 leaves it to grpcio."""
+    """Bytes looked for in one read; 0 leaves it to grpcio. Without effect with zstd."""
     write_buffer_size: int = Field(default=524_288, ge=0, le=_LARGEST_OPTION)
-    """Bytes gathered for one write; 0 leaves it to grpcio."""
+    """Bytes gathered for one write; 0 leaves it to grpcio. With zstd, bytes that may wait for the socket."""
     wait_for_ready: bool = False
     """Whether a request waits for a connection, as long as `timeout` allows, instead of failing at once."""
     headers: RequestHeaders = Field(default_factory=dict)
     """Headers (metadata) sent with every request."""
     user_agent: str = ""
-    """The user agent; empty is our name and version. grpcio adds its own behind it."""
+    """The user agent; empty is our name and version. grpcio adds its own behind it, zstd's channel none."""
     balancer_name: str = "round_robin"
     """How requests spread over the addresses of one name: `round_robin` or `pick_first`."""
     authority: str = ""
@@ -95,20 +139,18 @@ class GrpcClient(Settings):
     @classmethod
     def _check_metadata(cls, headers: dict[str, Opaque]) -> dict[str, Opaque]:
         for name, value in headers.items():
-            if not _KEY.fullmatch(name):
+            if not KEY.fullmatch(name):
                 raise ValueError(f"invalid header name {name[:100]!r}: gRPC takes letters, digits, '-', '_' and '.'")
-            if not (name.lower().endswith("-bin") or _TEXT.fullmatch(value.reveal())):
+            if not (name.lower().endswith("-bin") or TEXT.fullmatch(value.reveal())):
                 raise ValueError(f"the value of header {name!r} is not printable ASCII, as gRPC wants it")
         return headers
 
     @field_validator("compression")
     @classmethod
     def _check_compression(cls, name: str) -> str:
-        if name in _NOT_IN_GRPCIO:
-            raise ValueError(
-                f'compression "{name}" is not available over gRPC in Python; use gzip or none, or OTLP/HTTP'
-            )
-        if name not in ("gzip", "none", ""):
+        if name in _NOT_HERE:
+            raise ValueError(f'compression "{name}" is not available over gRPC here; use gzip, zstd or none')
+        if name not in _COMPRESSIONS:
             raise ValueError(f'unsupported compression type "{name}"')
         return name
 
@@ -121,7 +163,7 @@ class GrpcClient(Settings):
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
-        if self.is_encrypted and self.tls.grpc_problem:
+        if self.is_encrypted and self._is_grpcio and self.tls.grpc_problem:
             raise ValueError(self.tls.grpc_problem)
         return self
 
@@ -135,48 +177,92 @@ class GrpcClient(Settings):
     @property
     def target(self) -> str:
         """The endpoint as gRPC's own name syntax wants it."""
-        if self.endpoint.startswith("unix:"):
-            return "unix:" + self.endpoint.removeprefix("unix:").removeprefix("//")
-        return "dns:///" + _address(self.endpoint)
+        return f"unix:{self.socket_path}" if self.socket_path else "dns:///" + _address(self.endpoint)
+
+    @property
+    def socket_path(self) -> str:
+        """Where the unix socket is; empty for an endpoint on the network."""
+        return self.endpoint.removeprefix("unix:").removeprefix("//") if self.endpoint.startswith("unix:") else ""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of an endpoint on the network."""
+        return split_endpoint(_address(self.endpoint))
 
     @property
     def destination(self) -> dict[str, str | bool | int]:
         """The backend as our own metrics name it: `server.address`, and `server.port` where there is one."""
-        if self.endpoint.startswith("unix:"):
-            return {"server.address": self.target.removeprefix("unix:")}
-        host, port = split_endpoint(_address(self.endpoint))
+        if self.socket_path:
+            return {"server.address": self.socket_path}
+        host, port = self.address
         return {"server.address": host, "server.port": port}
 
-    def proxy_options(self) -> dict[str, Any]:
-        """The channel options for the proxy that `HTTPS_PROXY` names, as in Go also for plain text.
+    def proxy(self) -> URL | None:
+        """The proxy that `HTTPS_PROXY` names, as in Go also for plain text; None for the straight way.
 
-        grpcio itself reads lower-case variables only, and goes by a proxy to this very machine. Raises `ConfigError`
-        for a proxy that it cannot use.
+        Raises `ConfigError` for a proxy that cannot be used.
         """
-        if self.endpoint.startswith("unix:"):
-            return {"grpc.enable_http_proxy": 0}
-        proxy = environment_proxy("https", *split_endpoint(_address(self.endpoint)))
-        if proxy is None:
-            return {"grpc.enable_http_proxy": 0}
-        if not proxy.startswith("http://"):
-            raise ConfigError("HTTPS_PROXY: gRPC in Python goes by proxies of http:// only; add the host to NO_PROXY")
         from yarl import URL
 
-        return {"grpc.http_proxy": str(URL(proxy))}  # with everything quoted that gRPC could stumble over
+        proxy = None if self.socket_path else environment_proxy("https", *self.address)
+        if proxy is not None and not proxy.startswith("http://"):
+            raise ConfigError("HTTPS_PROXY: gRPC in Python goes by proxies of http:// only; add the host to NO_PROXY")
+        return None if proxy is None else URL(proxy)
+
+    def proxy_options(self) -> dict[str, Any]:
+        """The channel options for the proxy: grpcio itself reads lower-case variables, and goes by it to loopback."""
+        proxy = self.proxy()
+        if proxy is None:
+            return {"grpc.enable_http_proxy": 0}
+        return {"grpc.http_proxy": str(proxy)}  # with everything quoted that gRPC could stumble over
+
+    @property
+    def authority_sent(self) -> str:
+        """The `:authority` of requests."""
+        if self.authority or (self.is_encrypted and self.tls.server_name_override):
+            return self.authority or self.tls.server_name_override
+        return "localhost" if self.socket_path else _address(self.endpoint)
+
+    @property
+    def tls_name(self) -> str:
+        """The name that the server's certificate must have."""
+        return self.tls.server_name_override or _host(self.authority_sent)
 
     @property
     def metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         """The configured headers as gRPC wants them: lower-case names, and bytes for those that end in `-bin`."""
         return tuple(grpc_header(name, value.reveal()) for name, value in self.headers.items())
 
-    def open_channel(self, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
-        """Open a channel, encrypted where `credentials` are given. Connects in the background, so it never fails."""
+    def reloaded_credentials(self, clock: Clock, logger: Logger) -> Callable[[], GrpcCredentials]:
+        """Return a function that gives the credentials: another object means that a new channel is due.
+
+        Raises `ConfigError` when a file of the `tls` section cannot be used.
+        """
+        if not self.is_encrypted:
+            return _plain_text
+        if self._is_grpcio:
+            return self.tls.reloaded_grpc_credentials(clock, logger)
+        return self.tls.reloaded_ssl_context(clock, logger)
+
+    def open_channel(self, credentials: GrpcCredentials) -> GrpcChannel:
+        """Open a channel with what `reloaded_credentials` gave. Connects in the background, so it never fails."""
+        if not self._is_grpcio:
+            from sluiceway.config.grpc_channel import Channel
+
+            return Channel(self, cast("ssl.SSLContext | None", credentials))
         import grpc.aio
 
         codec = grpc.Compression.Gzip if self.compression == "gzip" else grpc.Compression.NoCompression
         if credentials is None:
             return grpc.aio.insecure_channel(self.target, self._options(), codec)
-        return grpc.aio.secure_channel(self.target, credentials, self._options(), codec)
+        return grpc.aio.secure_channel(
+            self.target, cast("grpc.ChannelCredentials", credentials), self._options(), codec
+        )
+
+    @property
+    def _is_grpcio(self) -> bool:
+        """Whether grpcio can do what is asked, and does it."""
+        return self.compression != "zstd"
 
     def _options(self) -> list[tuple[str, Any]]:
         options: dict[str, Any] = {
@@ -214,10 +300,23 @@ def _address(endpoint: str) -> str:
     return endpoint
 
 
+def _host(authority: str) -> str:
+    """The host of an authority, which may lack a port."""
+    try:
+        return split_endpoint(authority)[0]
+    except ValueError:
+        return authority
+
+
+def _plain_text() -> None:
+    return None
+
+
 def _pings(keepalive: KeepaliveClient) -> dict[str, int]:
+    time, timeout = keepalive.seconds
     return {
-        "grpc.keepalive_time_ms": milliseconds(keepalive.time or DEFAULT_PING_TIME),
-        "grpc.keepalive_timeout_ms": milliseconds(keepalive.timeout or DEFAULT_PING_TIMEOUT),
+        "grpc.keepalive_time_ms": milliseconds(time),
+        "grpc.keepalive_timeout_ms": milliseconds(timeout),
         "grpc.keepalive_permit_without_calls": int(keepalive.permit_without_stream),
         "grpc.http2.max_pings_without_data": 0,
     }

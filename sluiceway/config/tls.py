@@ -322,7 +322,7 @@ class TlsClient(_Tls):
     insecure: bool = False
     """Whether to speak plain text, without any TLS."""
     insecure_skip_verify: bool = False
-    """Whether to take any certificate from the server. Not possible with gRPC."""
+    """Whether to take any certificate from the server. Over gRPC only with `compression: zstd`."""
     server_name_override: str = ""
     """The name that the server's certificate must have, when it is not the endpoint's."""
 

@@ -63,8 +63,7 @@ def test_the_scheme_decides_before_insecure(endpoint, insecure, is_encrypted):
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"compression": "zstd"}, 'compression "zstd" is not available over gRPC in Python; use gzip or none'),
-        ({"compression": "snappy"}, 'compression "snappy" is not available over gRPC in Python'),
+        ({"compression": "snappy"}, 'compression "snappy" is not available over gRPC here; use gzip, zstd or none'),
         ({"compression": "brotli"}, 'unsupported compression type "brotli"'),
         ({"balancer_name": "random"}, "invalid balancer_name: random"),
         ({"tls": {"min_version": "1.3"}}, "gRPC in Python cannot be held to TLS 1.3"),
@@ -79,6 +78,16 @@ def test_what_grpcio_cannot_do_is_refused(settings, text):
     with pytest.raises(ValidationError) as caught:
         GrpcClient(endpoint="h:1", **settings)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "tls",
+    [{"min_version": "1.3"}, {"max_version": "1.2"}, {"insecure_skip_verify": True}],
+    ids=lambda tls: next(iter(tls)),
+)
+def test_with_zstd_all_of_tls_can_be_set(tls):
+    """Its channel is not grpcio's."""
+    assert GrpcClient(endpoint="h:1", compression="zstd", tls=tls).is_encrypted
 
 
 def test_tls_is_not_looked_at_without_tls():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -63,6 +63,9 @@ def retry_info(seconds: float) -> bytes:
 class GrpcBackend(grpc.GenericRpcHandler):
     """Records requests and answers as it is told."""
 
+    compression = "none"
+    """What the exporter is told that sends to it."""
+
     port: int = 0
     code: grpc.StatusCode = grpc.StatusCode.OK
     details: str = "no"
@@ -102,13 +105,22 @@ class GrpcBackend(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(handle)
 
     @asynccontextmanager
-    async def running(self, credentials: grpc.ServerCredentials | None = None) -> AsyncIterator[GrpcBackend]:
-        """Listen until the block is left."""
-        server = grpc.aio.server(handlers=[self])
+    async def running(
+        self,
+        pair: tuple[bytes, bytes] | None = None,
+        options: Sequence[tuple[str, int]] = (),
+        clients: bytes | None = None,
+    ) -> AsyncIterator[GrpcBackend]:
+        """Listen until the block is left, with TLS where there are a key and a certificate.
+
+        `clients` is the authority of the certificates that clients must have.
+        """
+        server = grpc.aio.server(handlers=[self], options=options)
         address = f"127.0.0.1:{self.port}"
-        if credentials is None:
+        if pair is None:
             self.port = server.add_insecure_port(address)
         else:
+            credentials = grpc.ssl_server_credentials([pair], clients, clients is not None)
             self.port = server.add_secure_port(address, credentials)
         await server.start()
         try:

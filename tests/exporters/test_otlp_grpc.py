@@ -1,4 +1,4 @@
-"""The rules of `otlp_grpc`, against a real gRPC server on loopback."""
+"""The rules of `otlp_grpc`, against real gRPC servers on loopback: grpcio's, and one that takes zstd."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sluiceway.exporters.otlp_grpc import COMPONENT
 from sluiceway.otlp import Signal
 from sluiceway.testing import ManualClock
 from tests.exporters.backends import GrpcBackend, batch, make, retry_info
+from tests.exporters.http2_backend import Http2Backend
 
 RETRYABLE = {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
 CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
@@ -25,13 +26,23 @@ CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
 
 def exporter(backend: GrpcBackend, more: str = "", **context):
     """The exporter to a backend, from YAML."""
-    return make(COMPONENT, f"{{endpoint: 'http://127.0.0.1:{backend.port}', compression: none, {more}}}", **context)
+    return make(
+        COMPONENT,
+        f"{{endpoint: 'http://127.0.0.1:{backend.port}', compression: {backend.compression}, {more}}}",
+        **context,
+    )
+
+
+@pytest.fixture(params=[GrpcBackend, Http2Backend], ids=["grpcio", "zstd"])
+def kind(request):
+    """Every rule holds with grpcio's channel and with our own."""
+    return request.param
 
 
 @pytest.fixture
-async def backend():
+async def backend(kind):
     """A backend that listens."""
-    async with GrpcBackend().running() as running:
+    async with kind().running() as running:
         yield running
 
 
@@ -41,10 +52,15 @@ def authority():
     return trustme.CA()
 
 
-def server_credentials(authority: trustme.CA, name: str = "127.0.0.1") -> grpc.ServerCredentials:
-    """What a backend with a certificate of `authority` listens with."""
+def server_pair(authority: trustme.CA, name: str = "127.0.0.1") -> tuple[bytes, bytes]:
+    """The key and certificate that a backend listens with."""
     pair = authority.issue_cert(name)
-    return grpc.ssl_server_credentials([(pair.private_key_pem.bytes(), pair.cert_chain_pems[0].bytes())])
+    return pair.private_key_pem.bytes(), pair.cert_chain_pems[0].bytes()
+
+
+def encrypted(kind, path) -> str:
+    """The settings to reach a backend of a kind whose authority is in `path`."""
+    return f"compression: {kind.compression}, tls: {{ca_file: '{path / 'ca.pem'}'}}"
 
 
 @pytest.mark.parametrize("signal", Signal)
@@ -130,11 +146,13 @@ async def test_an_answer_over_four_mebibytes_is_permanent(backend):
     assert caught.value.code == ""
 
 
-async def test_no_backend_is_retryable_and_does_not_stop_the_start():
+async def test_no_backend_is_retryable_and_does_not_stop_the_start(kind):
     """Starting works while nobody listens; sending then fails in a way that is tried again."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    async with make(COMPONENT, f"{{endpoint: '127.0.0.1:{port}', tls: {{insecure: true}}}}") as out:
+    async with make(
+        COMPONENT, f"{{endpoint: '127.0.0.1:{port}', compression: {kind.compression}, tls: {{insecure: true}}}}"
+    ) as out:
         with pytest.raises(RetryableError) as caught:
             await out.consume(batch())
     assert caught.value.code == "UNAVAILABLE"
@@ -168,19 +186,19 @@ class Token:
         return {"Authorization": "Bearer t0ken"}
 
 
-async def test_headers_and_proof_go_with_each_request(authority, tmp_path):
+async def test_headers_and_proof_go_with_each_request(kind, authority, tmp_path):
     """Configured headers, the authenticator's headers, user agent and authority all arrive."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     more = "headers: {X-Tenant: acme, trace-bin: ab}, user_agent: me/1, auth: {authenticator: bearertokenauth}"
-    async with GrpcBackend().running(server_credentials(authority)) as backend:
-        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', tls: {{ca_file: '{tmp_path / 'ca.pem'}'}}, {more}}}"
+    async with kind().running(server_pair(authority)) as backend:
+        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', {encrypted(kind, tmp_path)}, {more}}}"
         async with make(COMPONENT, yaml, extension={"bearertokenauth": Token()}.__getitem__) as out:
             await out.consume(batch())
     metadata = backend.requests[0][2]
     assert metadata["x-tenant"] == "acme"
     assert metadata["trace-bin"] == b"ab"
     assert metadata["authorization"] == "Bearer t0ken"
-    assert metadata["user-agent"].startswith("me/1 ")
+    assert metadata["user-agent"].split()[0] == "me/1"
 
 
 @pytest.mark.parametrize("where", ["endpoint: 'http://h:1'", "endpoint: 'h:1', tls: {insecure: true}"])
@@ -196,67 +214,50 @@ async def test_an_unknown_authenticator_is_a_config_error():
         make(COMPONENT, "{endpoint: 'h:1', auth: {authenticator: nobody}}")
 
 
-@asynccontextmanager
-async def counted(port: int):
-    """A relay to `port` that counts the bytes on their way to it."""
-    seen: list[int] = []
-
-    async def copy(reader, writer, count):
-        while data := await reader.read(65_536):
-            count(len(data))
-            writer.write(data)
-        writer.close()
-
-    async def relay(reader, writer):
-        back, forth = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(copy(reader, forth, seen.append), copy(back, writer, int))
-
-    server = await asyncio.start_server(relay, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1], seen
-
-
-@pytest.mark.parametrize(("key", "is_smaller"), [("", True), ("compression: gzip", True), ("compression: none", False)])
-async def test_gzip_is_the_default(backend, key, is_smaller):
-    """Without `compression` the message is compressed on the wire, and arrives whole."""
+@pytest.mark.parametrize(
+    ("key", "coding"),
+    [("", "gzip"), ("compression: gzip", "gzip"), ("compression: zstd", "zstd"), ("compression: none", "identity")],
+)
+async def test_gzip_is_the_default(key, coding):
+    """The message is compressed as the settings say, and arrives whole."""
     sent = batch(items=5000)
     async with (
-        counted(backend.port) as (port, seen),
-        make(COMPONENT, f"{{endpoint: 'http://127.0.0.1:{port}', {key}}}") as out,
+        Http2Backend().running() as backend,
+        make(COMPONENT, f"{{endpoint: 'http://127.0.0.1:{backend.port}', {key}}}") as out,
     ):
         await out.consume(sent)
     assert backend.requests[0][1] == sent.payload
-    assert (sum(seen) < len(sent.payload)) is is_smaller
+    assert backend.headers[0].get("grpc-encoding", "identity") == coding
 
 
-async def test_tls_is_on_by_default(authority, tmp_path):
+async def test_tls_is_on_by_default(kind, authority, tmp_path):
     """An endpoint without a scheme is encrypted, and the server's certificate is checked against `ca_file`."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    async with GrpcBackend().running(server_credentials(authority)) as backend:
-        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', tls: {{ca_file: '{tmp_path / 'ca.pem'}'}}}}"
+    async with kind().running(server_pair(authority)) as backend:
+        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', {encrypted(kind, tmp_path)}}}"
         async with make(COMPONENT, yaml) as out:
             await out.consume(batch())
     assert len(backend.requests) == 1
 
 
-async def test_an_unknown_authority_is_not_trusted(authority, tmp_path):
+async def test_an_unknown_authority_is_not_trusted(kind, authority, tmp_path):
     """A server with another authority's certificate gets nothing, and the data is kept for another try."""
     trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
-    async with GrpcBackend().running(server_credentials(authority)) as backend:
-        yaml = f"{{endpoint: 'https://127.0.0.1:{backend.port}', tls: {{ca_file: '{tmp_path / 'ca.pem'}'}}}}"
+    async with kind().running(server_pair(authority)) as backend:
+        yaml = f"{{endpoint: 'https://127.0.0.1:{backend.port}', {encrypted(kind, tmp_path)}}}"
         async with make(COMPONENT, yaml) as out:
             with pytest.raises(RetryableError):
                 await out.consume(batch())
     assert backend.requests == []
 
 
-async def test_changed_certificates_get_a_new_connection(authority, tmp_path):
+async def test_changed_certificates_get_a_new_connection(kind, authority, tmp_path):
     """After `reload_interval` the new files are in force, while a request on the old connection ends in peace."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     clock = ManualClock()
-    async with GrpcBackend(gate=asyncio.Event()).running(server_credentials(authority)) as backend:
+    async with kind(gate=asyncio.Event()).running(server_pair(authority)) as backend:
         tls = f"{{ca_file: '{tmp_path / 'ca.pem'}', reload_interval: 10s}}"
-        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', tls: {tls}}}"
+        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', compression: {kind.compression}, tls: {tls}}}"
         async with make(COMPONENT, yaml, clock=clock) as out, asyncio.timeout(10), asyncio.TaskGroup() as group:
             group.create_task(out.consume(batch()))
             await backend.arrived.wait()
@@ -270,13 +271,13 @@ async def test_changed_certificates_get_a_new_connection(authority, tmp_path):
         assert len(set(backend.peers)) == 2
 
 
-async def test_an_idle_connection_is_replaced_at_once(authority, tmp_path):
+async def test_an_idle_connection_is_replaced_at_once(kind, authority, tmp_path):
     """When nothing is under way the old connection is closed with the change."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     clock = ManualClock()
-    async with GrpcBackend().running(server_credentials(authority)) as backend:
+    async with kind().running(server_pair(authority)) as backend:
         tls = f"{{ca_file: '{tmp_path / 'ca.pem'}', reload_interval: 10s}}"
-        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', tls: {tls}}}"
+        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', compression: {kind.compression}, tls: {tls}}}"
         async with make(COMPONENT, yaml, clock=clock) as out:
             await out.consume(batch())
             with (tmp_path / "ca.pem").open("ab") as file:
@@ -355,9 +356,8 @@ async def test_trouble_with_tls_names_the_key_to_look_at(authority, tmp_path, na
     """What gRPC says alone does not guide."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     pair = authority.issue_cert(name)
-    own = [(pair.private_key_pem.bytes(), pair.cert_chain_pems[0].bytes())]
-    credentials = grpc.ssl_server_credentials(own, authority.cert_pem.bytes() if demands else None, demands)
-    async with GrpcBackend().running(credentials) as backend:
+    own = (pair.private_key_pem.bytes(), pair.cert_chain_pems[0].bytes())
+    async with GrpcBackend().running(own, clients=authority.cert_pem.bytes() if demands else None) as backend:
         yaml = f"{{endpoint: '127.0.0.1:{backend.port}', tls: {{ca_file: '{tmp_path / 'ca.pem'}', {more}}}}}"
         async with make(COMPONENT, yaml) as out:
             with pytest.raises(RetryableError) as caught:

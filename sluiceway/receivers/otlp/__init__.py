@@ -233,7 +233,7 @@ class OtlpReceiver:
             )
 
     def _warn_of_http(self, settings: HttpServer) -> None:
-        from sluiceway.receivers.otlp.compression import CODINGS
+        from sluiceway.config.decompression import CODINGS
 
         cors, logger = settings.cors, self._context.logger
         if cors and not cors.allowed_origins and (cors.allowed_headers or cors.exposed_headers):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
 from sluiceway.component import Authenticator, Context
+from sluiceway.config.decompression import CODINGS, decompress
 from sluiceway.errors import TooLargeError
 from sluiceway.otlp import Signal
 from sluiceway.otlp.status import Code
 from sluiceway.receivers.otlp.answers import Answer
-from sluiceway.receivers.otlp.compression import CODINGS, decompress
 from sluiceway.receivers.otlp.cors import CrossOrigin
 from sluiceway.receivers.otlp.head import Head
 from sluiceway.receivers.otlp.http1 import Connection, Gone, Timeouts

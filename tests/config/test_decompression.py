@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from sluiceway.config.compression import zstd_module
+from sluiceway.config.decompression import CODINGS, decompress
 from sluiceway.errors import DecodeError, TooLargeError
-from sluiceway.receivers.otlp.compression import CODINGS, decompress
 
 zstd = zstd_module()
 TEXT = b"telemetry " * 50_000

@@ -1,4 +1,4 @@
-"""Decompression of request bodies, bounded while it runs."""
+"""Decompression of what others send, bounded while it runs."""
 
 from __future__ import annotations
 
