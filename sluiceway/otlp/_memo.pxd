@@ -47,6 +47,17 @@ cdef struct Answer:
     int64_t size
 
 
+cdef extern from *:
+    """
+    /* Both halves of a product in one: its low bits alone do not know the high bits of the factors. */
+    static inline uint64_t sluiceway_fold(uint64_t left, uint64_t right) {
+        unsigned __int128 product = (unsigned __int128)left * right;
+        return (uint64_t)product ^ (uint64_t)(product >> 64);
+    }
+    """
+    uint64_t fold "sluiceway_fold"(uint64_t, uint64_t) nogil
+
+
 cdef inline uint64_t hash_bytes(bytes_at p, size_t size) noexcept nogil:
     cdef uint64_t result = size * 0x9E3779B97F4A7C15ULL
     cdef uint64_t word
@@ -58,9 +69,7 @@ cdef inline uint64_t hash_bytes(bytes_at p, size_t size) noexcept nogil:
         size -= 8
     word = 0
     memcpy(&word, p, size)
-    result = (result ^ word) * 0x9FB21C651E98DF25ULL
-    result = (result ^ (result >> 32)) * 0x9E3779B97F4A7C15ULL  # or the low bits would not know the last bytes
-    return result ^ (result >> 29)
+    return fold(result ^ word, 0x9FB21C651E98DF25ULL)
 
 
 cdef inline int memo_ask(Memo* memo, Arena* arena, bytes_at value, size_t size, Answer* answer) except -1 with gil:
@@ -101,6 +110,18 @@ cdef inline int take_digest(Memo* memo, Arena* arena, bytes_at value, size_t siz
 
 cdef inline size_t bytes_of(Remembered* entry) noexcept nogil:
     return entry.size + (<size_t>entry.answer_size if entry.answer_size > 0 else 0)
+
+
+cdef inline bint is_full(Memo* memo, uint64_t key) noexcept nogil:
+    """Whether one more would displace another, in a memo that is not nearly empty."""
+    cdef Remembered* entry = memo.entries + (key & (memo.sets - 1)) * MEMO_WAYS
+    cdef int way
+    if memo.sets == 0 or memo.kept * 4 < memo.sets * MEMO_WAYS:
+        return memo.sets == 0
+    for way in range(MEMO_WAYS):
+        if entry[way].data == NULL:
+            return False
+    return True
 
 
 cdef inline Remembered* room_for(Memo* memo, uint64_t key) noexcept nogil:
@@ -153,7 +174,7 @@ cdef inline int memo_keep(Memo* memo, uint64_t key, bytes_at value, size_t size,
         return 0
     if memo.bytes + size + answer_size > MEMO_BYTES:
         memo_empty(memo)
-    if memo.kept * 4 >= memo.sets * MEMO_WAYS * 3 and memo.sets < MEMO_SETS:
+    if memo.sets < MEMO_SETS and is_full(memo, key):
         memo_grow(memo)
     data = <uint8_t*>malloc(size + answer_size + 1)
     if data == NULL:
