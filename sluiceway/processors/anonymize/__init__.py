@@ -26,17 +26,17 @@ both; one that drops always is, one that keeps only where what it is about holds
 | `mask` | `****`, with what `keep_first` and `keep_last` show |
 | `hash` | HMAC-SHA-256 of the text, 64 hexadecimal digits |
 | `pseudonymize` | `email-` and 24 letters, the same for every spelling; `sluiceway pseudonym` tells them |
-| `encrypt` | AES-256-GCM: `enc:v1:<key id>:...`; `sluiceway decrypt` reads it |
+| `encrypt` | AES-256-GCM: `enc:v1:<key id>:...`; `sluiceway decrypt` reads it; needs `sluiceway[privacy]` |
 | `truncate` | the network of an address; anything else is masked |
-| `drop` | nothing: the attribute goes, a name or a body is left empty |
+| `drop` | nothing: the attribute goes, a name or a body is left empty, as is a map behind a rule with `detect` |
 | `keep` | what it was |
 
 Detectors see through full-width and other compatible forms, digits, dashes and spaces of other scripts, and what is
 not seen (zero-width characters, soft hyphens, combining marks, tags). With `decode` they look inside percent-encoding,
 HTML's character references and JSON's escapes, two layers deep. They do not see through base64, hexadecimal,
-compression, line breaks in the middle, letters of other scripts that look alike in numbers and keys of services, or
-words such as "at" and "dot". A text that becomes more than four times as long when its characters are made alike is
-masked as a whole.
+compression, line breaks in the middle, `+` for a space in forms, quoted names in addresses, letters of other scripts
+that look alike in numbers and keys of services, or words such as "at" and "dot". A text that becomes more than four
+times as long when its characters are made alike is masked as a whole.
 
 Items are never dropped or held back, so nothing can be lost here. The time it takes grows with the length of a text
 and with nothing else in it. To rotate the keys of `encrypt` put the new one first and keep the old ones for
@@ -94,7 +94,7 @@ class AnonymizeConfig(Settings):
     detect: StringList = ("all",)
     """Which detectors look: `email`, `credit_card`, `iban`, `phone`, `ip`, `jwt`, `secret`, or `all` of them."""
     patterns: dict[str, str] = Field(default_factory=dict, max_length=MOST_PATTERNS)
-    """Detectors of one's own: RE2 patterns by name."""
+    """Detectors of one's own, at most 16: RE2 patterns by name."""
     rules: tuple[RuleConfig, ...] = ()
     """What is done with what, in order: the first rule that matches counts. What has no rule is masked."""
     where: StringList = ("all",)
