@@ -2,7 +2,8 @@
 
 A receiver that learns that a sender has hung up says so to the `Caller` that was current when it pushed the batch. What
 waits further on, for a backend or for room, then ends its wait: the sender has its data and comes again, and it must
-not find that meanwhile it was sent on its behalf as well.
+not find that meanwhile it was sent on its behalf time and again. It has one attempt in any case: a client that closes
+only its own half of a connection still reads the answer.
 """
 
 from __future__ import annotations

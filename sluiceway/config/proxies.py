@@ -61,7 +61,7 @@ def _covers(entry: str, host: str, address: IPv4Address | IPv6Address | None, po
         return False
     if (its_address := _address(name)) is not None:
         return its_address == address
-    name = name.removeprefix("*")
+    name = name[1:] if name.startswith("*.") else name
     return host.endswith(name) if name.startswith(".") else host == name or host.endswith(f".{name}")
 
 

@@ -196,5 +196,6 @@ class Waiting:
         self._ready.clear()
 
     def _forget(self, lane: Lane) -> None:
-        if not lane.elements and not lane.in_flight and lane.key is not None:
+        is_done = not lane.elements and not lane.in_flight and lane.key is not None
+        if is_done and self._lanes.get(lane.key) is lane:  # which it is not once all was taken out
             del self._lanes[lane.key]

@@ -424,6 +424,12 @@ def test_an_alert_that_is_lost_leaves_a_hint():
     assert explain(ClientOSError(104, "reset"), "h", encrypted=True) == "ClientOSError: [Errno 104] reset"
 
 
+def test_what_openssl_says_without_a_name_is_told_as_it_is():
+    """Python knows the reasons of some alerts by number only."""
+    error = ssl.SSLError(1, "[SSL] unknown error (_ssl.c:1006)")
+    assert explain(error, "h", encrypted=True) == "TLS: [ssl] unknown error ( ssl.c:1006)"
+
+
 @pytest.mark.parametrize(
     ("yaml", "text"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from sluiceway.otlp import Batch, Signal
@@ -236,6 +238,27 @@ async def test_idle_partitions_are_forgotten() -> None:
         await setup.clock.advance(0.2)
         assert queue.statistics().partitions == 0
     assert setup.account.delivered == 50
+
+
+async def test_partitions_under_way_go_on_when_an_heir_takes_the_rest() -> None:
+    """What is with the backend is answered to the old queue, and the heir has only what waited."""
+    setup, heir = (timed("min_size: 1, partition: {metadata_keys: [tenant]}") for _ in range(2))
+    assert setup.wrapped.queue is not None
+    setup.backend.gate.clear()
+
+    async def answer_late() -> None:
+        await settle()
+        setup.backend.gate.set()
+
+    async with asyncio.timeout(20), heir.wrapped:
+        async with setup.wrapped:
+            for tenant in "abab":
+                await setup.outlet.consume(traces(1, tenant=tenant))
+                await settle()
+            setup.wrapped.queue.heir = heir.wrapped.queue
+            answering = asyncio.create_task(answer_late())
+        await answering
+    assert sum(setup.backend.sizes) + sum(heir.backend.sizes) == 4
 
 
 async def test_a_full_partition_does_not_wait_for_an_empty_one() -> None:

@@ -21,8 +21,9 @@ def explain(error: Exception, name: str, *, encrypted: bool) -> str:
     while cause is not None and not _is_of_openssl(cause):
         cause = cause.__cause__
     if isinstance(cause, ssl.SSLError):
-        words = getattr(cause, "verify_message", "") or cause.reason.lower().replace("_", " ")
-        return _joined(f"TLS: {words.rstrip('.')}", tls_advice(f"{words} {cause.reason}", name))
+        reason = getattr(cause, "reason", None) or str(cause)  # Python does not know all that OpenSSL says by name
+        words = getattr(cause, "verify_message", "") or reason.lower().replace("_", " ")
+        return _joined(f"TLS: {words.rstrip('.')}", tls_advice(f"{words} {reason}", name))
     if isinstance(error, ClientConnectorError):
         what = "the proxy " if isinstance(error, ClientProxyConnectionError) else ""
         inner = error.os_error

@@ -16,7 +16,7 @@ __all__ = ["looks_like_sql", "sanitize_sql"]
 Span: TypeAlias = tuple[int, int]
 
 _STANDARD: Final = rb"""(?s)'(?:[^']|'')*(?:'|\z)|"(?:[^"]|"")*(?:"|\z)|`[^`]*(?:`|\z)|--[^\n]*|/\*.*?(?:\*/|\z)"""
-_BRACKETS: Final = _STANDARD + rb"|\[[^\]]*\]"
+_BRACKETS: Final = _STANDARD + rb"|\["
 """Of SQLite and others: a name in brackets may hold a quote."""
 _MYSQL: Final = (
     rb"""(?s)'(?:[^'\\]|\\.|'')*(?:'|\\?\z)|"(?:[^"\\]|\\.|"")*(?:"|\\?\z)|`[^`]*(?:`|\z)"""
@@ -50,7 +50,8 @@ def sanitize_sql(text: str) -> str:
     r"""SQL with `?` for strings, numbers, booleans, NULL and parameters, digits in names included, and no comments.
 
     What stands in double quotes is kept only where nothing but a name can stand. Databases differ about where a string
-    or a comment ends (`'\'`, `#`, `[`): what is a part of one to any of them goes. Between `$a$` stands a string.
+    or a comment ends (`'\'`, `#`, `[`): what is a part of one to any of them goes, but for Oracle's `q'[...]'`. Between
+    `$a$` stands a string.
     """
     raw, out = text.encode(), bytearray()
     place, before = 0, b""
@@ -109,10 +110,13 @@ def _readings(raw: bytes) -> Iterator[Iterator[Span]]:
 
 
 def _read(raw: bytes, pattern: bytes) -> Iterator[Span]:
-    search, place = _compile(pattern).search, 0
+    search, place, closes = _compile(pattern).search, 0, True
     while (match := search(raw, place)) is not None:
         start, place = match.span()
         if raw[start] == ord("["):
+            closing = raw.find(b"]", place) if closes else -1
+            closes = closing >= 0  # if this one is not closed, no later one is
+            place = closing + 1 if closes else place
             continue
         if pattern is _POSTGRES:
             if raw[start] == ord("$"):
