@@ -77,6 +77,8 @@ class Connections:
         if self._attempt is not None:
             self._attempt.cancel()
             await asyncio.wait([self._attempt])
+            self._attempt = None  # which it does itself only where it had begun
+            self._tell()
         for connection in (*self._open.values(), *self._ending):
             await connection.close()
 

@@ -37,6 +37,8 @@ _LARGEST_HEADERS: Final = 16 * 1024
 _PING: Final = b"silence?"
 _CLOSING: Final = 1.0
 """Seconds that a closed connection has to send what it still holds."""
+_AT_ONCE: Final = 512 * 1024
+"""Bytes of a request that are written before it is seen whether the socket has room for more."""
 
 
 class RequestError(Exception):
@@ -137,6 +139,7 @@ class Connection(asyncio.Protocol):
         self._heard = 0.0
         self._is_pinged = False
         self._timer: asyncio.TimerHandle | None = None
+        self._abortion: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
 
     async def request(self, headers: RawHeaders, body: bytes) -> Response:
@@ -214,8 +217,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(f"the connection was lost: {exc}" if exc else "the server closed the connection")
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._abortion):
+            if timer is not None:
+                timer.cancel()
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -292,7 +296,9 @@ class Connection(asyncio.Protocol):
     async def _send(self, response: Response, body: bytes) -> None:
         rest = memoryview(body)
         while True:
-            room = min(self._h2.local_flow_control_window(response.id), len(rest)) if self._is_writable else 0
+            window = min(self._h2.local_flow_control_window(response.id), self._buffer or _AT_ONCE)
+            room = min(window, len(rest)) if self._is_writable else 0
+            is_stuck = room <= 0
             while room > 0:
                 piece = rest[: min(room, self._h2.max_outbound_frame_size)]
                 rest = rest[len(piece) :]
@@ -302,7 +308,8 @@ class Connection(asyncio.Protocol):
             if not rest:
                 response.is_sent = True
                 return
-            await self._change()
+            if is_stuck:
+                await self._change()
             if response.ended.done():  # an answer before the end of the request, which is of no use any more
                 return
 
@@ -351,6 +358,7 @@ class Connection(asyncio.Protocol):
             self._h2.close_connection()
             self._flush()
             self._transport.close()
+            self._abortion = self._loop.call_later(_CLOSING, self._transport.abort)
 
     def _ping_after_silence(self) -> None:
         if self._keepalive is not None:

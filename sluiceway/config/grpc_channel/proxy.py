@@ -54,5 +54,5 @@ async def _accepted(tunnel: socket.socket) -> None:
         if not byte or len(head) > _LARGEST_HEAD:
             raise ConnectionError("the proxy gave no answer")
     status = head.split(b"\r\n", 1)[0].decode("ascii", "replace")
-    if status.split(" ")[1:2] != ["200"]:
+    if not "".join(status.split(" ")[1:2]).startswith("2"):  # any 2xx is a tunnel, RFC 9110 §9.3.6
         raise ConnectionError(f"the proxy says {status}")

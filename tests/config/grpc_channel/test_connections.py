@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from contextlib import AsyncExitStack
 
@@ -10,9 +11,14 @@ import grpc
 import pytest
 import trustme
 from grpc.aio import AioRpcError
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.settings import SettingCodes
+from hyperframe.frame import GoAwayFrame
 
-from sluiceway.config.grpc_channel import connections
-from tests.config.grpc_channel.opened import calling, until
+from sluiceway.config.grpc_channel import Channel, connections, http2
+from sluiceway.config.grpc_client import GrpcClient
+from tests.config.grpc_channel.opened import METHOD, calling, until
 from tests.exporters.http2_backend import Http2Backend
 from tests.ports import free_port
 
@@ -271,3 +277,49 @@ async def test_we_prove_ourselves_by_a_certificate():
             assert await call(b"x") == b""
         async with calling(backend, f"https://127.0.0.1:{backend.port}", tls=TRUST) as call:
             assert (await failure(call)).code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_channel_that_is_closed_before_it_has_begun_to_connect_ends_its_calls():
+    """Nobody waits for a connection that will not be made."""
+    client = GrpcClient(endpoint=f"http://127.0.0.1:{free_port()}", compression="zstd")
+    channel = Channel(client, None)
+    calling_first = asyncio.create_task(channel.unary_unary(METHOD)(b"x", timeout=None))
+    await until(lambda: channel._connections._attempt is not None)
+    await channel.close()
+    async with asyncio.timeout(10):
+        with pytest.raises(AioRpcError):
+            await calling_first
+
+
+async def test_a_server_that_stops_reading_holds_up_neither_memory_nor_connections(monkeypatch):
+    """No more of a request waits for the socket than may, and a connection that is left ends with what it holds."""
+    monkeypatch.setattr(http2, "_CLOSING", 0.05)
+
+    async def greet_and_leave(reader, writer):
+        peer = H2Connection(H2Configuration(client_side=False))
+        peer.initiate_connection()
+        peer.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 2**30})
+        peer.increment_flow_control_window(2**30)
+        writer.write(peer.data_to_send())
+        await reader.read(1)
+        writer.transport.pause_reading()
+        await waits.wait()
+        writer.write(GoAwayFrame(0, last_stream_id=2**31 - 1).serialize())
+        await ended.wait()
+        writer.close()
+
+    waits, ended = asyncio.Event(), asyncio.Event()
+    async with asyncio.timeout(20), await asyncio.start_server(greet_and_leave, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        channel = Channel(GrpcClient(endpoint=f"http://127.0.0.1:{port}", compression="zstd"), None)
+        call = asyncio.create_task(channel.unary_unary(METHOD)(os.urandom(20_000_000), timeout=None))
+        opened = channel._connections._open
+        await until(lambda: any(not connection._is_writable for connection in opened.values()))
+        (connection,) = opened.values()
+        assert connection._transport.get_write_buffer_size() < 2 * 1024 * 1024
+        waits.set()
+        await until(lambda: connection in channel._connections._ending)
+        call.cancel()
+        await until(lambda: not channel._connections._ending)
+        ended.set()
+        await channel.close()
