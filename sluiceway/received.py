@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from sluiceway.component import Consumer, Context, PartialSuccess
-from sluiceway.errors import DeliveryError, RefusedError, SenderError
+from sluiceway.component import Consumer, Context, PartialSuccess, Reason
+from sluiceway.errors import DeliveryError, RefusedError, RetryableError, SenderError, SluicewayError
 from sluiceway.otlp import Batch, Signal
 
 __all__ = ["Counts", "Received"]
+
+DELAY: Final = 1.0
+"""Seconds before a batch is offered again, where the refusal names none."""
 
 _TEXTS: Final = {
     "accepted": "Items pushed into the pipeline.",
@@ -38,6 +41,7 @@ class Received:
     def __init__(self, context: Context, transport: str = "") -> None:
         self._counts = {signal: Counts() for signal in Signal}
         self._requests = {"success": 0, "refused": 0, "failure": 0}
+        self._context = context
         self._publish(context, {"receiver": context.id, "transport": transport})
 
     async def push(self, batch: Batch, consumer: Consumer) -> PartialSuccess | None:
@@ -55,6 +59,39 @@ class Received:
             raise
         counts.accepted += items
         return answer
+
+    async def keep_pushing(self, batch: Batch, consumer: Consumer) -> bool:
+        """Hand a batch on, again and again while it is refused for now; for sources that can wait, such as a file.
+
+        Returns whether it was taken. What is refused for good is dropped and counted. A cancellation comes through,
+        and then the batch was not taken.
+        """
+        while True:
+            try:
+                await self.push(batch, consumer)
+            except (RefusedError, RetryableError) as error:
+                await self._context.clock.sleep(error.retry_after or DELAY)
+            except SluicewayError as error:
+                self._lose(batch, error)
+                return False
+            else:
+                return True
+
+    async def push_once(self, batch: Batch, consumer: Consumer) -> bool:
+        """Hand a batch on, and drop and count it when it is refused: for sources that cannot wait, such as a scrape.
+
+        Returns whether it was taken.
+        """
+        try:
+            await self.push(batch, consumer)
+        except SluicewayError as error:
+            self._lose(batch, error)
+            return False
+        return True
+
+    def _lose(self, batch: Batch, error: SluicewayError) -> None:
+        self._context.logger.warning("%d %s were refused: %s", batch.items, batch.signal.items, error)
+        self._context.drop(batch.items, Reason.REJECTED)
 
     def note(self, error: BaseException | None = None) -> None:
         """Count a request by its outcome: pressure and a backend's answer refuse it, all else is a failure."""

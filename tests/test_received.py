@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from sluiceway.component import Context, Kind
+from sluiceway.component import Context, Kind, Reason
 from sluiceway.errors import DecodeError, PermanentError, RefusedError
 from sluiceway.received import Received
 from sluiceway.telemetry import Metrics, Scope
-from sluiceway.testing import MemorySink, spans
+from sluiceway.testing import ManualClock, MemorySink, spans
 from tests.pipelines.test_flow import collector
 
 
@@ -59,3 +59,44 @@ async def test_a_plain_class_counts_as_any_receiver() -> None:
         assert read("otelcol_receiver_accepted_spans", **names) == 2
         assert read("otelcol_receiver_refused_spans", **names) == 3
         assert read("otelcol_receiver_requests", outcome="refused", **names) == 1
+
+
+def watched(sink: MemorySink, clock: ManualClock) -> tuple[Received, list[tuple[int, Reason]]]:
+    """What counts for a receiver, and what it drops."""
+    dropped: list[tuple[int, Reason]] = []
+    context = Context("in", Kind.RECEIVER, clock=clock, drop=lambda items, reason, **_: dropped.append((items, reason)))
+    return Received(context), dropped
+
+
+async def test_what_a_source_keeps_is_offered_until_it_is_taken() -> None:
+    """The delay is the one that the refusal names."""
+    sink, clock = MemorySink(), ManualClock()
+    received, dropped = watched(sink, clock)
+    sink.error = RefusedError("full", 5)
+    pushing = asyncio.create_task(received.keep_pushing(spans(3), sink))
+    await clock.advance(4.9)
+    assert sink.calls == 1
+    sink.error = None
+    await clock.advance(0.2)
+    assert await pushing
+    assert (sink.items, dropped) == (3, [])
+
+
+async def test_what_a_source_keeps_is_dropped_when_it_is_refused_for_good() -> None:
+    """It is counted, and the source goes on."""
+    sink = MemorySink()
+    received, dropped = watched(sink, ManualClock())
+    sink.error = PermanentError("never")
+    assert not await received.keep_pushing(spans(3), sink)
+    assert (sink.calls, dropped) == (1, [(3, Reason.REJECTED)])
+
+
+async def test_what_cannot_wait_is_offered_once() -> None:
+    """A scrape that is refused is dropped and counted."""
+    sink = MemorySink()
+    received, dropped = watched(sink, ManualClock())
+    sink.error = RefusedError("full")
+    assert not await received.push_once(spans(3), sink)
+    sink.error = None
+    assert await received.push_once(spans(2), sink)
+    assert (sink.items, dropped) == (2, [(3, Reason.REJECTED)])

@@ -1,0 +1,9 @@
+"""Log lines on their way to records: entries, and the operators that parse and edit them, as the Collector names them.
+
+A log receiver makes an `Entry` of each line, takes a list of them through its `operators` in one call, and turns what
+comes out into a batch.
+"""
+
+from sluiceway.stanza.entry import Entry
+
+__all__ = ["Entry"]
