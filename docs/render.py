@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 from sluiceway.component import Component, Kind
 from sluiceway.config.types import Opaque
 from sluiceway.registry import available, find
+from sluiceway.scraping import Metric, ResourceAttribute, declared
 
 PAGES = Path(__file__).parent / "components"
 
@@ -48,6 +49,8 @@ def page(component: Component) -> str:
     rows = list(_settings(component.config))
     if rows:
         lines += ["", "## Settings", "", "| key | default | |", "| --- | --- | --- |", *rows]
+    for title, head, entries in _declared(component.config):
+        lines += ["", f"## {title}", "", head, "| " + " | ".join(["---"] * (head.count("|") - 1)) + " |", *entries]
     return "\n".join(lines) + "\n"
 
 
@@ -59,6 +62,31 @@ def _settings(model: type[BaseModel], prefix: str = "", seen: tuple[type, ...] =
         yield f"| `{key}` | {_default(field, nested)} | {text} |"
         if nested is not None and nested not in seen:
             yield from _settings(nested, f"{key}::", (*seen, model))
+
+
+def _declared(model: type[BaseModel]) -> Iterator[tuple[str, str, list[str]]]:
+    """The tables of what a component emits: its metrics, then its resource attributes."""
+    entries = [entry for _, mark in declared(model) for entry in mark.entries.values()]
+    metrics = [_metric(entry) for entry in entries if isinstance(entry, Metric)]
+    if metrics:
+        yield "Metrics", "| metric | on | instrument | unit | attributes | |", metrics
+    attributes = [
+        f"| `{entry.name}` | {_mark(entry.enabled)} | {entry.description} |"
+        for entry in dict.fromkeys(entry for entry in entries if isinstance(entry, ResourceAttribute))
+    ]
+    if attributes:
+        yield "Resource attributes", "| attribute | on | |", attributes
+
+
+def _metric(metric: Metric) -> str:
+    attributes = ", ".join(f"`{name}`" for name in metric.attributes)
+    kind = metric.instrument if metric.instrument == "histogram" else f"{metric.instrument}, {metric.value.__name__}"
+    text = f"{metric.description} Deprecated: {metric.deprecated}" if metric.deprecated else metric.description
+    return f"| `{metric.name}` | {_mark(metric.enabled)} | {kind} | {metric.unit} | {attributes} | {text} |"
+
+
+def _mark(enabled: bool) -> str:
+    return "yes" if enabled else ""
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -10,6 +10,7 @@ from sluiceway.testing.conformance import (
     example,
     settings,
 )
+from sluiceway.testing.emitted import check_metrics, points
 from sluiceway.testing.feed import items, logs, metrics, spans
 from sluiceway.testing.sink import Feeder, MemorySink
 
@@ -20,12 +21,14 @@ __all__ = [
     "check_component",
     "check_exporter",
     "check_lifecycle",
+    "check_metrics",
     "check_processor",
     "check_settings",
     "example",
     "items",
     "logs",
     "metrics",
+    "points",
     "settings",
     "settle",
     "spans",
