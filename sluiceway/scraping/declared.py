@@ -12,7 +12,7 @@ class RedisConfig(ScrapeSettings):
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar
 
@@ -180,15 +180,20 @@ class MetricSettings(_ByName[MetricSetting]):
 class ResourceSettings(_ByName[ResourceSetting]):
     """The settings of resource attributes by their names."""
 
-    def apply(self, attributes: Mapping[str, Any], declared: Mapping[str, ResourceAttribute]) -> dict[str, Any] | None:
-        """The attributes that are switched on; None when a filter says that the resource is not to be emitted."""
+    def apply(
+        self, attributes: Mapping[str, Any], declared: Mapping[str, ResourceAttribute], on: Collection[str] = ()
+    ) -> dict[str, Any] | None:
+        """The attributes that are switched on; None when a filter says that the resource is not to be emitted.
+
+        Those in `on` are on by default, whatever was declared.
+        """
         kept = {}
         for name, value in attributes.items():
             chosen = self.get(name)
             if chosen is not None and not chosen.admits(value):
                 return None
             known = declared.get(name)
-            by_default = known is None or known.enabled
+            by_default = known is None or known.enabled or name in on
             if by_default if chosen is None or chosen.enabled is None else chosen.enabled:
                 kept[name] = value
         return kept

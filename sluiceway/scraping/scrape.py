@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
 from sluiceway.otlp.metrics import Attributes, Histogram, MetricsWriter, MetricWriter, ResourceWriter
@@ -121,9 +121,9 @@ class Scrape:
         self._recorders: list[Recorder] = []
         self._plain: Recorder | None = None
 
-    def resource(self, attributes: Attributes) -> Recorder:
-        """Begin a resource."""
-        kept = self._resource_settings.apply(attributes, self._declared)
+    def resource(self, attributes: Attributes, *, on: Collection[str] = ()) -> Recorder:
+        """Begin a resource. Of its attributes, those that tell it from its like may be `on` unless switched off."""
+        kept = self._resource_settings.apply(attributes, self._declared, on)
         recorder = Recorder(self, None if kept is None else self._writer.resource(kept))
         self._recorders.append(recorder)
         return recorder

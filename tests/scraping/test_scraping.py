@@ -201,6 +201,21 @@ async def test_resource_attributes_are_switched_and_filter() -> None:
     assert await resources(f"resource_attributes: {{host: {filters}}}") == [{"host": "a", "other": 1}]
 
 
+async def test_attributes_that_tell_resources_apart_are_on() -> None:
+    """Unless somebody switched them off, whatever was declared."""
+
+    async def scrape(to: Scrape) -> None:
+        to.resource({"host": "a", "id": "b"}, on=("id",)).record(QUEUE, 1)
+
+    for yaml, expected in (
+        ("{}", {"host": "a", "id": "b"}),
+        ("resource_attributes: {id: {enabled: false}}", {"host": "a"}),
+    ):
+        bench = Bench(scrape, yaml)
+        await bench.scraping.measure()
+        assert [point["resource"] for point in points(bench.sink.batches)["queue"]] == [expected]
+
+
 async def test_settings_come_back_as_they_were_written() -> None:
     """What a configuration prints loads again."""
     chosen = config("{metrics: {load: {enabled: true}}, resource_attributes: {host: {metrics_exclude: [{strict: a}]}}}")
