@@ -1,0 +1,69 @@
+"""The receiver `redis` from YAML, measured by hand."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+from typing import Any, Self
+
+from sluiceway.component import Context, Kind, Reason, Status
+from sluiceway.config.decode import decode
+from sluiceway.config.parse import parse
+from sluiceway.receivers.redis import COMPONENT, RedisReceiver, RedisSettings
+from sluiceway.testing import ManualClock, MemorySink, points
+
+EVERYTHING = "{" + ", ".join(
+    f"{name}: {{enabled: true}}" for name in RedisSettings.model_fields["metrics"].metadata[0].entries
+) + "}"  # fmt: skip
+"""The setting `metrics` with all on."""
+
+
+def settings(yaml: str) -> RedisSettings:
+    """What YAML gives."""
+    return decode(RedisSettings, parse(yaml, "redis.yaml"))
+
+
+class Bench:
+    """A receiver that runs, whose measurements are asked for by `measure`."""
+
+    def __init__(self, yaml: str) -> None:
+        self.clock = ManualClock()
+        self.sink = MemorySink()
+        self.dropped: list[tuple[int, Reason]] = []
+        self.statuses: list[tuple[Status, str]] = []
+        self.settings = settings(yaml)
+        context = Context(
+            "redis",
+            Kind.RECEIVER,
+            clock=self.clock,
+            logger=logging.getLogger("redis-test"),
+            drop=lambda items, reason, **_: self.dropped.append((items, reason)),
+            report=lambda status, text="": self.statuses.append((status, text)),
+        )
+        self.receiver: RedisReceiver = COMPONENT.create(self.settings, context, self.sink)
+
+    async def __aenter__(self) -> Self:
+        await self.receiver.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.receiver.__aexit__(kind, error, trace)
+
+    async def measure(self) -> dict[str, list[dict[str, Any]]]:
+        """Measure once; the points of this measurement by their metrics' names."""
+        before = len(self.sink.batches)
+        assert self.receiver._scraping is not None
+        await self.receiver._scraping.measure()
+        return points(batch for batch in self.sink.batches[before:] if batch.signal.value == "metrics")
+
+    @property
+    def status(self) -> tuple[Status, str]:
+        """What was reported last."""
+        return self.statuses[-1]
+
+
+def values(found: dict[str, list[dict[str, Any]]], name: str, key: str) -> dict[Any, Any]:
+    """The values of a metric by one of its attributes, of the point or of the resource."""
+    return {point["attributes"].get(key, point["resource"].get(key)): point["value"] for point in found.get(name, [])}
