@@ -55,7 +55,8 @@ class RedisServer:
         """Start, and wait until it listens."""
         command = [
             str(program("redis-server", "redis-server")), "--port", str(self.port), "--bind", "127.0.0.1",
-            "--unixsocket", str(self.socket), "--save", "", "--enable-debug-command", "yes", "--dir", str(self.folder),
+            "--unixsocket", str(self.socket), "--save", "", "--enable-debug-command", "yes",
+            "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", "--dir", str(self.folder),
             *self._options,
         ]  # fmt: skip
         with (self.folder / "redis.log").open("ab") as log:
@@ -69,6 +70,12 @@ class RedisServer:
             self._process.send_signal(signal.SIGCONT)
             self._process.wait(PATIENCE)
             self._process = None
+
+    def resume(self) -> None:
+        """Start it, or wake it, unless it runs."""
+        if self._process is None:
+            self.start()
+        os.kill(self.pid, signal.SIGCONT)
 
     def pause(self) -> None:
         """Let it hang: it accepts connections and says nothing."""
@@ -126,6 +133,19 @@ class Cluster:
         nodes = self.nodes()
         return [server for server in self.servers if nodes[server.port][3] == nodes[primary.port][0]]
 
+    def set(self, name: str, value: str) -> None:
+        """Change a setting everywhere, until `mend`."""
+        for server in self.servers:
+            server.call("CONFIG", "SET", name, value)
+
+    def mend(self) -> None:
+        """Let all run again, as they were set up, and wait until they are well."""
+        for server in self.servers:
+            server.resume()
+        self.set("cluster-replica-no-failover", "no")
+        self.set("cluster-require-full-coverage", "yes")
+        until(lambda: all(map(_well, self.servers)), "the cluster is not well again")
+
 
 @contextmanager
 def redis_cluster(folder: Path, *options: str) -> Iterator[Cluster]:
@@ -148,5 +168,7 @@ def redis_cluster(folder: Path, *options: str) -> Iterator[Cluster]:
 
 
 def _well(server: RedisServer) -> bool:
-    told = server.call("CLUSTER", "INFO")
-    return "cluster_state:ok" in told and "cluster_known_nodes:6" in told
+    """Whether a node knows five others, of which none has failed, and is connected to its primary."""
+    told, nodes = server.call("CLUSTER", "INFO"), server.call("CLUSTER", "NODES")
+    linked = server.info("replication").get("master_link_status", "up") == "up"
+    return linked and "cluster_state:ok" in told and nodes.count("connected") == 6 and "fail" not in nodes

@@ -5,6 +5,8 @@ The only module that knows the library. Of it the connection is used, and none o
 
 from __future__ import annotations
 
+import errno
+import os
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -79,17 +81,15 @@ class Link:
         Commands only read, so they are repeated when a connection that was kept turns out to be dead.
         """
         kept = self._connection.is_connected
-        try:
+        while True:
             try:
                 return await self._exchange(commands)
-            except (RedisError, OSError):
+            except AuthenticationError as error:
+                raise PermissionError(_said(error)) from None
+            except _BROKEN as error:
                 if not kept:
-                    raise
-                return await self._exchange(commands)
-        except AuthenticationError as error:
-            raise PermissionError(_said(error)) from None
-        except _BROKEN as error:
-            raise ConnectionError(_said(error)) from None
+                    raise ConnectionError(_said(error)) from None
+                kept = False
 
     async def need(self, *command: str | bytes | int) -> Reply:
         """Send one command and return its reply; raises `Refused` as well."""
@@ -166,4 +166,10 @@ def _plain(reply: Any) -> Reply:
 
 
 def _said(error: BaseException) -> str:
+    """What an error says; the system's own word for it where the library has wrapped that."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in errno.errorcode and not isinstance(cause, ssl.SSLError):
+            return os.strerror(cause.errno)
+        cause = cause.__cause__ or cause.__context__
     return escape(str(error))[:LONGEST_TEXT] or type(error).__name__

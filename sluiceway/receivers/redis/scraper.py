@@ -37,7 +37,7 @@ class RedisScraper:
     async def scrape(self, scrape: Scrape) -> None:
         """Measure once. Raises `OSError` when nothing can be read."""
         if not self._nodes:
-            reading = await self._endpoint.read(self._clock)
+            reading = await self._read_endpoint()
             if self._settings.cluster.mode == "off" or reading.info.text("cluster_enabled") != "1":
                 self._record_endpoint(reading, scrape)
                 return
@@ -59,6 +59,12 @@ class RedisScraper:
 
     def _open(self, address: Address) -> Server:
         return Server(Link(address, self._access), self._settings)
+
+    async def _read_endpoint(self) -> Reading:
+        try:
+            return await self._endpoint.read(self._clock)
+        except OSError as error:
+            raise type(error)(f"{self._endpoint.link.address}: {error}") from None
 
     def _record_endpoint(self, reading: Reading, scrape: Scrape) -> None:
         self._endpoint.record(reading, scrape)

@@ -6,7 +6,7 @@ import logging
 from types import TracebackType
 from typing import Any, Self
 
-from sluiceway.component import Context, Kind, Reason, Status
+from sluiceway.component import Context, Kind, Reason, Status, SystemClock
 from sluiceway.config.decode import decode
 from sluiceway.config.parse import parse
 from sluiceway.receivers.redis import COMPONENT, RedisReceiver, RedisSettings
@@ -26,12 +26,12 @@ def settings(yaml: str) -> RedisSettings:
 class Bench:
     """A receiver that runs, whose measurements are asked for by `measure`."""
 
-    def __init__(self, yaml: str) -> None:
-        self.clock = ManualClock()
+    def __init__(self, yaml: str, clock: SystemClock | None = None) -> None:
+        self.clock: Any = clock or ManualClock()
         self.sink = MemorySink()
         self.dropped: list[tuple[int, Reason]] = []
         self.statuses: list[tuple[Status, str]] = []
-        self.settings = settings(yaml)
+        self.settings = settings(yaml).model_copy(update={"initial_delay": 1e9})
         context = Context(
             "redis",
             Kind.RECEIVER,
