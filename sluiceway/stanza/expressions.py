@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 from pydantic import AfterValidator
@@ -67,7 +68,8 @@ class _Token(NamedTuple):
     column: int
 
 
-class _Constant(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Constant:
     """A closure whose value does not depend on the entry."""
 
     value: Any
@@ -313,7 +315,7 @@ def _link(sign: str, left: Evaluate, right: Evaluate) -> Evaluate:
 
 def _matches(left: Evaluate, right: Evaluate) -> Evaluate:
     if not isinstance(right, _Constant) or not isinstance(right.value, str):
-        raise ValueError("the pattern of matches must be a text that is written out")
+        raise ValueError("the pattern of matches must be a text that is written out")  # noqa: TRY004
     search = compile_pattern(right.value).search
 
     def matches(entry: Entry) -> bool:

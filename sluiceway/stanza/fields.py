@@ -74,7 +74,7 @@ class Field(NamedTuple):
             if type(inner) is not dict:
                 inner = found[key] = {}
             found = inner
-        return found  # type: ignore[no-any-return]
+        return found
 
     def __str__(self) -> str:
         return self.root + "".join(f".{key}" if key.isidentifier() else f'["{key}"]' for key in self.keys)

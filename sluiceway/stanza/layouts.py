@@ -1,7 +1,7 @@
 """Layouts of times: the Collector's strptime directives and Go's reference time, compiled to one bounded pattern.
 
-The directives differ from those of C and Python: `%s` is a fraction of nine digits and no epoch, `%j` is `±HH:MM` and no
-day of the year. Every part of a pattern takes a bounded number of characters, and so matching is linear.
+The directives differ from those of C and Python: `%s` is a fraction of nine digits and no epoch, `%j` is `±HH:MM`
+and no day of the year. Every part of a pattern takes a bounded number of characters, and so matching is linear.
 """
 
 from __future__ import annotations
@@ -185,9 +185,8 @@ def _moment(found: dict[str, str], year: int, zone: tzinfo | None) -> datetime:
     month = int(found.get("month", 1))
     if "month_name" in found:
         month = _MONTHS.index(found["month_name"][:3].lower()) + 1
-    naive = datetime(
-        year, month, int(found.get("day", 1)), _hour(found), int(found.get("minute", 0)), int(found.get("second", 0))
-    )  # noqa: DTZ001, E501
+    day, minute, second = int(found.get("day", 1)), int(found.get("minute", 0)), int(found.get("second", 0))
+    naive = datetime(year, month, day, _hour(found), minute, second)  # noqa: DTZ001 - its zone follows
     if "year_day" in found:
         naive = naive.replace(month=1, day=1) + timedelta(days=int(found["year_day"]) - 1)
     if "offset" in found:
@@ -204,15 +203,10 @@ def _hour(found: dict[str, str]) -> int:
     hour = int(found.get("hour", found.get("hour12", 0)))
     if "hour12" in found and not 0 <= hour <= 12:
         raise ValueError("hour out of range")
-    if "half" in found:
-        return (
-            hour + 12
-            if found["half"].lower() == "pm" and hour < 12
-            else 0
-            if found["half"].lower() == "am" and hour == 12
-            else hour
-        )  # noqa: E501
-    return hour
+    half = found.get("half", "").lower()
+    if half == "pm" and hour < 12:
+        return hour + 12
+    return 0 if half == "am" and hour == 12 else hour
 
 
 def _offset(text: str) -> tzinfo:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from sluiceway.component import Context
 from sluiceway.stanza.entry import Entry
+from sluiceway.stanza.operators.container import Container
 from sluiceway.stanza.operators.flow import Filter, Recombine, Router
 from sluiceway.stanza.operators.operator import Operator
-from sluiceway.stanza.stages import Failures, Filtering, Passing, Recombining, Routing, Stage
+from sluiceway.stanza.stages import Containing, Failures, Filtering, Passing, Recombining, Routing, Stage
 from sluiceway.stanza.wiring import wire
 
 __all__ = ["Program", "compile_operators"]
@@ -34,6 +35,8 @@ def _stage(operator: Operator, places: dict[str, int], following: int, context: 
             return Routing(operator, outputs if operator.outputs else (), places, failures, context)
         case Recombine():
             return Recombining(operator, outputs, failures)
+        case Container():
+            return Containing(operator, outputs, failures)
         case _:
             return Passing(operator, outputs, failures)
 
@@ -43,7 +46,7 @@ class Program:
 
     def __init__(self, stages: Sequence[Stage], order: Sequence[int]) -> None:
         self._stages = tuple((place, stages[place]) for place in order)
-        self._keeping = [stage for stage in stages if isinstance(stage, Recombining)]
+        self._keeping = [stage for stage in stages if isinstance(stage, Recombining | Containing)]
         self._end = len(stages)
         fed: dict[int, int] = {}
         for stage in stages:
@@ -80,11 +83,11 @@ class Program:
                 arrived.sort(key=lambda entry: ranks.get(id(entry), -1))
             if arrived:
                 sent = stage.run(arrived, now)
-            elif flush is None or not isinstance(stage, Recombining):
+            elif flush is None or not isinstance(stage, Recombining | Containing):
                 continue
             else:
                 sent = []
-            if flush is not None and isinstance(stage, Recombining):
+            if flush is not None and isinstance(stage, Recombining | Containing):
                 sent = [*sent, (stage.flush(now, flush), stage.targets[0])]
             for found, targets in sent:
                 for at, target in enumerate(targets):

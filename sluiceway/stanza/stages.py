@@ -10,10 +10,11 @@ from sluiceway.escape import escape
 from sluiceway.stanza.entry import Entry
 from sluiceway.stanza.expressions import Evaluate, compile_expression
 from sluiceway.stanza.fields import field
+from sluiceway.stanza.operators.container import Container
 from sluiceway.stanza.operators.flow import Filter, Recombine, Router
 from sluiceway.stanza.operators.operator import Operator, template
 
-__all__ = ["Failures", "Filtering", "Passing", "Recombining", "Routing", "Stage"]
+__all__ = ["Containing", "Failures", "Filtering", "Passing", "Recombining", "Routing", "Stage"]
 
 Targets: TypeAlias = tuple[int, ...]
 Sent: TypeAlias = "list[tuple[list[Entry], Targets]]"
@@ -26,7 +27,8 @@ _MAX_JOINED: Final = 16 * 1024 * 1024
 class Stage(Protocol):
     """An operator at work. `targets` are all the ways in which it may send."""
 
-    targets: tuple[Targets, ...]
+    @property
+    def targets(self) -> tuple[Targets, ...]: ...
 
     def run(self, entries: list[Entry], now: int) -> Sent: ...
 
@@ -184,12 +186,14 @@ class _Parts:
 class Recombining:
     """Joins entries that are parts of one, for each source by itself."""
 
-    def __init__(self, operator: Recombine, outputs: Targets, failures: Failures) -> None:
+    def __init__(
+        self, operator: Recombine, outputs: Targets, failures: Failures, marks: Evaluate | None = None
+    ) -> None:
         self.targets = (outputs,)
         self._operator = operator
         self._if = condition(operator.if_)
         self._first = operator.is_first_entry is not None
-        self._marks = compile_expression(operator.is_first_entry or operator.is_last_entry or "")
+        self._marks = marks or compile_expression(operator.is_first_entry or operator.is_last_entry or "")
         self._field = field(operator.combine_field)
         self._source = field(operator.source_identifier)
         self._last_wins = operator.overwrite_with in ("last", "newest")
@@ -256,3 +260,51 @@ class Recombining:
         for key in [key for key, parts in self._kept.items() if force or now - parts.since >= self._period]:
             self._release(key, out)
         return out
+
+
+class Containing:
+    """Reads a container's lines, and joins those that were cut."""
+
+    def __init__(self, operator: Container, outputs: Targets, failures: Failures) -> None:
+        self.targets = (outputs,)
+        self._lines = Passing(operator, outputs, failures)
+        joining = Recombine.model_validate(
+            {
+                "type": "recombine",
+                "combine_field": "body",
+                "combine_with": "",
+                "is_last_entry": "true",
+                "max_batch_size": operator.max_batch_size,
+                "max_log_size": operator.max_log_size,
+            }
+        )
+        self._joined = Recombining(joining, outputs, failures, _ends)
+
+    @property
+    def pending(self) -> int:
+        """How many lines wait for the rest of them."""
+        return self._joined.pending
+
+    def run(self, entries: list[Entry], now: int) -> Sent:
+        (read, targets), *_ = self._lines.run(entries, now)
+        (joined, _), *_ = self._joined.run(read, now)
+        return [(_without_newline(joined), targets)]
+
+    def flush(self, now: int, force: bool) -> list[Entry]:
+        """Give what has waited long enough, or all that waits."""
+        return _without_newline(self._joined.flush(now, force))
+
+
+def _ends(entry: Entry) -> bool:
+    """Whether a line is whole: CRI says so in a tag, and Docker by its newline. What could not be read is whole."""
+    tag = entry.attributes.get("logtag")
+    if isinstance(tag, str):
+        return tag.split(":", 1)[0] != "P"
+    return "time" not in entry.attributes or (isinstance(entry.body, str) and entry.body.endswith("\n"))
+
+
+def _without_newline(entries: list[Entry]) -> list[Entry]:
+    for entry in entries:
+        if isinstance(entry.body, str):
+            entry.body = entry.body.removesuffix("\n")
+    return entries

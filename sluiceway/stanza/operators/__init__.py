@@ -8,12 +8,25 @@ from pydantic import AfterValidator, BeforeValidator, SerializeAsAny, Validation
 
 from sluiceway.config.nearest import nearest
 from sluiceway.config.settings import Mistake, mistake, mistakes
+from sluiceway.stanza.operators.container import Container
+from sluiceway.stanza.operators.edits import (
+    Add,
+    AssignKeys,
+    Copy,
+    Flatten,
+    Move,
+    RegexReplace,
+    Remove,
+    Retain,
+    Unquote,
+)
 from sluiceway.stanza.operators.flow import Filter, Noop, Recombine, Router, Stdout
 from sluiceway.stanza.operators.json import JsonArrayParser, JsonParser
 from sluiceway.stanza.operators.operator import Operator
 from sluiceway.stanza.operators.regex import RegexParser
 from sluiceway.stanza.operators.scope import ScopeNameParser
 from sluiceway.stanza.operators.severity import SeverityParser
+from sluiceway.stanza.operators.texts import CsvParser, KeyValueParser, UriParser
 from sluiceway.stanza.operators.timestamp import TimeParser
 from sluiceway.stanza.operators.trace import TraceParser
 from sluiceway.stanza.wiring import wire
@@ -21,18 +34,31 @@ from sluiceway.stanza.wiring import wire
 __all__ = ["OPERATORS", "Operators"]
 
 OPERATORS: Final[dict[str, type[Operator]]] = {
+    "add": Add,
+    "assign_keys": AssignKeys,
+    "container": Container,
+    "copy": Copy,
+    "csv_parser": CsvParser,
     "filter": Filter,
+    "flatten": Flatten,
     "json_array_parser": JsonArrayParser,
     "json_parser": JsonParser,
+    "key_value_parser": KeyValueParser,
+    "move": Move,
     "noop": Noop,
     "recombine": Recombine,
     "regex_parser": RegexParser,
+    "regex_replace": RegexReplace,
+    "remove": Remove,
+    "retain": Retain,
     "router": Router,
     "scope_name_parser": ScopeNameParser,
     "severity_parser": SeverityParser,
     "stdout": Stdout,
     "time_parser": TimeParser,
     "trace_parser": TraceParser,
+    "unquote": Unquote,
+    "uri_parser": UriParser,
 }
 """The settings of every operator, by its type."""
 _MAX_OPERATORS: Final = 500

@@ -38,7 +38,7 @@ class Route(Settings):
     """Entries for which it is true take this route; the first that fits counts."""
     output: Outputs
     """The operators that get them."""
-    attributes: dict[str, Template] = {}
+    attributes: Annotated[dict[str, Template], PydanticField(default_factory=dict)]
     """Attributes that they are given; a value may hold `EXPR(...)`."""
 
     @property

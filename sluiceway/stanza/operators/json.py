@@ -71,8 +71,8 @@ def _load(value: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
-def _normal(values: dict[str, Any] | list[Any], keep: bool, depth: int = 1) -> None:
-    """Make numbers what they are asked to be, and refuse what is nested too deeply."""
+def _normal(values: Any, keep: bool, depth: int = 1) -> None:
+    """In a map or list, make numbers what they are asked to be, and refuse what is nested too deeply."""
     if depth > _MAX_DEPTH:
         raise ValueError(f"JSON is nested deeper than {_MAX_DEPTH}")
     for key, value in values.items() if type(values) is dict else enumerate(values):

@@ -32,9 +32,7 @@ _OPEN: Final = "EXPR("
 
 
 def template(value: Any) -> Evaluate:
-    """What gives a value in which texts may hold `EXPR(...)`. A text that is nothing else keeps the value's type not:
-    as in the Collector, the result is a text.
-    """
+    """What gives a value in which a text may hold `EXPR(...)`; a text stays a text, as in the Collector."""
     if not isinstance(value, str) or _OPEN not in value:
         return lambda entry: value  # noqa: ARG005 - as every closure
     parts = _cut(value)

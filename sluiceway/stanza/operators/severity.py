@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
+from pydantic import Field as PydanticField
 from pydantic import model_validator
 
 from sluiceway.config.settings import Settings, mistake
@@ -36,7 +37,7 @@ class Severity(Settings):
     """The field with the severity."""
     preset: Preset = "default"
     """Whether each alias, and words such as `warning` and `err`, mean what they say."""
-    mapping: dict[str, Any] = {}
+    mapping: Annotated[dict[str, Any], PydanticField(default_factory=dict)]
     """For each alias a value, a list of values, a range `{min, max}`, or `2xx` to `5xx`."""
     overwrite_text: bool = False
     """Whether the severity's text becomes the short name, as ERROR or INFO3, instead of what was read."""
@@ -60,7 +61,7 @@ class SeverityParser(Operator):
     """The field with the severity."""
     preset: Preset = "default"
     """Whether each alias, and words such as `warning` and `err`, mean what they say."""
-    mapping: dict[str, Any] = {}
+    mapping: Annotated[dict[str, Any], PydanticField(default_factory=dict)]
     """For each alias a value, a list of values, a range `{min, max}`, or `2xx` to `5xx`."""
     overwrite_text: bool = False
     """Whether the severity's text becomes the short name, as ERROR or INFO3, instead of what was read."""
