@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, NamedTuple
@@ -54,6 +55,7 @@ class Field(NamedTuple):
         value = self.get(entry)
         if value is MISSING:
             return value
+        self._own(entry)
         if self.keys:
             del Field(self.root, self.keys[:-1]).get(entry)[self.keys[-1]]
         else:
@@ -64,7 +66,13 @@ class Field(NamedTuple):
         """The place of the map that holds the value."""
         return Field(self.root, self.keys[:-1])
 
+    def _own(self, entry: Entry) -> None:
+        """Entries may share a resource, which is therefore copied before one of them changes it."""
+        if self.root == "resource":
+            entry.resource = copy.deepcopy(entry.resource)
+
     def _map(self, entry: Entry, keys: tuple[str, ...]) -> dict[str, Any]:
+        self._own(entry)
         found = getattr(entry, self.root)
         if type(found) is not dict:
             found = {}

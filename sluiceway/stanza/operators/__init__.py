@@ -26,6 +26,7 @@ from sluiceway.stanza.operators.operator import Operator
 from sluiceway.stanza.operators.regex import RegexParser
 from sluiceway.stanza.operators.scope import ScopeNameParser
 from sluiceway.stanza.operators.severity import SeverityParser
+from sluiceway.stanza.operators.syslog import SyslogParser
 from sluiceway.stanza.operators.texts import CsvParser, KeyValueParser, UriParser
 from sluiceway.stanza.operators.timestamp import TimeParser
 from sluiceway.stanza.operators.trace import TraceParser
@@ -55,6 +56,7 @@ OPERATORS: Final[dict[str, type[Operator]]] = {
     "scope_name_parser": ScopeNameParser,
     "severity_parser": SeverityParser,
     "stdout": Stdout,
+    "syslog_parser": SyslogParser,
     "time_parser": TimeParser,
     "trace_parser": TraceParser,
     "unquote": Unquote,

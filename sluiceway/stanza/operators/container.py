@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Annotated, Final, Literal
 
 import orjson
 from pydantic import Field as PydanticField
@@ -43,7 +45,7 @@ class Container(Operator):
     def step(self) -> Step:
         """Read a line into an entry: body, time, `log.iostream`, and for CRI `logtag`."""
         get = field(self.parse_from).get
-        kind, paths = self.format, compile_pattern(_PATH) if self.add_metadata_from_filepath else None
+        kind, paths = self.format, _metadata if self.add_metadata_from_filepath else None
 
         def step(entry: Entry) -> None:
             line = text(get(entry), "container")
@@ -64,7 +66,7 @@ def _docker(entry: Entry, line: str) -> None:
         raise ValueError(f"failed to parse the docker log: {error}") from None
     log, time, stream = (found.get(key) for key in ("log", "time", "stream")) if isinstance(found, dict) else [None] * 3
     if not isinstance(log, str) or not isinstance(time, str):
-        raise ValueError("failed to parse the docker log: log and time are needed")
+        raise ValueError("failed to parse the docker log: log and time are needed")  # noqa: TRY004
     _fill(entry, log, time, stream if isinstance(stream, str) else "")
 
 
@@ -85,17 +87,20 @@ def _fill(entry: Entry, log: str, time: str, stream: str) -> None:
         entry.attributes["log.iostream"] = stream
 
 
-def _name(entry: Entry, paths: Any) -> None:
+def _name(entry: Entry, paths: Callable[[str], dict[str, str]]) -> None:
     path = entry.attributes.get("log.file.path")
     if not isinstance(path, str):
-        raise ValueError(
+        raise ValueError(  # noqa: TRY004 - one error for all values
             "operator 'container' has add_metadata_from_filepath enabled, but the log record attribute "
             "'log.file.path' is missing. Perhaps enable the 'include_file_path' option?"
         )
-    match = paths.search(path.encode(errors="replace"))
+    # The resource may be shared between entries, so that it must not be changed in place.
+    entry.resource = entry.resource | paths(path)
+
+
+@lru_cache(maxsize=1024)
+def _metadata(path: str) -> dict[str, str]:
+    match = compile_pattern(_PATH).search(path.encode(errors="replace"))
     if match is None:
         raise ValueError("failed to detect a valid log path")
-    # The resource may be shared between entries, so that it must not be changed in place.
-    entry.resource = entry.resource | {
-        name: value.decode(errors="replace") for name, value in zip(_RESOURCE, match.groups(), strict=True)
-    }
+    return {name: value.decode(errors="replace") for name, value in zip(_RESOURCE, match.groups(), strict=True)}

@@ -74,16 +74,17 @@ class CsvParser(Parser):
 
     def parse(self) -> Parse:
         """Read the fields of a line."""
-        quoting = csv.QUOTE_NONE if self.ignore_quotes else csv.QUOTE_MINIMAL
         strict = not self.lazy_quotes and not self.ignore_quotes
+        delimiter, ignored = self.delimiter, self.ignore_quotes
 
         def parse(value: Any) -> list[str]:
             line = text(value, "CSV")
             if not line:
                 raise ValueError("no csv lines found")
-            rows = csv.reader([line], delimiter=self.delimiter, quoting=quoting, strict=strict)
+            if ignored:
+                return line.split(delimiter)
             try:
-                return next(rows)
+                return next(csv.reader([line], delimiter=delimiter, strict=strict))
             except (csv.Error, StopIteration) as error:
                 raise ValueError(f"cannot read CSV: {error}") from None
 
