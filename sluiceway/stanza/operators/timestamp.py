@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo
@@ -84,6 +84,8 @@ def location(name: str) -> tzinfo | None:
     """The zone of an IANA name; None for `Local`. Raises `ValueError` for a name that there is not."""
     if name in ("", "Local"):
         return None
+    if name == "UTC":
+        return UTC  # where the machine has no data of zones, too
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
