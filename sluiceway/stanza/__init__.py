@@ -6,6 +6,7 @@ comes out into a batch.
 
 from sluiceway.stanza._encode import encode
 from sluiceway.stanza.entry import Entry
+from sluiceway.stanza.operators.operator import Template, template
 from sluiceway.stanza.program import Program, compile_operators
 
-__all__ = ["Entry", "Program", "compile_operators", "encode"]
+__all__ = ["Entry", "Program", "Template", "compile_operators", "encode", "template"]

@@ -22,6 +22,7 @@ Sent: TypeAlias = "list[tuple[list[Entry], Targets]]"
 
 _LOG_EVERY: Final = 60_000_000_000  # nanoseconds
 _MAX_JOINED: Final = 16 * 1024 * 1024
+_MAX_KEPT: Final = 64 * 1024 * 1024  # bytes of all that waits in one operator
 
 
 class Stage(Protocol):
@@ -202,6 +203,7 @@ class Recombining:
         self._kept: dict[str, _Parts] = {}
         self._failures = failures
         self.pending = 0
+        self._size = 0
 
     def run(self, entries: list[Entry], now: int) -> Sent:
         out: list[Entry] = []
@@ -234,11 +236,15 @@ class Recombining:
         elif self._last_wins:
             parts.entry = entry
         parts.texts.append(value)
-        parts.size += len(value.encode(errors="replace")) + len(self._operator.combine_with)
+        size = len(value.encode(errors="replace")) + len(self._operator.combine_with)
+        parts.size += size
+        self._size += size
         parts.matched |= marked
         self.pending += 1
         if (not self._first and marked) or self._full(parts):
             self._release(key, out)
+        while self._size > _MAX_KEPT:
+            self._release(next(iter(self._kept)), out)
 
     def _full(self, parts: _Parts) -> bool:
         limit = self._operator.max_batch_size
@@ -251,6 +257,7 @@ class Recombining:
         if parts is None:
             return
         self.pending -= len(parts.texts)
+        self._size -= parts.size
         self._field.set(parts.entry, self._operator.combine_with.join(parts.texts))
         out.append(parts.entry)
 

@@ -52,6 +52,8 @@ BAD = [
     ("[{type: regex_parse, regex: x}]", 'did you mean "regex_parser"?', ("operators", 0, "type")),
     ("[{type: regex_parser, regex: x}]", "no named capture groups", ("operators", 0, "regex")),
     ("[{type: regex_parser, regex: '('}]", "invalid pattern", ("operators", 0, "regex")),
+    ("[{type: regex_parser, regex: '(?P<a>x)', parse_form: body}]", "Extra inputs",
+     ("operators", 0, "parse_form")),
     ("[{type: noop, output: nop}, {type: noop, id: noop2}]", "which is not there; did you mean",
      ("operators", 0, "output")),
     ("[{type: noop}, {type: noop}]", "already exists", ("operators", 1)),
@@ -157,6 +159,33 @@ def test_a_shared_resource_is_not_changed() -> None:
         [Entry(body, NOW, {}, shared) for body in "xy"], NOW
     )
     assert [entry.resource for entry in out] == [{"a": 1, "b": 2}, {"a": 1}]
+
+
+def test_several_outputs_get_copies() -> None:
+    """An entry for several outputs is copied: what one operator does to its own is not seen by the other."""
+    out = run(
+        """
+- {type: noop, output: [a, b]}
+- {type: add, id: a, field: attributes.a, value: 1, output: end}
+- {type: add, id: b, field: attributes.b, value: 1, output: end}
+- {type: noop, id: end}
+""",
+        "x",
+        "y",
+    )
+    assert [(entry.body, entry.attributes) for entry in out] == [
+        ("x", {"a": 1}), ("x", {"b": 1}), ("y", {"a": 1}), ("y", {"b": 1}),
+    ]  # fmt: skip
+
+
+def test_what_waits_is_bounded() -> None:
+    """Sources beyond the bound, in number and in bytes, send on what has waited longest; nothing is lost."""
+    text = "[{type: recombine, combine_field: body, is_last_entry: 'false', max_sources: 10, source_identifier: attributes.s}]"  # noqa: E501
+    made = program(text)
+    out = made.run([Entry("x" * 9_000_000, NOW, {"s": str(source)}, {}) for source in range(12)], NOW)
+    assert len(out) + made.pending == 12
+    assert made.pending == 7
+    assert [entry.attributes["s"] for entry in [*out, *made.flush(NOW, force=True)]] == [str(n) for n in range(12)]
 
 
 SECOND = 1_000_000_000

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, Union
 
-from pydantic import AfterValidator, BeforeValidator, SerializeAsAny, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic import Field as PydanticField
 
 from sluiceway.config.nearest import nearest
 from sluiceway.config.settings import Mistake, mistake, mistakes
@@ -95,7 +96,13 @@ def _wired(operators: tuple[Operator, ...]) -> tuple[Operator, ...]:
     return operators
 
 
-Operators = Annotated[
-    tuple[Annotated[SerializeAsAny[Operator], BeforeValidator(_operator)], ...], AfterValidator(_wired)
-]
+if TYPE_CHECKING:
+    Operators: TypeAlias = tuple[Operator, ...]
+else:
+    _One = Annotated[
+        Union[tuple(OPERATORS.values())],  # noqa: UP007 - made of a table
+        PydanticField(discriminator="type"),
+        BeforeValidator(_operator),
+    ]
+    Operators = Annotated[tuple[_One, ...], AfterValidator(_wired)]
 """The setting `operators`: a list of maps, each with a `type`."""

@@ -52,10 +52,16 @@ class Router(Operator):
 
     type: Literal["router"]
     """Which operator it is."""
-    routes: Annotated[tuple[Route, ...], PydanticField(min_length=1)]
+    routes: tuple[Route, ...]
     """The routes, in the order in which they are tried."""
     default: Outputs | None = None
     """The operators that get what fits no route."""
+
+    @model_validator(mode="after")
+    def _need_routes(self) -> Router:
+        if not self.routes:
+            raise mistake("missing required field 'routes': at least one is needed")
+        return self
 
     @property
     def defaults(self) -> tuple[str, ...]:

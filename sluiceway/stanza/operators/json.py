@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import orjson
 
+from sluiceway.stanza.fields import FieldName
 from sluiceway.stanza.operators.parser import Parse, Parser, text
 
 __all__ = ["JsonArrayParser", "JsonParser"]
@@ -41,7 +42,7 @@ class JsonArrayParser(Parser):
 
     type: Literal["json_array_parser"]
     """Which operator it is."""
-    parse_to: str = "body"
+    parse_to: FieldName = "body"
     """The field that takes the list."""
     header: str | None = None
     """Names for the items, separated by commas: the array then becomes a map."""
