@@ -150,8 +150,14 @@ class Layout:
         `now`, in nanoseconds too, completes a time without a year: the current one, or the last, where the time would
         else be more than seven days ahead. Raises `ValueError` where the text does not fit.
         """
-        if "year" in self._names or "short_year" in self._names:
-            return self._whole(text, zone)
+        try:
+            if "year" in self._names or "short_year" in self._names:
+                return self._whole(text, zone)
+            return self._completed(text, zone, now)
+        except (OverflowError, OSError):  # at the ends of what a calendar holds
+            raise ValueError("a time is out of range") from None
+
+    def _completed(self, text: str, zone: tzinfo | None, now: int) -> int:
         found = self._match(text)
         today = datetime.fromtimestamp(now // 1_000_000_000, UTC)
         for year in range(today.astimezone(zone).year, 0, -1):  # a 29th of February may be eight years away
@@ -193,10 +199,7 @@ def _moment(found: dict[str, str], year: int, zone: tzinfo | None) -> datetime:
         return naive.replace(tzinfo=_offset(found["offset"]))
     if "zone" in found:
         return _named(naive, found["zone"].upper(), zone)
-    try:
-        return naive.replace(tzinfo=zone) if zone else naive.astimezone(UTC)
-    except (OverflowError, OSError):
-        raise ValueError("a time is out of range") from None
+    return naive.replace(tzinfo=zone) if zone else naive.astimezone(UTC)
 
 
 def _hour(found: dict[str, str]) -> int:
@@ -233,10 +236,7 @@ def _named(naive: datetime, name: str, zone: tzinfo | None) -> datetime:
 
 
 def _nanoseconds(when: datetime, found: dict[str, Any]) -> int:
-    try:
-        since = when - _EPOCH
-    except OverflowError:
-        raise ValueError("a time is out of range") from None
+    since = when - _EPOCH
     result = (since.days * 86_400 + since.seconds) * 1_000_000_000 + int(found.get("fraction", "0").ljust(9, "0"))
     if not 0 <= result < 2**64:
         raise ValueError("a time is out of range: OTLP holds those from 1970 to 2554")
