@@ -252,6 +252,7 @@ def test_stdout_escapes(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 ATTACKS = [
+    ("[{type: regex_replace, field: body, regex: 'a(.*b)?', replace_with: x}]", "a" * 1_000_000),
     (r'[{type: regex_parser, regex: "(?P<a>(a+)+)$"}]', "a" * 1_000_000 + "b"),
     ("[{type: json_parser}]", '{"a":' * 100_000),
     ("[{type: json_parser}]", '{"a":' + "[" * 900 + "]" * 900 + "}"),

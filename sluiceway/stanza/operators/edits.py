@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy as copying
 import re
+from time import thread_time
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field as PydanticField
@@ -262,6 +263,7 @@ _NAMED: Final = {
     "ansi_control_sequences": r"\x1B(?:[@-Z\\-_]|\[[0-?]*[ -/]*[@-~])",
 }
 _REFERENCE: Final = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))", re.ASCII)
+_MAX_SECONDS: Final = 0.5  # of work for one text
 _MAX_RESULT: Final = 16 * 1024 * 1024
 
 
@@ -293,7 +295,11 @@ class RegexReplace(Operator):
         parts = _pieces(self.replace_with, {name.decode(): at for name, at in pattern.groupindex.items()})
         groups = pattern.groups
 
+        deadline = 0.0
+
         def fill(match: Any) -> bytes:
+            if thread_time() > deadline:
+                raise ValueError("regex_replace: it takes too long")
             return b"".join(
                 part if isinstance(part, bytes) else (match[part] or b"") if part <= groups else b"" for part in parts
             )
@@ -302,6 +308,9 @@ class RegexReplace(Operator):
             value = place.get(entry)
             if not isinstance(value, str):
                 raise ValueError(f"regex_replace: field {place} is not a string")  # noqa: TRY004
+            nonlocal deadline
+            # One search is linear, but as many of them as there are matches may be quadratic.
+            deadline = thread_time() + _MAX_SECONDS
             result = pattern.sub(fill, value.encode(errors="replace"))
             if len(result) > _MAX_RESULT:
                 raise ValueError("regex_replace: the result is too long")
