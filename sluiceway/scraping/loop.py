@@ -18,8 +18,10 @@ from sluiceway.errors import SluicewayError
 from sluiceway.otlp import Batch, Origin, Signal
 from sluiceway.received import Received
 from sluiceway.scraping.declared import MetricSettings, ResourceAttribute, ResourceSettings
+from sluiceway.scraping.events import Events
 from sluiceway.scraping.scrape import Scrape
 from sluiceway.scraping.settings import ScrapeSettings
+from sluiceway.stanza import Entry
 
 __all__ = ["Scraper", "Scraping"]
 
@@ -45,8 +47,9 @@ class Scraper:
 class Scraping:
     """Runs scrapers one after the other at an interval, and pushes what they read as one batch.
 
-    What the pipeline refuses is dropped and counted: the next measurement comes anyway. Errors are logged when they
-    begin, change and end, and show in the status.
+    What the pipeline refuses is dropped and counted: the next measurement comes anyway. Log records of what happened
+    are a batch of their own, and are offered again. Errors are logged when they begin, change and end, and show in the
+    status.
     """
 
     def __init__(self, settings: ScrapeSettings, context: Context, next: Consumer, scrapers: Sequence[Scraper]) -> None:
@@ -55,6 +58,7 @@ class Scraping:
         self._context = context
         self._next = next
         self._received = Received(context)
+        self._events = Events(context, self._received, next)
         self._counts = {scraper.name: _Counts() for scraper in scrapers}
         self._threads: dict[str, asyncio.Future[Any]] = {}
         self._trouble = ""
@@ -86,12 +90,14 @@ class Scraping:
         finally:
             task.cancel()
             await self._tasks.__aexit__(None, None, None)
+            self._events.close()
 
     async def measure(self) -> None:
         """Measure once, now, and push what was read."""
         troubles: dict[str, str] = {}
         partial_only = True
         payloads: list[bytes] = []
+        events: list[Entry] = []
         points = 0
         for scraper in self.scrapers:
             scrape = self._begin(scraper)
@@ -105,13 +111,20 @@ class Scraping:
                 partial_only = False
                 continue
             payloads.append(payload)
+            events += scrape.events
             points += found
             self._counts[scraper.name].scraped += found
             if scrape.problems:
                 self._counts[scraper.name].errored += len(scrape.problems)
                 troubles[scraper.name] = "; ".join(dict.fromkeys(scrape.problems))
         self._tell(troubles, partial_only=partial_only)
-        await self._push(Batch(Signal.METRICS, b"".join(payloads), points, Origin(self._context.clock.now())))
+        self._pushing = True
+        try:
+            await self._push(Batch(Signal.METRICS, b"".join(payloads), points, Origin(self._context.clock.now())))
+            await self._events.push(events)
+        finally:
+            self._pushing = False
+            self._quiet.set()
 
     def _begin(self, scraper: Scraper) -> Scrape:
         return Scrape(
@@ -149,14 +162,8 @@ class Scraping:
         await asyncio.shield(thread)
 
     async def _push(self, batch: Batch) -> None:
-        if not batch.items or Signal.METRICS not in self._context.signals:
-            return
-        self._pushing = True
-        try:
+        if batch.items and Signal.METRICS in self._context.signals:
             await self._received.push_once(batch, self._next)
-        finally:
-            self._pushing = False
-            self._quiet.set()
 
     def _text(self, failure: Exception) -> str:
         match failure:

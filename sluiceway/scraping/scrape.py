@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
+from sluiceway.otlp.actions import Value
 from sluiceway.otlp.metrics import Attributes, Histogram, MetricsWriter, MetricWriter, ResourceWriter
 from sluiceway.scraping.declared import (
     Metric,
@@ -13,10 +14,12 @@ from sluiceway.scraping.declared import (
     ResourceAttribute,
     ResourceSettings,
 )
+from sluiceway.stanza import Entry
 
 __all__ = ["Recorder", "Scrape"]
 
 _NOTHING: Attributes = {}
+_SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 _Key: TypeAlias = "tuple[Metric, tuple[tuple[str, object], ...], int]"
 _COMBINE: Mapping[str, Callable[[list[float]], float]] = {
     "sum": sum,
@@ -29,10 +32,11 @@ _COMBINE: Mapping[str, Callable[[list[float]], float]] = {
 class Recorder:
     """Takes the points of one resource. What is switched off is passed over."""
 
-    __slots__ = ("_kept", "_metrics", "_scrape", "_together", "_writer")
+    __slots__ = ("_kept", "_metrics", "_resource", "_scrape", "_together", "_writer")
 
-    def __init__(self, scrape: Scrape, writer: ResourceWriter | None) -> None:
+    def __init__(self, scrape: Scrape, resource: dict[str, Value] | None, writer: ResourceWriter | None) -> None:
         self._scrape = scrape
+        self._resource = resource
         self._writer = writer
         self._metrics: dict[str, MetricWriter | None] = {}
         self._kept: dict[str, tuple[str, ...]] = {}
@@ -56,6 +60,20 @@ class Recorder:
             self._together.setdefault((metric, kept, start), []).append(value)  # type: ignore[arg-type]
         else:
             self._write(writer, metric, value, attributes, start)
+
+    def event(
+        self, name: str, body: str, attributes: Attributes = _NOTHING, *, time: int = 0, severity: int = 9
+    ) -> None:
+        """Add a log record: something that happened, in pipelines for logs.
+
+        `time` is ns since the epoch, 0 for when it was found; `severity` is OpenTelemetry's number.
+        """
+        if self._resource is not None:
+            scrape = self._scrape
+            entry = Entry(body, scrape.time, dict(attributes), self._resource)
+            entry.event_name, entry.time, entry.scope = name, time or scrape.time, scrape.scope
+            entry.severity, entry.severity_text = severity, _SEVERITIES[(severity - 1) // 4]
+            scrape.events.append(entry)
 
     def _open(self, metric: Metric) -> MetricWriter | None:
         if self._writer is None or not self._scrape.metrics.enables(metric):
@@ -114,6 +132,8 @@ class Scrape:
         self.time = time
         self.start = start
         self.metrics = metrics or MetricSettings()
+        self.scope = scope
+        self.events: list[Entry] = []
         self.problems: list[str] = []
         self._resource_settings = resource or ResourceSettings()
         self._declared = declared or {}
@@ -124,7 +144,7 @@ class Scrape:
     def resource(self, attributes: Attributes, *, on: Collection[str] = ()) -> Recorder:
         """Begin a resource. Of its attributes, those that tell it from its like may be `on` unless switched off."""
         kept = self._resource_settings.apply(attributes, self._declared, on)
-        recorder = Recorder(self, None if kept is None else self._writer.resource(kept))
+        recorder = Recorder(self, kept, None if kept is None else self._writer.resource(kept))
         self._recorders.append(recorder)
         return recorder
 
@@ -132,13 +152,22 @@ class Scrape:
         self, metric: Metric, value: float | Histogram, attributes: Attributes = _NOTHING, *, start: int = 0
     ) -> None:
         """Add a point to the resource without attributes; see `Recorder.record`."""
-        if self._plain is None:
-            self._plain = self.resource(_NOTHING)
-        self._plain.record(metric, value, attributes, start=start)
+        self._without().record(metric, value, attributes, start=start)
+
+    def event(
+        self, name: str, body: str, attributes: Attributes = _NOTHING, *, time: int = 0, severity: int = 9
+    ) -> None:
+        """Add a log record to the resource without attributes; see `Recorder.event`."""
+        self._without().event(name, body, attributes, time=time, severity=severity)
 
     def problem(self, text: str) -> None:
         """Say what could not be read, and why; a text that is the same each time is logged once."""
         self.problems.append(text)
+
+    def _without(self) -> Recorder:
+        if self._plain is None:
+            self._plain = self.resource(_NOTHING)
+        return self._plain
 
     def finish(self) -> tuple[bytes, int]:
         """What was recorded, as `MetricsData`, and its number of points."""

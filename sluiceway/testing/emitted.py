@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sluiceway.component import Component
-from sluiceway.otlp import Batch
+from sluiceway.otlp import Batch, Signal
 from sluiceway.scraping import Metric, declared
 
 __all__ = ["check_metrics", "points"]
@@ -16,6 +16,8 @@ def points(batches: Iterable[Batch]) -> dict[str, list[dict[str, Any]]]:
     """The data points by the metric's name: their `value` (None for distributions), `attributes` and `resource`."""
     found: dict[str, list[dict[str, Any]]] = {}
     for batch in batches:
+        if batch.signal is not Signal.METRICS:
+            continue
         for resource in batch.proto().resource_metrics:  # type: ignore[attr-defined]
             around = _texts(resource.resource.attributes)
             for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
@@ -40,6 +42,8 @@ def check_metrics(component: Component, batches: Iterable[Batch]) -> set[str]:
     wrong: list[str] = []
     seen: set[str] = set()
     for batch in batches:
+        if batch.signal is not Signal.METRICS:
+            continue
         for resource in batch.proto().resource_metrics:  # type: ignore[attr-defined]
             for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
                 seen.add(metric.name)

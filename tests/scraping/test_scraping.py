@@ -12,7 +12,8 @@ import pytest
 from sluiceway.component import Component, Context, Kind, Reason, Status
 from sluiceway.config.decode import decode
 from sluiceway.config.parse import parse
-from sluiceway.errors import ConfigError, RefusedError
+from sluiceway.errors import ConfigError, PermanentError, RefusedError
+from sluiceway.otlp import Signal
 from sluiceway.otlp.metrics import Histogram
 from sluiceway.scraping import (
     Declares,
@@ -304,6 +305,69 @@ async def test_a_refused_measurement_is_dropped_and_counted() -> None:
     bench.sink.error = RefusedError("full")
     await bench.scraping.measure()
     assert bench.dropped == [(4, Reason.REJECTED)]
+
+
+async def scrape_event(to: Scrape) -> None:
+    """Record something that happened."""
+    to.record(QUEUE, 1)
+    to.event("disk.failed", "sda failed", {"device": "sda"}, time=7, severity=17)
+
+
+def bodies(bench: Bench) -> list[str]:
+    """The bodies of the records that arrived, in order."""
+    return [
+        record.body.string_value
+        for batch in bench.sink.batches
+        if batch.signal is Signal.LOGS
+        for resource in batch.proto().resource_logs
+        for scope in resource.scope_logs
+        for record in scope.log_records
+    ]
+
+
+async def test_what_happened_becomes_log_records() -> None:
+    """They are a batch of their own, in the scope of the scraper."""
+    bench = Bench(scrape_event)
+    await bench.scraping.measure()
+    metrics, logs = bench.sink.batches
+    assert (metrics.signal, logs.signal, logs.items) == (Signal.METRICS, Signal.LOGS, 1)
+    (resource,) = logs.proto().resource_logs
+    (scope,) = resource.scope_logs
+    (record,) = scope.log_records
+    assert scope.scope.name == "sluiceway/receivers/x/disk"
+    assert (record.event_name, record.body.string_value, record.time_unix_nano) == ("disk.failed", "sda failed", 7)
+    assert (record.severity_number, record.severity_text) == (17, "ERROR")
+
+
+async def test_what_happened_is_offered_again_when_it_is_refused() -> None:
+    """In its order and once; only what still waits at the end is dropped."""
+    happened = iter("abcd")
+
+    async def scrape(to: Scrape) -> None:
+        to.event("x", next(happened))
+
+    bench = Bench(scrape)
+    bench.sink.error = RefusedError("full")
+    async with bench.scraping:
+        await bench.scraping.measure()
+        await bench.scraping.measure()
+        bench.sink.error = None
+        await bench.scraping.measure()
+        assert (bodies(bench), bench.dropped) == (["a", "b", "c"], [])
+        bench.sink.error = RefusedError("full")
+        await bench.scraping.measure()
+    assert (bodies(bench), bench.dropped) == (["a", "b", "c"], [(1, Reason.SHUTDOWN)])
+
+
+async def test_what_happened_is_dropped_when_it_is_refused_for_good() -> None:
+    """It is counted, and not offered again."""
+    bench = Bench(scrape_event)
+    bench.sink.error = PermanentError("no")
+    await bench.scraping.measure()
+    bench.sink.error = None
+    await bench.scraping.measure()
+    assert bodies(bench) == ["sda failed"]
+    assert (1, Reason.PERMANENT_ERROR) in bench.dropped
 
 
 async def test_leaving_waits_for_what_is_being_pushed() -> None:
