@@ -146,7 +146,8 @@ class RedisReceiver:
         access = Access(
             settings.username, settings.password, settings.scan.database, tls, settings.tls.server_name_override
         )
-        return RedisScraper(settings, Address(*where), access, context.clock)
+        logs = Signal.LOGS in context.signals
+        return RedisScraper(settings, Address(*where), access, context.clock, logs=logs)
 
 
 COMPONENT = Component(

@@ -169,7 +169,7 @@ def _said(error: BaseException) -> str:
     """What an error says; the system's own word for it where the library has wrapped that."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in errno.errorcode and not isinstance(cause, ssl.SSLError):
-            return os.strerror(cause.errno)
+        if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno in errno.errorcode:
+            return os.strerror(cause.errno or 0)
         cause = cause.__cause__ or cause.__context__
     return escape(str(error))[:LONGEST_TEXT] or type(error).__name__

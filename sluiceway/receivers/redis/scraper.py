@@ -24,10 +24,12 @@ AT_ONCE: Final = 100
 class RedisScraper:
     """Measures one server, or every node of its cluster at the same time."""
 
-    def __init__(self, settings: RedisSettings, address: Address, access: Access, clock: Clock) -> None:
+    def __init__(self, settings: RedisSettings, address: Address, access: Access, clock: Clock, *, logs: bool) -> None:
         self._settings = settings
         self._access = access
         self._clock = clock
+        self._slowlog = settings.slowlog if logs else None
+        self._since = clock.time_ns()
         self._endpoint = self._open(address)
         self._nodes: dict[str, tuple[Member, Server]] = {}
         """The nodes by their ids; empty until the endpoint has said that it is one of a cluster."""
@@ -58,7 +60,7 @@ class RedisScraper:
             await server.link.close()
 
     def _open(self, address: Address) -> Server:
-        return Server(Link(address, self._access), self._settings)
+        return Server(Link(address, self._access), self._settings, self._slowlog, self._since)
 
     async def _read_endpoint(self) -> Reading:
         try:

@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sluiceway.clock import Clock
 from sluiceway.receivers.redis import metrics as m
-from sluiceway.receivers.redis.connection import Denied, Link, Refused
+from sluiceway.receivers.redis.connection import Denied, Link, Refused, Reply
 from sluiceway.receivers.redis.fields import record_cluster, record_info
 from sluiceway.receivers.redis.info import Info
 from sluiceway.receivers.redis.keys import Group, GroupCount
 from sluiceway.receivers.redis.life import Life
+from sluiceway.receivers.redis.slowlog import SlowEntry, SlowLog
 from sluiceway.receivers.redis.streams import Stream, Streams
 from sluiceway.scraping import Recorder, Scrape
 
 if TYPE_CHECKING:
     from sluiceway.receivers.redis import RedisSettings
+    from sluiceway.receivers.redis.settings import SlowLogSettings
 
 __all__ = ["Reading", "Server"]
 
+EVENT: Final = "redis.slowlog.entry"
+"""The name of the log records."""
 _COMMANDS = (m.CMD_CALLS, m.CMD_USEC, m.CMD_LATENCY, m.CMD_FAILED, m.CMD_REJECTED)
 _CLUSTER = (
     m.CLUSTER_STATE, m.SLOTS_ASSIGNED, m.SLOTS_OK, m.SLOTS_PFAIL, m.SLOTS_FAIL, m.KNOWN_NODES, m.NODE_COUNT,
@@ -35,6 +39,8 @@ class Reading:
 
     info: Info
     cluster: Info | None = None
+    slow: Reply = None
+    """What SLOWLOG GET answered."""
     streams: list[Stream] = field(default_factory=list)
     groups: dict[str, GroupCount] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -42,11 +48,18 @@ class Reading:
 
 
 class Server:
-    """A server, and what is remembered of it from one measurement to the next."""
+    """A server, and what is remembered of it from one measurement to the next.
 
-    def __init__(self, link: Link, settings: RedisSettings) -> None:
+    `slowlog` is None where nobody wants its slow log; what is in there of a run that began before `since` (ns since the
+    epoch) is left out.
+    """
+
+    def __init__(self, link: Link, settings: RedisSettings, slowlog: SlowLogSettings | None, since: int) -> None:
         self.link = link
         self._settings = settings
+        self._slowlog = slowlog
+        self._since = since
+        self._slow = SlowLog()
         self.answered = False
         """Whether it said anything when it was last asked."""
         self._life = Life()
@@ -81,7 +94,9 @@ class Server:
     def record(self, reading: Reading, scrape: Scrape, node: str = "") -> None:
         """Record what was said, as a resource of its own; `node` is the id that a node of a cluster has."""
         info = reading.info
-        self._life.measured(info, scrape.time)
+        known = bool(self._life.time)
+        if self._life.measured(info, scrape.time):
+            self._slow.restart(skip=not known and self._life.started < self._since)
         to = scrape.resource(self._resource(info, node), on=(m.ADDRESS.name, m.PORT.name) if node else ())
         record_info(to, info, self._life)
         if reading.cluster is not None:
@@ -92,9 +107,21 @@ class Server:
             to.record(m.GROUP_KEYS, group.keys, {"key_group": name})
             if group.memory is not None:
                 to.record(m.GROUP_MEMORY, group.memory, {"key_group": name})
+        self._record_slow(to, reading)
         wrong = [*info.wrong, *(reading.cluster.wrong if reading.cluster else ())]
         if wrong:
             reading.problems.append(f"not a number: {', '.join(wrong[:10])}")
+
+    def _record_slow(self, to: Recorder, reading: Reading) -> None:
+        if self._slowlog is None or reading.slow is None:
+            return
+        entries, missing = self._slow.take(reading.slow, arguments=self._slowlog.arguments)
+        for entry in entries:
+            _record_entry(to, entry)
+        if missing:
+            reading.problems.append(
+                "the slow log had more new entries than max_entries or slowlog-max-len; some are lost"
+            )
 
     def _resource(self, info: Info, node: str) -> dict[str, Any]:
         address = self.link.address
@@ -124,6 +151,8 @@ class Server:
         settings, clustered = self._settings, reading.info.text("cluster_enabled") == "1"
         if clustered and settings.metrics.enables_any(*_CLUSTER):
             await self._part(reading, "cluster|info", self._ask_cluster)
+        if self._slowlog is not None:
+            await self._part(reading, "slowlog|get", self._ask_slowlog)
         if clustered and reading.info.text("role") != "master":
             return  # a replica redirects whoever asks for keys
         if settings.streams:
@@ -144,6 +173,10 @@ class Server:
         reply = await self.link.need("CLUSTER", "INFO")
         if isinstance(reply, bytes):
             reading.cluster = Info(reply)
+
+    async def _ask_slowlog(self, reading: Reading) -> None:
+        if self._slowlog is not None:
+            reading.slow = await self.link.need("SLOWLOG", "GET", self._slowlog.max_entries)
 
     async def _ask_streams(self, reading: Reading) -> None:
         reading.streams, problems = await self._streams.read(self.link, self._settings.scan.max_keys)
@@ -171,3 +204,22 @@ def _record_stream(to: Recorder, stream: Stream) -> None:
         ):  # fmt: skip
             if value is not None:
                 to.record(metric, value, attributes)
+
+
+def _record_entry(to: Recorder, entry: SlowEntry) -> None:
+    attributes: dict[str, Any] = {
+        "db.system.name": "redis",
+        "db.operation.name": entry.command.name,
+        "db.query.text": entry.command.text,
+        "redis.slowlog.id": entry.id,
+        "redis.slowlog.duration": entry.duration,
+        "redis.slowlog.arguments": entry.command.arguments,
+    }
+    host, colon, port = entry.client.rpartition(":")
+    if colon and port.isdigit() and len(port) < 6:
+        attributes["client.address"] = host.removeprefix("[").removesuffix("]")
+        if int(port):
+            attributes["client.port"] = int(port)
+    if entry.client_name:
+        attributes["redis.client.name"] = entry.client_name
+    to.event(EVENT, entry.command.text, attributes, time=entry.time * 1_000_000_000, severity=13)

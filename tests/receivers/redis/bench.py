@@ -9,6 +9,7 @@ from typing import Any, Self
 from sluiceway.component import Context, Kind, Reason, Status, SystemClock
 from sluiceway.config.decode import decode
 from sluiceway.config.parse import parse
+from sluiceway.otlp import Signal
 from sluiceway.receivers.redis import COMPONENT, RedisReceiver, RedisSettings
 from sluiceway.testing import ManualClock, MemorySink, points
 
@@ -26,7 +27,9 @@ def settings(yaml: str) -> RedisSettings:
 class Bench:
     """A receiver that runs, whose measurements are asked for by `measure`."""
 
-    def __init__(self, yaml: str, clock: SystemClock | None = None) -> None:
+    def __init__(
+        self, yaml: str, clock: SystemClock | None = None, signals: frozenset[Signal] = COMPONENT.signals
+    ) -> None:
         self.clock: Any = clock or ManualClock()
         self.sink = MemorySink()
         self.dropped: list[tuple[int, Reason]] = []
@@ -35,6 +38,7 @@ class Bench:
         context = Context(
             "redis",
             Kind.RECEIVER,
+            signals,
             clock=self.clock,
             logger=logging.getLogger("redis-test"),
             drop=lambda items, reason, **_: self.dropped.append((items, reason)),
@@ -56,7 +60,20 @@ class Bench:
         before = len(self.sink.batches)
         assert self.receiver._scraping is not None
         await self.receiver._scraping.measure()
-        return points(batch for batch in self.sink.batches[before:] if batch.signal.value == "metrics")
+        return points(self.sink.batches[before:])
+
+    async def records(self) -> list[Any]:
+        """Measure once; the log records of this measurement."""
+        before = len(self.sink.batches)
+        await self.measure()
+        return [
+            record
+            for batch in self.sink.batches[before:]
+            if batch.signal is Signal.LOGS
+            for resource in batch.proto().resource_logs  # type: ignore[attr-defined]
+            for scope in resource.scope_logs
+            for record in scope.log_records
+        ]
 
     @property
     def status(self) -> tuple[Status, str]:
@@ -67,3 +84,8 @@ class Bench:
 def values(found: dict[str, list[dict[str, Any]]], name: str, key: str) -> dict[Any, Any]:
     """The values of a metric by one of its attributes, of the point or of the resource."""
     return {point["attributes"].get(key, point["resource"].get(key)): point["value"] for point in found.get(name, [])}
+
+
+def attributes(record: Any) -> dict[str, Any]:
+    """The attributes of a log record."""
+    return {entry.key: getattr(entry.value, entry.value.WhichOneof("value")) for entry in record.attributes}
