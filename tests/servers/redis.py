@@ -15,7 +15,7 @@ from typing import Any
 from tests.ports import free_port
 from tests.servers import program
 
-__all__ = ["Cluster", "RedisServer", "redis_cluster", "redis_server", "until"]
+__all__ = ["Cluster", "RedisServer", "redis_cluster", "redis_sentinel", "redis_server", "until"]
 
 PATIENCE = 30.0
 """Seconds that anything here may take."""
@@ -33,11 +33,12 @@ def until(happens: Callable[[], Any], what: str) -> Any:
 class RedisServer:
     """One server in a folder of its own; it can be stopped, and started again on the same port."""
 
-    def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
+    def __init__(self, folder: Path, *options: str, settings: Path | None = None) -> None:
         self.folder = folder
-        self.port = port or free_port()
+        self.port = free_port()
         self.socket = folder / "redis.sock"
         self._options = options
+        self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,12 +54,16 @@ class RedisServer:
 
     def start(self) -> None:
         """Start, and wait until it listens."""
-        command = [
-            str(program("redis-server", "redis-server")), "--port", str(self.port), "--bind", "127.0.0.1",
-            "--unixsocket", str(self.socket), "--save", "", "--enable-debug-command", "yes",
-            "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", "--dir", str(self.folder),
-            *self._options,
-        ]  # fmt: skip
+        path = str(program("redis-server", "redis-server"))
+        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        if self._settings is None:
+            more = [
+                "--unixsocket", str(self.socket), "--save", "", "--enable-debug-command", "yes",
+                "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1",
+            ]  # fmt: skip
+            command = [path, *where, *more, *self._options]
+        else:
+            command = [path, str(self._settings), "--sentinel", *where]
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         until(self._listens, f"{self.endpoint} does not listen")
@@ -101,6 +106,20 @@ def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
     """A server that runs as long as the block does."""
     folder.mkdir(parents=True, exist_ok=True)
     server = RedisServer(folder, *options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def redis_sentinel(folder: Path, watched: RedisServer) -> Iterator[RedisServer]:
+    """A Sentinel that watches a server."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "sentinel.conf"
+    settings.write_text(f"sentinel monitor mymaster 127.0.0.1 {watched.port} 1\n")
+    server = RedisServer(folder, settings=settings)
     server.start()
     try:
         yield server

@@ -151,6 +151,8 @@ class Server:
         settings, clustered = self._settings, reading.info.text("cluster_enabled") == "1"
         if clustered and settings.metrics.enables_any(*_CLUSTER):
             await self._part(reading, "cluster|info", self._ask_cluster)
+        if reading.info.text("redis_mode") == "sentinel":
+            return  # it has neither keys nor a slow log
         if self._slowlog is not None:
             await self._part(reading, "slowlog|get", self._ask_slowlog)
         if clustered and reading.info.text("role") != "master":
