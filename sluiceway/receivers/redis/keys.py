@@ -65,18 +65,25 @@ class Group:
         self._weigh = weigh
         self._walk = Walk(pattern)
         self._keys = 0
-        self._memory = 0
+        self._memory: int | None = 0
 
     async def advance(self, link: Link, most: int) -> None:
-        """Look at up to `most` keys further. Raises `Refused`."""
+        """Look at up to `most` keys further. Raises `Refused`, after having counted when only MEMORY USAGE is."""
+        refused: Refused | None = None
         async for keys in self._walk.part(link, most):
             self._keys += len(keys)
-            if self._weigh and keys:
-                sizes = await link.ask(*(("MEMORY", "USAGE", key) for key in keys))
-                if refused := next((size for size in sizes if isinstance(size, Refused)), None):
-                    self._weigh, self.last = False, None
-                    raise refused
-                self._memory += sum(size for size in sizes if isinstance(size, int))
+            if self._weigh and keys and refused is None:
+                refused = await self._add_memory(link, keys)
         if self._walk.complete:
             self.last = GroupCount(self._keys, self._memory if self._weigh else None)
             self._keys = self._memory = 0
+        if refused is not None:
+            raise refused
+
+    async def _add_memory(self, link: Link, keys: list[bytes]) -> Refused | None:
+        sizes = await link.ask(*(("MEMORY", "USAGE", key) for key in keys))
+        if refused := next((size for size in sizes if isinstance(size, Refused)), None):
+            self._memory = None
+        elif self._memory is not None:
+            self._memory += sum(size for size in sizes if isinstance(size, int))  # None for a key that is gone
+        return refused

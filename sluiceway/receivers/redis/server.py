@@ -160,7 +160,7 @@ class Server:
         if settings.streams:
             await self._part(reading, "scan +xlen +xinfo|groups ~*", self._ask_streams)
         for name, group in self._groups.items():
-            await self._part(reading, "scan", partial(self._ask_group, name, group))
+            await self._part(reading, "scan +memory|usage ~*", partial(self._ask_group, name, group))
 
     async def _part(self, reading: Reading, permission: str, ask: Callable[[Reading], Awaitable[None]]) -> None:
         """Ask one thing; what is refused is a problem and nothing more."""

@@ -12,7 +12,7 @@ import trustme
 from sluiceway.component import Status
 from sluiceway.errors import ConfigError
 from tests.ports import free_port
-from tests.receivers.redis.bench import EVERYTHING, Bench
+from tests.receivers.redis.bench import EVERYTHING, Bench, values
 from tests.servers.redis import RedisServer, redis_server
 
 EVERYTHING_ASKED = "streams: ['s*', named], key_groups: {all: '*'}"
@@ -62,6 +62,20 @@ async def test_what_the_hints_name_is_enough(empty: RedisServer) -> None:
         found = await bench.measure()
     assert bench.status == (Status.OK, "")
     assert {"redis.stream.length", "redis.key_group.memory"} <= set(found)
+
+
+async def test_keys_are_counted_though_they_may_not_be_weighed(empty: RedisServer) -> None:
+    """And the status goes on saying what is missing."""
+    empty.call("SET", "a", "1")
+    empty.call("ACL", "SETUSER", "counter", "on", ">secret", "resetkeys", "-@all", "+info", "+scan", "+slowlog|get")
+    more = "username: counter, password: secret, key_groups: {all: '*'}"
+    on = "metrics: {redis.key_group.memory: {enabled: true}}"
+    async with Bench(f"{{endpoint: '{empty.endpoint}', {more}, {on}}}") as bench:
+        for _ in range(2):
+            found = await bench.measure()
+            assert values(found, "redis.key_group.keys", "key_group") == {"all": 1}
+            assert "redis.key_group.memory" not in found
+            assert "+memory|usage" in bench.status[1]
 
 
 async def test_a_user_who_may_not_even_ask_info(empty: RedisServer) -> None:

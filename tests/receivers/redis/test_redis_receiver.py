@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import signal
+import time
 
 import pytest
 
@@ -11,7 +14,8 @@ from sluiceway.component import Status
 from sluiceway.errors import ConfigError
 from sluiceway.receivers.redis import COMPONENT
 from sluiceway.receivers.redis.connection import Link
-from sluiceway.testing import check_metrics
+from sluiceway.service import Collector
+from sluiceway.testing import MemorySink, check_metrics
 from tests.receivers.redis.bench import EVERYTHING, Bench, settings, values
 from tests.servers.redis import RedisServer, redis_server
 
@@ -192,6 +196,36 @@ async def test_starting_does_not_need_the_server() -> None:
         status, text = bench.status
     assert status is Status.RECOVERABLE_ERROR
     assert "127.0.0.1:1" in text
+
+
+async def something(sink: MemorySink) -> None:
+    """Wait until something arrives."""
+    deadline = time.monotonic() + 20
+    while not sink.batches:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def test_in_a_collector(empty: RedisServer) -> None:
+    """Between receiver and exporters nothing is missing, in both kinds of pipelines."""
+    empty.call("CONFIG", "SET", "slowlog-log-slower-than", "5000")
+    yaml = f"""
+        receivers: {{redis: {{endpoint: '{empty.endpoint}', collection_interval: 50ms, initial_delay: 0s}}}}
+        exporters:
+          metrics: {{component: sluiceway.testing:MemorySink}}
+          logs: {{component: sluiceway.testing:MemorySink}}
+        service:
+          telemetry: {{metrics: {{level: none}}}}
+          pipelines:
+            metrics: {{receivers: [redis], exporters: [metrics]}}
+            logs: {{receivers: [redis], exporters: [logs]}}
+    """
+    async with Collector.from_yaml(inspect.cleandoc(yaml)) as collector:
+        await something(collector.component("exporter", "metrics"))
+        await asyncio.to_thread(empty.call, "DEBUG", "SLEEP", "0.01")
+        await something(collector.component("exporter", "logs"))
+    balances = {balance.pipeline: balance for balance in collector.ledger.balances()}
+    assert (balances["logs"].delivered, balances["logs"].missing, balances["metrics"].missing) == (1, 0, 0)
 
 
 @pytest.mark.parametrize(
