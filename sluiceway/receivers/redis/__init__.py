@@ -5,9 +5,11 @@ a cluster, the others are found by CLUSTER SHARDS (CLUSTER NODES or SLOTS before
 answer; all are asked at the same time, and each becomes a resource of its own. Nodes that are away cost the others
 nothing but a wait of at most `node_timeout`, and are named in the status.
 
-In pipelines for logs, each entry of the slow log becomes one record, without the arguments of the command, which hold
-data of users. Entries that Redis throws away between two measurements are lost, which the status says; those from
-before the start are left where they are.
+In pipelines for logs, each entry of the slow log becomes one record, `redis.slowlog.entry`, with `db.operation.name`,
+`db.query.text`, `redis.slowlog.duration` in seconds, `redis.slowlog.id`, `redis.slowlog.arguments` (their number),
+`client.address`, `client.port` and `redis.client.name`. Arguments of commands hold data of users and are left out.
+Entries that Redis throws away between two measurements are lost, which the status says; those from before the start are
+left where they are.
 
 It never writes, and never reads values of keys. A measurement that the pipeline refuses is dropped and counted; records
 of the slow log are offered again. What the user may not ask (`+info` is enough to begin with) is left out, and the

@@ -14,6 +14,7 @@ __all__ = ["Member", "members"]
 
 MOST_NODES: Final = 1000
 """Nodes that are measured; Redis says that a cluster should not have more."""
+_HOST: Final = re.compile(r"[0-9a-zA-Z._:%-]{1,255}")
 _NODE_ID: Final = re.compile(r"[0-9a-zA-Z]{1,64}")
 
 
@@ -78,8 +79,9 @@ def _slots(reply: list[Reply], host: str) -> Iterator[Member]:
 
 
 def _member(name: str, where: str, port: Reply, host: str, *, primary: bool) -> Iterator[Member]:
-    if _NODE_ID.fullmatch(name) and isinstance(port, int) and 0 < port < 65_536:
-        yield Member(name, Address(host if where in ("", "?") else where, port), primary)
+    where = host if where in ("", "?") else where
+    if _NODE_ID.fullmatch(name) and _HOST.fullmatch(where) and isinstance(port, int) and 0 < port < 65_536:
+        yield Member(name, Address(where, port), primary)
 
 
 def _mapping(reply: Reply) -> dict[str, Reply]:

@@ -161,6 +161,8 @@ def _plain(reply: Any) -> Reply:
             return [_plain(part) for part in reply]
         case Exception():
             return Refused(_said(reply))
+        case int() if not -(2**63) <= reply < 2**63:
+            return None  # the protocol has no such integers
         case _:
             return reply  # type: ignore[no-any-return]
 

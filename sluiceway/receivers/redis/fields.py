@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -102,6 +103,7 @@ _STATES: Final = (
     (m.RDB_OK, "rdb_last_bgsave_status", "ok"),
     (m.AOF_OK, "aof_last_write_status", "ok"),
 )
+_NUMBER: Final = re.compile(r"[0-9]{1,6}")
 _PERCENTILES: Final = ("p50", "p99", "p99.9")
 
 
@@ -148,7 +150,7 @@ def _record_states(to: Recorder, info: Info) -> None:
 
 def _record_databases(to: Recorder, info: Info) -> None:
     for number, parts in info.entries("db"):
-        if number.isdigit():
+        if _NUMBER.fullmatch(number):
             read = _reader(info, f"db{number}", parts)
             for metric, key in ((m.DB_KEYS, "keys"), (m.DB_EXPIRES, "expires"), (m.DB_TTL, "avg_ttl")):
                 if (value := read(key)) is not None:
@@ -177,7 +179,7 @@ def _record_commands(to: Recorder, info: Info, life: Life) -> None:
 def _record_replicas(to: Recorder, info: Info) -> None:
     offset = info.number("master_repl_offset")
     for number, parts in info.entries("slave"):
-        if not number.isdigit() or "ip" not in parts:
+        if not _NUMBER.fullmatch(number) or "ip" not in parts:
             continue
         host = f"[{parts['ip']}]" if ":" in parts["ip"] else parts["ip"]
         attributes = {"replica": f"{host}:{parts.get('port', '')}"[:LONGEST_NAME]}

@@ -54,10 +54,7 @@ class Info:
         return None
 
     def entries(self, prefix: str) -> Iterator[tuple[str, dict[str, str]]]:
-        """Fields such as `db0:keys=1,expires=0`: what follows the prefix in their names, and their parts.
-
-        `digits` in place of a name's rest is for the caller to check.
-        """
+        """Fields such as `db0:keys=1,expires=0`: what follows the prefix in their names, and their parts."""
         found = 0
         for name, value in self._fields.items():
             if name.startswith(prefix) and "=" in value and found < MOST_ENTRIES:

@@ -113,7 +113,7 @@ class RedisScraper:
                         wrong = str(error)
                         continue
                     if isinstance(found, Refused):
-                        wrong = server.hint(found, "cluster|shards") if isinstance(found, Denied) else str(found)
+                        wrong = server.hint(found, "+cluster|shards") if isinstance(found, Denied) else str(found)
                         continue
                     await self._take_over(found)
                     return ""

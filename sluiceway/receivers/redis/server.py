@@ -26,6 +26,7 @@ __all__ = ["Reading", "Server"]
 
 EVENT: Final = "redis.slowlog.entry"
 """The name of the log records."""
+LONGEST_VERSION: Final = 50
 _COMMANDS = (m.CMD_CALLS, m.CMD_USEC, m.CMD_LATENCY, m.CMD_FAILED, m.CMD_REJECTED)
 _CLUSTER = (
     m.CLUSTER_STATE, m.SLOTS_ASSIGNED, m.SLOTS_OK, m.SLOTS_PFAIL, m.SLOTS_FAIL, m.KNOWN_NODES, m.NODE_COUNT,
@@ -130,7 +131,7 @@ class Server:
             attributes[m.PORT.name] = address.port
         for declared, name in ((m.VERSION, "redis_version"), (m.VALKEY, "valkey_version")):
             if version := info.text(name):
-                attributes[declared.name] = version
+                attributes[declared.name] = version[:LONGEST_VERSION]
         if node:
             attributes[m.NODE_ID.name] = node
             attributes[m.NODE_ROLE.name] = "primary" if info.text("role") == "master" else "replica"
@@ -140,7 +141,7 @@ class Server:
         try:
             reply = await self.link.need(*self._info)
         except Denied as denied:
-            raise PermissionError(self.hint(denied, "info")) from None
+            raise PermissionError(self.hint(denied, "+info")) from None
         except Refused as refused:
             raise ConnectionError(str(refused)) from None
         if not isinstance(reply, bytes):
@@ -150,24 +151,24 @@ class Server:
     async def _ask_rest(self, reading: Reading) -> None:
         settings, clustered = self._settings, reading.info.text("cluster_enabled") == "1"
         if clustered and settings.metrics.enables_any(*_CLUSTER):
-            await self._part(reading, "cluster|info", self._ask_cluster)
+            await self._part(reading, "+cluster|info", self._ask_cluster)
         if reading.info.text("redis_mode") == "sentinel":
             return  # it has neither keys nor a slow log
         if self._slowlog is not None:
-            await self._part(reading, "slowlog|get", self._ask_slowlog)
+            await self._part(reading, "+slowlog|get", self._ask_slowlog)
         if clustered and reading.info.text("role") != "master":
             return  # a replica redirects whoever asks for keys
         if settings.streams:
-            await self._part(reading, "scan +xlen +xinfo|groups ~*", self._ask_streams)
+            await self._part(reading, "+scan +xlen +xinfo|groups ~*", self._ask_streams)
         for name, group in self._groups.items():
-            await self._part(reading, "scan +memory|usage ~*", partial(self._ask_group, name, group))
+            await self._part(reading, "+scan +memory|usage ~*", partial(self._ask_group, name, group))
 
-    async def _part(self, reading: Reading, permission: str, ask: Callable[[Reading], Awaitable[None]]) -> None:
+    async def _part(self, reading: Reading, permissions: str, ask: Callable[[Reading], Awaitable[None]]) -> None:
         """Ask one thing; what is refused is a problem and nothing more."""
         try:
             await ask(reading)
         except Denied as denied:
-            reading.problems.append(self.hint(denied, permission))
+            reading.problems.append(self.hint(denied, permissions))
         except Refused as refused:
             reading.problems.append(str(refused))
 
@@ -191,10 +192,10 @@ class Server:
             if group.last is not None:
                 reading.groups[name] = group.last
 
-    def hint(self, denied: Denied, permission: str) -> str:
+    def hint(self, denied: Denied, permissions: str) -> str:
         """What was denied, and what would allow it."""
         user = self._settings.username or "default"
-        return f"{denied}; what it takes: ACL SETUSER {user} +{permission}"
+        return f"{denied}; what it takes: ACL SETUSER {user} {permissions}"
 
 
 def _record_stream(to: Recorder, stream: Stream) -> None:

@@ -13,6 +13,8 @@ __all__ = ["Command", "SlowEntry", "SlowLog", "read_command"]
 
 LONGEST_TEXT: Final = 2048
 """Characters of a command that are shown."""
+LATEST: Final = 2**33
+"""A time that is no time any more, in seconds since the Unix epoch."""
 SHOWN: Final = 3
 """Arguments that are shown as a `?` each; `...` stands for the rest, so that equal queries have equal texts."""
 _CONTAINERS: Final = frozenset({
@@ -39,7 +41,7 @@ class SlowEntry:
 
     id: int
     time: int
-    """When it began, seconds since the Unix epoch."""
+    """When it was carried out, seconds since the Unix epoch; 0 when that is nonsense."""
     duration: float
     """Seconds."""
     command: Command
@@ -77,6 +79,7 @@ def _entries(reply: Reply, *, arguments: bool) -> Iterator[SlowEntry]:
                 words = [word for word in rest if isinstance(word, bytes)]
                 address, called = ([part for part in client if isinstance(part, bytes)] + [b"", b""])[:2]
                 command = read_command(name, words, shown=arguments)
+                time = time if 0 < time < LATEST else 0
                 yield SlowEntry(number, time, duration / 1e6, command, _text(address, 200), _text(called, 200))
 
 

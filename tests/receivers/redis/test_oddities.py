@@ -142,3 +142,40 @@ async def test_what_is_no_redis_is_told(answer: bytes) -> None:
         async with Bench(f"{{endpoint: '{endpoint}'}}") as bench:
             assert await bench.measure() == {}
             assert bench.status[0] is Status.RECOVERABLE_ERROR
+
+
+HUGE = b":" + b"9" * 400 + b"\r\n"
+INFO = b"$22\r\ncluster_enabled:1\r\na:b\r\n"
+
+
+@pytest.mark.parametrize(
+    "shards",
+    [
+        HUGE, b"*1\r\n:1\r\n", b"*1\r\n*3\r\n$5\r\nnodes\r\n$1\r\nx\r\n$1\r\ny\r\n", b"*0\r\n", b"$-1\r\n",
+        b"*1\r\n*2\r\n$5\r\nnodes\r\n*1\r\n*6\r\n$2\r\nid\r\n$1\r\na\r\n$4\r\nport\r\n:7\r\n$2\r\nip\r\n$3\r\na\x1bb\r\n",
+    ],
+)  # fmt: skip
+async def test_nodes_that_are_none(shards: bytes) -> None:
+    """A node that tells nonsense of its cluster is measured alone, and the status says that the rest is not known."""
+    with answering(lambda name: INFO if name == b"INFO" else shards) as endpoint:
+        async with Bench(plain(endpoint)) as bench:
+            await bench.measure()
+    assert bench.status == (Status.OK, "incomplete: redis: the nodes of the cluster are not known: it names no nodes")
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        HUGE, b"*1\r\n*0\r\n", b"*1\r\n*4\r\n:1\r\n" + HUGE + b":2\r\n*1\r\n$3\r\nGET\r\n",
+        b"*1\r\n*4\r\n:1\r\n:2\r\n:3\r\n*0\r\n", b"*1\r\n*4\r\n:1\r\n:-5\r\n:-3\r\n*1\r\n$3\r\nG\xff\n\r\n",
+        b"*1\r\n*4\r\n:1\r\n:9223372036854775807\r\n:3\r\n*1\r\n$3\r\nGET\r\n",
+    ],
+)  # fmt: skip
+async def test_slow_logs_that_are_none(entries: bytes) -> None:
+    """What cannot be read is left out, and nothing else suffers."""
+    info = saying("uptime_in_seconds:0\nrun_id:x\n")
+    with answering(lambda name: info(name) if name == b"INFO" else entries) as endpoint:
+        async with Bench(f"{{endpoint: '{endpoint}'}}") as bench:
+            for record in await bench.records():
+                assert record.body.string_value in ("GET", "G\ufffd\\n".upper())
+            assert bench.status == (Status.OK, "")
