@@ -131,6 +131,17 @@ async def test_a_replica_takes_over(cluster: Cluster) -> None:
         await measure_until(bench, lambda found: role(found, victim) == "replica" and seen(found, "state") == {1})
 
 
+async def test_a_node_that_does_not_answer_has_the_others_asked_at_once(cluster: Cluster) -> None:
+    """So that who takes over is found, long before it is time to ask again."""
+    victim = cluster.primaries()[0]
+    (heir,) = cluster.replicas_of(victim)
+    async with Bench(chosen(cluster, "cluster: {scrape: masters, refresh_interval: 100000h}")) as bench:
+        await bench.measure()
+        victim.stop()
+        found = await measure_until(bench, lambda found: heir.port in values(found, "redis.uptime", "server.port"))
+    assert victim.port not in values(found, "redis.uptime", "server.port")
+
+
 async def test_a_node_that_hangs_does_not_hold_up_the_others(cluster: Cluster) -> None:
     """They are asked at the same time, and what they said goes on when its time is up."""
     cluster.set("cluster-replica-no-failover", "yes")
