@@ -14,8 +14,8 @@ from sluiceway.receivers.redis.fields import record_cluster, record_info
 from sluiceway.receivers.redis.info import Info
 from sluiceway.receivers.redis.keys import Group, GroupCount
 from sluiceway.receivers.redis.life import Life
-from sluiceway.receivers.redis.slowlog import SlowEntry, SlowLog
-from sluiceway.receivers.redis.streams import Stream, Streams
+from sluiceway.receivers.redis.slowlog import SlowLog, record_entry
+from sluiceway.receivers.redis.streams import Stream, Streams, record_stream
 from sluiceway.scraping import Recorder, Scrape
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Reading", "Server"]
 
-EVENT: Final = "redis.slowlog.entry"
-"""The name of the log records."""
 LONGEST_VERSION: Final = 50
 _COMMANDS = (m.CMD_CALLS, m.CMD_USEC, m.CMD_LATENCY, m.CMD_FAILED, m.CMD_REJECTED)
 _CLUSTER = (
@@ -103,7 +101,7 @@ class Server:
         if reading.cluster is not None:
             record_cluster(to, reading.cluster, self._life)
         for stream in reading.streams:
-            _record_stream(to, stream)
+            record_stream(to, stream)
         for name, group in reading.groups.items():
             to.record(m.GROUP_KEYS, group.keys, {"key_group": name})
             if group.memory is not None:
@@ -118,7 +116,7 @@ class Server:
             return
         entries, missing = self._slow.take(reading.slow, arguments=self._slowlog.arguments)
         for entry in entries:
-            _record_entry(to, entry)
+            record_entry(to, entry)
         if missing:
             reading.problems.append(
                 "the slow log had more new entries than max_entries or slowlog-max-len; some are lost"
@@ -196,33 +194,3 @@ class Server:
         """What was denied, and what would allow it."""
         user = self._settings.username or "default"
         return f"{denied}; what it takes: ACL SETUSER {user} {permissions}"
-
-
-def _record_stream(to: Recorder, stream: Stream) -> None:
-    to.record(m.STREAM_LENGTH, stream.length, {"stream": stream.name})
-    for group in stream.groups:
-        attributes = {"stream": stream.name, "group": group.name}
-        for metric, value in (
-            (m.STREAM_LAG, group.lag), (m.STREAM_PENDING, group.pending), (m.STREAM_CONSUMERS, group.consumers)
-        ):  # fmt: skip
-            if value is not None:
-                to.record(metric, value, attributes)
-
-
-def _record_entry(to: Recorder, entry: SlowEntry) -> None:
-    attributes: dict[str, Any] = {
-        "db.system.name": "redis",
-        "db.operation.name": entry.command.name,
-        "db.query.text": entry.command.text,
-        "redis.slowlog.id": entry.id,
-        "redis.slowlog.duration": entry.duration,
-        "redis.slowlog.arguments": entry.command.arguments,
-    }
-    host, colon, port = entry.client.rpartition(":")
-    if colon and port.isdigit() and len(port) < 6:
-        attributes["client.address"] = host.removeprefix("[").removesuffix("]")
-        if int(port):
-            attributes["client.port"] = int(port)
-    if entry.client_name:
-        attributes["redis.client.name"] = entry.client_name
-    to.event(EVENT, entry.command.text, attributes, time=entry.time * 1_000_000_000, severity=13)

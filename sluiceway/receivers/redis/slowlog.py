@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sluiceway.escape import escape
 from sluiceway.receivers.redis.connection import Reply
+from sluiceway.scraping import Recorder
 
-__all__ = ["Command", "SlowEntry", "SlowLog", "read_command"]
+__all__ = ["Command", "SlowEntry", "SlowLog", "read_command", "record_entry"]
 
+EVENT: Final = "redis.slowlog.entry"
+"""The name of the log records."""
 LONGEST_TEXT: Final = 2048
 """Characters of a command that are shown."""
 LATEST: Final = 2**33
@@ -112,3 +115,23 @@ def _more(word: bytes) -> int:
 
 def _text(word: bytes, most: int) -> str:
     return escape(word[: most * 4].decode(errors="replace"))[:most]
+
+
+def record_entry(to: Recorder, entry: SlowEntry) -> None:
+    """Record an entry as a log record."""
+    attributes: dict[str, Any] = {
+        "db.system.name": "redis",
+        "db.operation.name": entry.command.name,
+        "db.query.text": entry.command.text,
+        "redis.slowlog.id": entry.id,
+        "redis.slowlog.duration": entry.duration,
+        "redis.slowlog.arguments": entry.command.arguments,
+    }
+    host, colon, port = entry.client.rpartition(":")
+    if colon and port.isdigit() and len(port) < 6:
+        attributes["client.address"] = host.removeprefix("[").removesuffix("]")
+        if int(port):
+            attributes["client.port"] = int(port)
+    if entry.client_name:
+        attributes["redis.client.name"] = entry.client_name
+    to.event(EVENT, entry.command.text, attributes, time=entry.time * 1_000_000_000, severity=13)

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from sluiceway.receivers.redis import metrics as m
 from sluiceway.receivers.redis.connection import Denied, Link, Refused, Reply
 from sluiceway.receivers.redis.keys import Walk, is_pattern
+from sluiceway.scraping import Recorder
 
-__all__ = ["Stream", "StreamGroup", "Streams"]
+__all__ = ["Stream", "StreamGroup", "Streams", "record_stream"]
 
 MOST_STREAMS: Final = 100
 """Streams of a server that are measured."""
@@ -104,3 +106,15 @@ def _count(reply: Reply) -> int | None:
 
 def _text(name: bytes) -> str:
     return name.decode(errors="replace")[:LONGEST_NAME]
+
+
+def record_stream(to: Recorder, stream: Stream) -> None:
+    """Record a stream and its groups."""
+    to.record(m.STREAM_LENGTH, stream.length, {"stream": stream.name})
+    for group in stream.groups:
+        attributes = {"stream": stream.name, "group": group.name}
+        for metric, value in (
+            (m.STREAM_LAG, group.lag), (m.STREAM_PENDING, group.pending), (m.STREAM_CONSUMERS, group.consumers)
+        ):  # fmt: skip
+            if value is not None:
+                to.record(metric, value, attributes)
