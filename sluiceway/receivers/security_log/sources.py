@@ -39,7 +39,8 @@ def from_syslog(mapping: Mapping, entry: Entry) -> tuple[str, Found | None]:
         return text, mapping.line(text, entry.observed)
     host = visible(_text(parts.get("hostname")))
     header = Header(entry.time, host, _text(parts["appname"]), _number(parts.get("proc_id")))
-    return text, mapping.message(visible(_text(parts.get("message"))), header, entry.observed)
+    message = visible(_text(parts.get("message"))).lstrip(" ")  # rsyslog sends a blank in front
+    return text, mapping.message(message, header, entry.observed)
 
 
 def _text(value: Any) -> str:

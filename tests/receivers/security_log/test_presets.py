@@ -30,7 +30,7 @@ LINES = [
         "sshd[9]: error: maximum authentication attempts exceeded for invalid user x from 1.2.3.4 port 6 ssh2 [preauth]",
         300206, 2, "x", "1.2.3.4",
     ),
-    ("sshd[9]: error: PAM: Authentication failure for root from 1.2.3.4", 300201, 2, "root", "1.2.3.4"),
+    ("sshd[9]: error: PAM: Authentication failure for root from 1.2.3.4", 300206, 2, "root", "1.2.3.4"),
     ("sshd[9]: Connection from 1.2.3.4 port 6 on 5.6.7.8 port 22", 400701, 1, "", "1.2.3.4"),
     ("sshd[9]: Connection closed by authenticating user root 1.2.3.4 port 6 [preauth]", 400702, 1, "", "1.2.3.4"),
     ("sshd[9]: Connection reset by 1.2.3.4 port 6", 400702, 1, "", "1.2.3.4"),

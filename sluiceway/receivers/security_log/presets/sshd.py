@@ -99,9 +99,9 @@ def _places(text: str) -> list[_Place]:
         address, _, rest = text[at + 6 : at + 256].partition(" port ")
         port, _, _ = rest.partition(" ")
         behind = at + 6 + len(address) + 6 + len(port)
-        if port.isdigit() and text.startswith(" ssh2", behind) and is_address(address):
-            if text[behind + 5 : behind + 7] in ("", ": "):
-                found.append((at, address, port, text[behind + 7 :]))
+        is_place = port.isdigit() and text.startswith(" ssh2", behind) and is_address(address)
+        if is_place and text[behind + 5 : behind + 7] in ("", ": "):
+            found.append((at, address, port, text[behind + 7 :]))
         end = at + 5
     found.reverse()
     return found
@@ -152,7 +152,8 @@ def _error(message: str, header: Header) -> Event | None:
         user, separator, address = rest.rpartition(" from ")
         if separator and " " not in address:
             user = user.removeprefix("illegal user ").removeprefix("invalid user ")
-            return _logon(FAILED, user, (address, ""), header, {"method": "pam", "reason": reason})
+            # sshd's own line of this attempt, "Failed keyboard-interactive/pam", comes behind it
+            return _logon(INVALID, user, (address, ""), header, {"method": "pam", "reason": reason})
     return None
 
 
