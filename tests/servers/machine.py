@@ -1,4 +1,4 @@
-"""A machine of its own for programs that log to /dev/log: sshd, sudo and su, and a real rsyslogd that takes what they say.
+"""A machine of its own for programs that log to /dev/log: sshd, sudo and su, and a real rsyslogd behind it.
 
 They run in a mount namespace, where /dev, sudoers and PAM's rules are others; the machine outside sees nothing of it.
 """

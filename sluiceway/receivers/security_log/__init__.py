@@ -12,14 +12,15 @@ All is read in one pass, without patterns that could take long. Control characte
 them. A line that cannot be read costs itself. Nothing proves that a line is the program's own: who can write into the
 log can lie.
 
-Files are read, and kept track of, as by `file_log`, the journal as by `journald`, the network as by `syslog`: where a
-place is kept it moves on once the pipeline has answered.
+Files, the journal (as by `journald`) and the network (as by `syslog`) may be read at once. While the pipeline refuses,
+files and the journal are not read on, and what was refused is sent again. Where reading stands is kept in memory: after
+a restart it begins anew at `start_at`.
 
 ```yaml
 receivers:
   security_log:
-    presets: [sshd, sudo]
-    journald: {units: [ssh, sudo]}
+    include: [/var/log/auth.log]
+    presets: [sshd, sudo, pam]
 ```
 
 PAM and sshd tell of the same attempt in lines of their own, and so do auditd and sshd: such a second line is an event

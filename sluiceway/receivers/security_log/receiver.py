@@ -15,10 +15,11 @@ from sluiceway.otlp import Signal, accept
 from sluiceway.received import Received
 from sluiceway.receivers.journald.follow import Journal
 from sluiceway.receivers.security_log.counts import Counts
+from sluiceway.receivers.security_log.files import Files
 from sluiceway.receivers.security_log.mapping import Found, Mapping
 from sluiceway.receivers.security_log.records import Records
 from sluiceway.receivers.security_log.settings import SecurityLogConfig
-from sluiceway.receivers.security_log.sources import Source, from_journal, from_syslog
+from sluiceway.receivers.security_log.sources import Source, from_file, from_journal, from_syslog
 from sluiceway.receivers.syslog.server import Syslog
 from sluiceway.scraping import Scrape, Scraper, Scraping
 from sluiceway.stanza import Entry
@@ -40,6 +41,7 @@ class SecurityLogReceiver:
         zone = None if config.location == "Local" else ZoneInfo(config.location or "UTC")
         self._mapping = Mapping(config.presets, hostname=config.hostname or socket.gethostname(), zone=zone)
         self._counts = Counts()
+        self._files = Files(config, context, partial(self._deliver, from_file)) if config.include else None
         self._journal = (
             Journal(config.journald, context, partial(self._deliver, from_journal)) if config.journald else None
         )
@@ -58,6 +60,8 @@ class SecurityLogReceiver:
         async with AsyncExitStack() as stack:
             if Signal.METRICS in self._context.signals:
                 await stack.enter_async_context(self._scraping())
+            if self._files is not None:
+                await stack.enter_async_context(self._files)
             if self._journal is not None:
                 await stack.enter_async_context(self._journal)
             if self._syslog is not None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sluiceway.config.types import Section
 from sluiceway.receivers.journald.settings import JournalSettings
 from sluiceway.receivers.security_log.counts import EVENTS, FAILURES
+from sluiceway.receivers.security_log.files import FileSettings
 from sluiceway.receivers.security_log.presets import Name
 from sluiceway.receivers.security_log.records import OnUnmapped, Raw
 from sluiceway.receivers.syslog.settings import SyslogSettings
@@ -18,8 +19,8 @@ from sluiceway.scraping import Declares, MetricSettings, ScrapeSettings
 __all__ = ["SecurityLogConfig"]
 
 
-class SecurityLogConfig(ScrapeSettings):
-    """What is read, and what becomes of it. The keys of `file_log` say which files are read, and how."""
+class SecurityLogConfig(FileSettings, ScrapeSettings):
+    """What is read, and what becomes of it."""
 
     presets: tuple[Name, ...] = Field(min_length=1)
     """Whose lines are known. Each line is shown to the presets of its program, in this order."""
@@ -38,6 +39,12 @@ class SecurityLogConfig(ScrapeSettings):
     """The machine of lines that name none; this one unless set."""
     metrics: Annotated[MetricSettings, Declares(EVENTS, FAILURES)] = MetricSettings()
     """Which metrics a metrics pipeline gets."""
+
+    @model_validator(mode="after")
+    def _check_sources(self) -> Self:
+        if not (self.include or self.journald or self.syslog):
+            raise ValueError("nothing is read: set include, journald or syslog")
+        return self
 
     @field_validator("location")
     @classmethod

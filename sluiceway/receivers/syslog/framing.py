@@ -96,6 +96,9 @@ class Counted:
                 self._skip -= passed
                 at += passed
                 continue
+            if self._rest[at] == 0x0A:  # some senders put both
+                at += 1
+                continue
             space = self._rest.find(b" ", at, at + _LONGEST_COUNT + 1)
             digits = bytes(self._rest[at : space if space >= 0 else end])
             if not digits.isdigit() or digits[:1] == b"0" or len(digits) > _LONGEST_COUNT:
@@ -111,8 +114,6 @@ class Counted:
             else:
                 found.append(bytes(self._rest[at:behind]))
                 at = behind
-                if self._rest[at : at + 1] == b"\n":  # some senders put both
-                    at += 1
         del self._rest[:at]
         return found
 

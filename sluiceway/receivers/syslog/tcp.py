@@ -38,6 +38,16 @@ class TcpServer:
 
     async def __aenter__(self) -> Self:
         """Listen; raises `ConfigError` when the address is in use."""
+        tasks = self._tasks = asyncio.TaskGroup()
+        await tasks.__aenter__()
+        try:
+            await self._listen()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def _listen(self) -> None:
         tls = self._settings.tls
         context = tls.ssl_context((), self._context.clock, self._context.logger) if tls is not None else None
         for opened in await listen(self._settings.listen_address):
@@ -45,10 +55,9 @@ class TcpServer:
             patience = _HANDSHAKE if context else None
             self._servers.append(
                 await asyncio.start_server(
-                    self._serve, sock=opened, ssl=context, limit=_CHUNK, ssl_handshake_timeout=patience
+                    self._accept, sock=opened, ssl=context, limit=_CHUNK, ssl_handshake_timeout=patience
                 )
             )
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -56,30 +65,29 @@ class TcpServer:
         """Listen no more, and end the connections."""
         for server in self._servers:
             server.close()
-        tasks = list(self._open)
-        for task in tasks:
+        for task in self._open:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.__aexit__(None, None, None)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a task runs this
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._open) >= self._settings.max_connections:
             self._displace()
         connection = _Connection(self._framing(), writer, self._context.clock.now(), self._settings.add_attributes)
+        task = self._tasks.create_task(self._serve(reader, connection))
         self._open[task] = connection
+        task.add_done_callback(self._open.pop)
+
+    async def _serve(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         try:
             await self._read(reader, connection)
         except FramingError as error:
             self._context.logger.warning("A connection from %s is closed: %s", escape(connection.host), error)
         except OSError:
             pass  # the sender went away
-        except asyncio.CancelledError:
-            if asyncio.current_task() is task and task.cancelling() and not connection.displaced:
-                raise
+        except Exception:  # one sender, whatever he sent, must not end the others
+            self._context.logger.exception("A connection from %s is closed", escape(connection.host))
         finally:
-            del self._open[task]
-            writer.close()
+            connection.writer.close()
 
     async def _read(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         clock = self._context.clock
@@ -117,6 +125,7 @@ class _Connection:
 
     def __init__(self, framing: Framing, writer: asyncio.StreamWriter, now: float, add_attributes: bool) -> None:
         self.framing = framing
+        self.writer = writer
         self.used = now
         self.displaced = False
         peer = writer.get_extra_info("peername") or ("", 0)

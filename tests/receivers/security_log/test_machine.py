@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import pytest
-
 from sluiceway.receivers.security_log.mapping import Mapping
 from sluiceway.service import Collector
 from sluiceway.testing import points
-from tests.receivers.security_log.records import bodies, until
+from tests.receivers.records import bodies, until
 from tests.receivers.security_log.schema import problems
 from tests.servers.machine import play
 
@@ -72,7 +70,8 @@ async def test_both_formats_of_a_file_tell_the_same(tmp_path: Path) -> None:
     mapping = Mapping(["sshd", "sudo", "pam"])
     now = int((folder / "auth.log").stat().st_mtime_ns)
     old, iso = (
-        [mapping.line(line, now) for line in (folder / name).read_text().splitlines()] for name in ("auth.log", "iso.log")
+        [mapping.line(line, now) for line in (folder / name).read_text().splitlines()]
+        for name in ("auth.log", "iso.log")
     )
     assert len(old) == len(iso) > 30
     for short, full in zip(old, iso, strict=True):
@@ -85,9 +84,7 @@ async def test_both_formats_of_a_file_tell_the_same(tmp_path: Path) -> None:
 def tells(sink, type_uid, status=None):
     """The events of one type, in the order in which they came."""
     return [
-        body
-        for body in bodies(sink.batches)
-        if body["type_uid"] == type_uid and status in (None, body["status_id"])
+        body for body in bodies(sink.batches) if body["type_uid"] == type_uid and status in (None, body["status_id"])
     ]
 
 
