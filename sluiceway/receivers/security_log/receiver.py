@@ -7,7 +7,7 @@ import socket
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from zoneinfo import ZoneInfo
 
 from sluiceway.component import Consumer, Context, Reason
@@ -18,11 +18,13 @@ from sluiceway.receivers.security_log.counts import Counts
 from sluiceway.receivers.security_log.files import Files
 from sluiceway.receivers.security_log.mapping import Found, Mapping
 from sluiceway.receivers.security_log.records import Records
-from sluiceway.receivers.security_log.settings import SecurityLogConfig
 from sluiceway.receivers.security_log.sources import Source, from_file, from_journal, from_syslog
 from sluiceway.receivers.syslog.server import Syslog
 from sluiceway.scraping import Scrape, Scraper, Scraping
 from sluiceway.stanza import Entry
+
+if TYPE_CHECKING:
+    from sluiceway.receivers.security_log import SecurityLogConfig
 
 __all__ = ["SecurityLogReceiver"]
 
