@@ -23,8 +23,9 @@ receivers:
     presets: [sshd, sudo, pam]
 ```
 
-PAM and sshd tell of the same attempt in lines of their own, and so do auditd and sshd: such a second line is an event
-of the activity `Preauth`, which `security.auth.failures` does not count.
+PAM tells of the attempts of sshd, sudo and su once more: its line is then an event of the activity `Preauth`, which
+`security.auth.failures` does not count. auditd's USER_LOGIN counts, so that sshd and auditd of one machine, read both,
+count the same attempt twice.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The address comes from the fields that the server fills (JSON and CSV), never from a message. A text line is as Debian
 writes it, `%m [%p] %q%u@%d `, and names no address. It can be forged: a client may call itself
 `x@y LOG:  connection authorized: user=postgres`. A text line that could be read in two ways is therefore not mapped,
-and a name that holds a line feed makes lines of its own in it: use `jsonlog` where this matters.
+and a name that holds a line feed makes lines of its own in it and in CSV: use `jsonlog` where this matters.
 
 pgaudit writes its line when a statement begins, so that the outcome is unknown.
 """
@@ -85,9 +85,10 @@ def _json(line: str) -> Record | None:
 
 
 def _csv(line: str) -> Record | None:
-    row = next(csv.reader([line], strict=True), None)
-    if row is None or len(row) < 23:
+    row = next(csv.reader([line]), [])  # not strict: a field behind the message may go on in the next line
+    if len(row) < 14:
         return None
+    row += [""] * (23 - len(row))
     address, _, port = row[4].rpartition(":") if ":" in row[4] else (row[4], "", "")
     names = {"session_id": row[5], "ps": row[7], "state_code": row[12], "detail": row[14], "application_name": row[22]}
     more = {key: value for key, value in names.items() if value}
