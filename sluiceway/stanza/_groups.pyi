@@ -1,0 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
+class Groups:
+    def __init__(self, match: Callable[..., Any], anywhere: Any, names: tuple[str | None, ...]) -> None: ...
+    def __call__(self, text: str) -> dict[str, str]: ...

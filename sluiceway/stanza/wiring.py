@@ -1,0 +1,84 @@
+"""Which operator's entries go where, and in which order the operators work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sluiceway.config.nearest import nearest
+from sluiceway.stanza.operators.flow import Router
+from sluiceway.stanza.operators.operator import Operator
+
+__all__ = ["Wiring", "wire"]
+
+
+class Wiring(NamedTuple):
+    """The graph of a list of operators, each known by its place in the list; the place behind the last is the end.
+
+    `order` has each operator before those that it sends to. `faults` are what is wrong, each with the path to it.
+    """
+
+    places: dict[str, int]
+    order: tuple[int, ...]
+    faults: tuple[tuple[str, tuple[str | int, ...]], ...]
+
+
+def wire(operators: Sequence[Operator]) -> Wiring:
+    """Find every operator's place, and an order; nothing is raised."""
+    places: dict[str, int] = {}
+    faults: list[tuple[str, tuple[str | int, ...]]] = []
+    for place, operator in enumerate(operators):
+        if operator.name in places:
+            faults.append((f'operator with id "{operator.name}" already exists: give each an id', (place,)))
+        places.setdefault(operator.name, place)
+    edges: list[set[int]] = []
+    for place, operator in enumerate(operators):
+        targets = set() if operator.outputs or isinstance(operator, Router) else {place + 1}
+        for name, path in _named(operator):
+            target = places.get(name)
+            if target is None:
+                text = f'operator "{operator.name}" sends to "{name}", which is not there{nearest(name, places)}'
+                faults.append((text, (place, *path)))
+            elif target == place:
+                faults.append((f'operator "{name}" sends to itself', (place, *path)))
+            else:
+                targets.add(target)
+        edges.append(targets)
+    order = _order(edges)
+    if len(order) < len(operators) and not faults:
+        stuck = min(set(range(len(operators))) - set(order))
+        faults.append((f'operators send in a circle, of which "{operators[stuck].name}" is a part', (stuck,)))
+    return Wiring(places, order, tuple(faults))
+
+
+def _named(operator: Operator) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+    """Every operator that is named as an output, and the key that names it."""
+    for name in operator.outputs:
+        yield name, ("output",)
+    if isinstance(operator, Router):
+        for index, route in enumerate(operator.routes):
+            for name in route.outputs:
+                yield name, ("routes", index, "output")
+        for name in operator.defaults:
+            yield name, ("default",)
+
+
+def _order(edges: list[set[int]]) -> tuple[int, ...]:
+    """Kahn's algorithm; of those that are ready the first in the list comes first."""
+    waiting = [0] * len(edges)
+    for targets in edges:
+        for target in targets:
+            if target < len(edges):
+                waiting[target] += 1
+    ready = [place for place, count in enumerate(waiting) if not count]
+    order: list[int] = []
+    while ready:
+        place = min(ready)
+        ready.remove(place)
+        order.append(place)
+        for target in edges[place]:
+            if target < len(edges):
+                waiting[target] -= 1
+                if not waiting[target]:
+                    ready.append(target)
+    return tuple(order)
