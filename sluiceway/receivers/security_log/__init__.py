@@ -14,7 +14,8 @@ log can lie.
 
 Files, the journal (as by `journald`) and the network (as by `syslog`) may be read at once. While the pipeline refuses,
 files and the journal are not read on, and what was refused is sent again. Where reading stands is kept in memory: after
-a restart it begins anew at `start_at`.
+a restart it begins anew at `start_at`. `operators` work on lines before they are mapped, as `container` does,
+which takes a line out of what a container runtime wraps around it.
 
 ```yaml
 receivers:
@@ -46,11 +47,12 @@ from sluiceway.receivers.security_log.receiver import SecurityLogReceiver
 from sluiceway.receivers.security_log.records import OnUnmapped, Raw
 from sluiceway.receivers.syslog.settings import SyslogSettings
 from sluiceway.scraping import Declares, MetricSettings, ScrapeSettings
+from sluiceway.stanza.outlet import OutletSettings
 
 __all__ = ["COMPONENT", "SecurityLogConfig", "SecurityLogReceiver"]
 
 
-class SecurityLogConfig(FileSettings, ScrapeSettings):
+class SecurityLogConfig(FileSettings, OutletSettings, ScrapeSettings):
     """The settings of the receiver `security_log`: what is read, and what becomes of it."""
 
     presets: tuple[Name, ...] = Field(min_length=1)

@@ -13,8 +13,6 @@ from enum import Enum, IntEnum
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-from sluiceway.stanza.encoding import content
-
 __all__ = ["VERSION", "Class", "Event", "Kind", "Outcome", "Severity", "endpoint", "host"]
 
 VERSION: Final = "1.8.0"
@@ -61,7 +59,7 @@ _NUMBERS: Final = {1: 9, 2: 10, 3: 13, 4: 17, 5: 21}
 class Kind:
     """What is the same for all events of a kind."""
 
-    __slots__ = ("class_uid", "constant", "encoded", "event_name", "is_logon", "outcome", "severity", "severity_number")
+    __slots__ = ("class_uid", "constant", "event_name", "is_logon", "outcome", "severity", "severity_number")
 
     def __init__(
         self,
@@ -96,7 +94,6 @@ class Kind:
             "type_uid": uid * 100 + activity[0],
             **more,
         }
-        self.encoded = content(self.constant)
 
 
 class Event:

@@ -20,39 +20,32 @@ receivers:
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from pydantic import Field
-
 from sluiceway.component import Component, Consumer, Context, Kind, Stability
-from sluiceway.otlp import Signal, accept
+from sluiceway.otlp import Signal
 from sluiceway.received import Received
 from sluiceway.receivers.syslog.server import Syslog
 from sluiceway.receivers.syslog.settings import SyslogSettings
-from sluiceway.stanza import Entry
-from sluiceway.stanza.encoding import encode
+from sluiceway.stanza.outlet import Outlet, OutletSettings, pushing
 
 __all__ = ["COMPONENT", "SyslogConfig", "SyslogReceiver"]
 
 
-class SyslogConfig(SyslogSettings):
+class SyslogConfig(SyslogSettings, OutletSettings):
     """The settings of the receiver `syslog`."""
-
-    attributes: dict[str, str] = Field(default_factory=dict)
-    """Attributes that every record gets."""
-    resource: dict[str, str] = Field(default_factory=dict)
-    """Resource attributes that every record gets."""
 
 
 class SyslogReceiver:
     """Hands on what arrives, again and again while it is refused for now."""
 
     def __init__(self, config: SyslogConfig, context: Context, next: Consumer) -> None:
-        self._config = config
-        self._next = next
-        self._received = Received(context, "tcp" if config.tcp else "udp")
-        self._syslog = Syslog(config, context, self._deliver)
+        received = Received(context, "tcp" if config.tcp else "udp")
+        self._outlet = Outlet(config, context, pushing(received, next, "sluiceway/syslog"))
+        self._syslog = Syslog(config, context, self._outlet.deliver)
+        self._stack = AsyncExitStack()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -61,22 +54,17 @@ class SyslogReceiver:
 
     async def __aenter__(self) -> Self:
         """Listen; raises `ConfigError` when the address is in use."""
-        await self._syslog.__aenter__()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._outlet)
+            await stack.enter_async_context(self._syslog)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Listen no more, and deliver what has arrived."""
-        await self._syslog.__aexit__(kind, error, trace)
-
-    async def _deliver(self, entries: list[Entry]) -> None:
-        config = self._config
-        for entry in entries:
-            entry.attributes = config.attributes | entry.attributes
-            entry.resource.update(config.resource)
-        batch = accept(Signal.LOGS, encode(entries, "sluiceway/syslog"))
-        await self._received.keep_pushing(batch, self._next)
+        await self._stack.__aexit__(kind, error, trace)
 
 
 COMPONENT = Component(

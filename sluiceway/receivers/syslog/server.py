@@ -13,11 +13,11 @@ from sluiceway.component import Context, Reason
 from sluiceway.errors import ConfigError
 from sluiceway.receivers.syslog.framing import Counted, Framing, Trailed, Whole
 from sluiceway.receivers.syslog.intake import Intake, Message
-from sluiceway.receivers.syslog.messages import parser
 from sluiceway.receivers.syslog.settings import SyslogSettings, Tcp
 from sluiceway.receivers.syslog.tcp import TcpServer
 from sluiceway.receivers.syslog.udp import UdpServer
 from sluiceway.stanza import Entry
+from sluiceway.stanza.syslog import parser
 
 __all__ = ["Syslog"]
 

@@ -82,9 +82,9 @@ Redirect 403 /no
 User www-data
 Group www-data
 """
+AGENT = b'a "quoted" \\ agent'
 REQUESTS = [
-    b'GET /x?a=1 HTTP/1.1\r\nHost: a\r\nUser-Agent: a "quoted" \\ agent\r\nReferer: http://r/\r\n'
-    + b"Connection: close\r\n\r\n",
+    b"GET /x?a=1 HTTP/1.1\r\nHost: a\r\nReferer: http://r/\r\nConnection: close\r\nUser-Agent: " + AGENT + b"\r\n\r\n",
     b"POST /no HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     b"GET /y HTTP/1.1\r\nHost: a\r\nAuthorization: Basic "
     + base64.b64encode(b'x [01/Jan/2001:00:00:00 +0000] "GET /forged HTTP/1.1" 200 1:p')

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sluiceway.receivers.syslog.framing import Counted, FramingError, Trailed
-from sluiceway.receivers.syslog.messages import parser
 from sluiceway.stanza import Entry
+from sluiceway.stanza.syslog import parser
 
 NOW = 1_795_692_000_000_000_000
 UTC = ZoneInfo("UTC")
