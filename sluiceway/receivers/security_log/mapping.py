@@ -68,7 +68,7 @@ class Mapping:
         for name, parse in parsers:
             try:
                 event = parse(message, header)
-            except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, csv.Error):
+            except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, csv.Error):
                 continue  # it only looked like a line of this preset
             if event is not None:
                 event.time = event.time or header.time or now

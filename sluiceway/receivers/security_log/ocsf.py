@@ -13,7 +13,7 @@ from enum import Enum, IntEnum
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-__all__ = ["VERSION", "Class", "Event", "Kind", "Outcome", "Severity", "endpoint", "host"]
+__all__ = ["VERSION", "Class", "Event", "Kind", "Outcome", "Severity", "endpoint", "host", "is_address"]
 
 VERSION: Final = "1.8.0"
 

@@ -1,13 +1,19 @@
 """Lines as an attacker would have them: no one else's address, no second line, no escape, no long work."""
-# ruff: noqa: E501  # lines of logs are as long as they are
+# ruff: noqa: E501, ISC004  # lines of logs are as long as they are
 
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from sluiceway.otlp import Signal, accept
 from sluiceway.receivers.security_log.mapping import Mapping
 from sluiceway.receivers.security_log.presets import NAMES
-from tests.receivers.security_log.schema import NOW, event, unknown
+from sluiceway.receivers.security_log.records import mapped
+from sluiceway.stanza import Entry, encode
+from tests.receivers.security_log.schema import NOW, event, problems, unknown
+from tests.receivers.security_log.test_presets import LINES, WHOLE
 
 REAL = "10.0.0.4"
 FORGED = "9.9.9.9"
@@ -114,6 +120,32 @@ def test_no_control_character_comes_through(control) -> None:
     assert "a\\" in found["_user"]
 
 
+@pytest.mark.parametrize("line", [
+    '{"kind":"Event","apiVersion":"audit.k8s.io/v1","verb":"get","user":{"username":"a\\u001b[31m"},"userAgent":"\\nx",'
+    '"annotations":{"\\u202e":["\\u009b"]}}',
+    '{"user":"a\\u001b","dbname":"\\n","error_severity":"FATAL","message":"role \\"a\\u001b\\" does not exist","x":"\\r"}',
+    'type=USER_CMD msg=audit(1.1:1): pid=1 uid=0 cmd=6C730A1B5B33316DE280AE exe="/x" res=success',
+])  # fmt: skip
+def test_no_control_character_comes_out_of_an_encoding(line) -> None:
+    """JSON has escapes, and auditd writes texts as hexadecimal digits: what they stand for is made visible, too."""
+    found = event(line)
+    texts = list(_texts(found))
+    assert all(text.isprintable() for text in texts), texts
+
+
+def _texts(value):
+    """All texts in a value, keys too."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield key
+            yield from _texts(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
+    elif isinstance(value, str):
+        yield value
+
+
 @pytest.mark.parametrize("length", [100_000, 1_000_000])
 @pytest.mark.parametrize("pattern", [
     "Failed password for {}", "Failed publickey for x{} from 1.2.3.4 port 5 ssh2", "Invalid user {}",
@@ -130,3 +162,22 @@ def test_a_long_line_costs_time_in_proportion(pattern, length) -> None:
         began = time.process_time()
         mapping.line(line, NOW)
         assert time.process_time() - began < 1.0, filling
+
+
+WHOLE_LINES = [line for line, *_ in LINES] + [line for line, *_ in WHOLE]
+
+
+@given(st.sampled_from(WHOLE_LINES), st.text(max_size=40), st.data())
+@settings(max_examples=400)
+def test_a_line_with_anything_in_it_is_a_valid_event_or_none(line, junk, data) -> None:
+    """Text put into a known line, in the place of other text or between, breaks neither the parser nor the schema."""
+    start = data.draw(st.integers(0, len(line)))
+    end = data.draw(st.integers(start, min(len(line), start + 12)))
+    text = line[:start] + junk + line[end:]
+    for whole in (text, f"Nov 26 11:14:40 web1 {text}"):
+        found = Mapping(NAMES, hostname="here").line(whole, NOW)
+        if found is not None:
+            assert problems(found[0].body()) == []
+            entry = Entry(whole, NOW, {}, {})
+            mapped(entry, whole, found[0], "keep")
+            assert accept(Signal.LOGS, encode([entry])).items == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sluiceway.escape import escape
 from sluiceway.receivers.security_log.header import Header
 from sluiceway.receivers.security_log.ocsf import Class, Event, Kind, Outcome, Severity, endpoint, host
 from sluiceway.receivers.security_log.presets.preset import Preset
@@ -100,13 +101,10 @@ def _value(key: str, value: str) -> str:
     is_argument = key[:1] == "a" and key[1:].isdigit()
     if (key in _TEXTS or (is_argument and len(value) > 3)) and len(value) > 1 and len(value) % 2 == 0:
         try:
-            return bytes.fromhex(value).decode(errors="replace").translate(_CONTROLS)
+            return escape(bytes.fromhex(value).decode(errors="replace").replace("\0", " "))
         except ValueError:
             pass
     return value
-
-
-_CONTROLS: Final = dict.fromkeys((*range(32), 127), " ")
 
 
 def _authentication(kind: Kind, values: dict[str, str], machine: str) -> Event:

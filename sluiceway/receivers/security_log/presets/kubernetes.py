@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
 from sluiceway.receivers.security_log.header import Header, moment
-from sluiceway.receivers.security_log.ocsf import Class, Event, Kind, Outcome, Severity, endpoint
+from sluiceway.receivers.security_log.ocsf import Class, Event, Kind, Outcome, Severity, endpoint, is_address
+from sluiceway.receivers.security_log.presets.jsonlines import load, take
 from sluiceway.receivers.security_log.presets.preset import Preset
 
 __all__ = ["KUBERNETES"]
@@ -36,58 +35,67 @@ def parse(message: str, _header: Header) -> Event | None:
     """The event of one line."""
     if message[:1] != "{" or '"audit.k8s.io/' not in message:
         return None
-    data = orjson.loads(message)
+    data = load(message)
     if data.get("kind") != "Event":
         return None
-    verb, user, target = data["verb"], data["user"]["username"], data.pop("objectRef", None) or {}
-    code = (data.pop("responseStatus", None) or {}).get("code", 0)
+    verb, request_id, who = take(data, "verb"), take(data, "auditID"), _user(data.pop("user"))
+    target = {key: str(value) for key, value in (data.pop("objectRef", None) or {}).items()}
+    code = (data.pop("responseStatus", None) or {}).get("code") or 0
     outcome = Outcome.UNKNOWN if not code else Outcome.SUCCESS if code < 400 else Outcome.FAILURE
     kind = _KINDS[_ACTIVITIES.get(verb, _OTHER), outcome]
     addresses = [str(address) for address in data.pop("sourceIPs", None) or ()]
     source = addresses[-1] if addresses else ""
-    who = _user(data.pop("user"))
-    request: dict[str, Any] = {"url": {"url_string": data.pop("requestURI", "") or "/"}}
-    if "userAgent" in data:
-        request["user_agent"] = data.pop("userAgent")
-    if addresses[:-1]:
-        request["x_forwarded_for"] = addresses[:-1]
     fields: dict[str, Any] = {
         "actor": {"user": who},
-        "api": _api(data.pop("verb"), target, code, data.get("auditID", "")),
-        "http_request": request,
+        "api": _api(verb, target, code, request_id),
+        "http_request": _request(data, addresses[:-1]),
         "src_endpoint": endpoint(source) if source else {"name": "unknown"},
     }
     if target:
         fields["resources"] = [_resource(target)]
     if code:
         fields["status_code"] = str(code)
-    time = moment(data.pop("requestReceivedTimestamp", "") or data.get("stageTimestamp", ""))
-    return Event(kind, fields, user=user, source=source, time=time, unmapped=_rest(data))
+    time = moment(take(data, "requestReceivedTimestamp"))
+    return Event(kind, fields, user=who["name"], source=source, time=time, unmapped=_rest(data))
 
 
 def _user(user: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": user["username"]}
-    if user.get("uid"):
-        found["uid"] = user["uid"]
-    if user.get("groups"):
-        found["groups"] = [{"name": name} for name in user["groups"][:64]]
+    name, uid, groups = take(user, "username"), take(user, "uid"), user.get("groups") or []
+    if not name:
+        raise ValueError("an event of nobody")
+    found: dict[str, Any] = {"name": name}
+    if uid:
+        found["uid"] = uid
+    if groups:
+        found["groups"] = [{"name": str(group)} for group in groups[:64]]
     return found
 
 
-def _api(verb: str, target: dict[str, Any], code: int, audit_id: str) -> dict[str, Any]:
+def _request(data: dict[str, Any], claimed: list[str]) -> dict[str, Any]:
+    request: dict[str, Any] = {"url": {"url_string": take(data, "requestURI") or "/"}}
+    agent = take(data, "userAgent")
+    if agent:
+        request["user_agent"] = agent
+    forwarded = [address for address in claimed if is_address(address)]
+    if forwarded:
+        request["x_forwarded_for"] = forwarded
+    return request
+
+
+def _api(verb: str, target: dict[str, str], code: int, request_id: str) -> dict[str, Any]:
     api: dict[str, Any] = {"operation": verb}
     if target.get("apiVersion"):
         api["version"] = target["apiVersion"]
     if target.get("apiGroup"):
         api["group"] = {"name": target["apiGroup"]}
-    if audit_id:
-        api["request"] = {"uid": audit_id}
+    if request_id:
+        api["request"] = {"uid": request_id}
     if code:
         api["response"] = {"code": code}
     return api
 
 
-def _resource(target: dict[str, Any]) -> dict[str, Any]:
+def _resource(target: dict[str, str]) -> dict[str, Any]:
     resource = {"type": target.get("resource", ""), "name": target.get("name") or target.get("resource", "")}
     if target.get("subresource"):
         resource["type"] += f"/{target['subresource']}"
@@ -98,7 +106,7 @@ def _resource(target: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rest(data: dict[str, Any]) -> dict[str, Any]:
-    for key in ("kind", "apiVersion", "auditID"):
+    for key in ("kind", "apiVersion"):
         data.pop(key, None)
     return data
 

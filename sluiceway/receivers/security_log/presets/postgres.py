@@ -14,10 +14,9 @@ import csv
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from sluiceway.receivers.security_log.header import Header, moment
 from sluiceway.receivers.security_log.ocsf import Class, Event, Kind, Outcome, Severity, endpoint
+from sluiceway.receivers.security_log.presets.jsonlines import load, take
 from sluiceway.receivers.security_log.presets.preset import Preset
 
 __all__ = ["PGAUDIT", "POSTGRES"]
@@ -74,14 +73,13 @@ def _read(message: str) -> Record | None:
 
 
 def _json(line: str) -> Record | None:
-    data = orjson.loads(line)
+    data = load(line)
     if "error_severity" not in data or "message" not in data:
         return None
-    take = data.pop
-    return Record(
-        moment(take("timestamp", "")), take("user", ""), take("dbname", ""), take("pid", 0), take("remote_host", ""),
-        str(take("remote_port", "")), take("error_severity"), take("message"), data,
-    )  # fmt: skip
+    pid, port = _number(str(data.pop("pid", ""))), str(data.pop("remote_port", ""))
+    names = ("user", "dbname", "remote_host", "error_severity", "message", "timestamp")
+    user, database, address, level, message, stamp = (take(data, name) for name in names)
+    return Record(moment(stamp), user, database, pid, address, port, level, message, data)
 
 
 def _csv(line: str) -> Record | None:
