@@ -15,6 +15,18 @@ YAML = {
         receivers:
           otlp: {protocols: {grpc: {endpoint: "127.0.0.1:0"}, http: {endpoint: "127.0.0.1:0"}}}
     """,
+    "receiver syslog": """
+        receivers:
+          syslog: {tcp: {listen_address: "127.0.0.1:0"}, protocol: rfc5424}
+    """,
+    "receiver journald": """
+        receivers:
+          journald: {files: [/nowhere/at/all.journal]}
+    """,
+    "receiver security_log": """
+        receivers:
+          security_log: {include: [/nowhere/at/all.log], presets: [sshd, sudo]}
+    """,
     "extension health_check": """
         extensions:
           health_check: {endpoint: "127.0.0.1:0"}

@@ -1,0 +1,126 @@
+"""The way of entries out of a log receiver: static attributes, the operators, and on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Final, Self, TypeAlias
+
+from pydantic import Field
+
+from sluiceway.component import Consumer, Context
+from sluiceway.config.types import Duration, Settings
+from sluiceway.otlp import Signal, accept
+from sluiceway.received import Received
+from sluiceway.stanza._encode import encode
+from sluiceway.stanza.entry import Entry
+from sluiceway.stanza.operators import Operators
+from sluiceway.stanza.operators.container import Container
+from sluiceway.stanza.operators.flow import Recombine
+from sluiceway.stanza.operators.operator import Template, template
+from sluiceway.stanza.program import compile_operators
+
+__all__ = ["Finish", "Outlet", "OutletSettings", "Retry", "pushing"]
+
+Finish: TypeAlias = Callable[[list[Entry]], Awaitable[None]]
+"""Takes entries that the operators are done with; returns when the pipeline has them or has refused them for good."""
+
+_LOOK: Final = 0.25
+"""Seconds between two looks for entries that have waited for others long enough."""
+
+
+class Retry(Settings):
+    """Accepted for the Collector's sake: what is refused for now is always sent again, without an end."""
+
+    enabled: bool = False
+    """Has no effect."""
+    initial_interval: Duration = 1.0
+    """Has no effect: the pipeline says when to come again."""
+    max_interval: Duration = 30.0
+    """Has no effect."""
+    max_elapsed_time: Duration = 300.0
+    """Has no effect."""
+
+
+class OutletSettings(Settings):
+    """The keys that log receivers share."""
+
+    attributes: dict[str, Template] = Field(default_factory=dict)
+    """Attributes that every record gets; `EXPR(...)` in a text stands for the value of an expression."""
+    resource: dict[str, Template] = Field(default_factory=dict)
+    """Resource attributes that every record gets; `EXPR(...)` as above."""
+    operators: Operators = ()
+    """What is done with each record before it is handed on; see [operators](../../operators.md)."""
+    retry_on_failure: Retry = Retry()
+    """Accepted for the Collector's sake: what is refused for now is always sent again."""
+
+
+class Outlet:
+    """Takes entries through the operators and to `finish`.
+
+    Entries that an operator keeps, to join them with others, are handed on once they have waited long enough.
+    """
+
+    def __init__(self, settings: OutletSettings, context: Context, finish: Finish) -> None:
+        self._context = context
+        self._finish = finish
+        self._attributes = {name: template(value) for name, value in settings.attributes.items()}
+        self._resource = {name: template(value) for name, value in settings.resource.items()}
+        self._program = compile_operators(settings.operators, context) if settings.operators else None
+        self._keeps = any(isinstance(operator, Recombine | Container) for operator in settings.operators)
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin to look after entries that wait."""
+        tasks = self._tasks = asyncio.TaskGroup()
+        await tasks.__aenter__()
+        if self._keeps:
+            self._task = tasks.create_task(self._look_after())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hand on what still waits."""
+        try:
+            if self._task is not None:
+                self._task.cancel()
+                await self._flush(force=True)
+        finally:
+            await self._tasks.__aexit__(None, None, None)
+
+    async def deliver(self, entries: list[Entry]) -> None:
+        """Take entries; return when the pipeline has what came out of them."""
+        for entry in entries:
+            self._name(entry)
+        if self._program is not None:
+            entries = self._program.run(entries, self._context.clock.time_ns())
+        if entries:
+            await self._finish(entries)
+
+    def _name(self, entry: Entry) -> None:
+        for values, named in ((self._attributes, entry.attributes), (self._resource, entry.resource)):
+            for name, value in values.items():
+                if name not in named:
+                    named[name] = value(entry)
+
+    async def _look_after(self) -> None:
+        while True:
+            await self._context.clock.sleep(_LOOK)
+            await self._flush(force=False)
+
+    async def _flush(self, *, force: bool) -> None:
+        if self._program is not None and self._program.pending:
+            entries = self._program.flush(self._context.clock.time_ns(), force)
+            if entries:
+                await self._finish(entries)
+
+
+def pushing(received: Received, consumer: Consumer, scope: str) -> Finish:
+    """A `Finish` that makes one batch of the entries and offers it until it is taken or refused for good."""
+
+    async def push(entries: list[Entry]) -> None:
+        await received.keep_pushing(accept(Signal.LOGS, encode(entries, scope)), consumer)
+
+    return push

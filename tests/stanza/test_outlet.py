@@ -1,0 +1,54 @@
+"""What log receivers have in common: static attributes, operators, and entries that wait for others."""
+
+from sluiceway.component import Context, Kind
+from sluiceway.config.decode import decode
+from sluiceway.config.parse import parse
+from sluiceway.stanza import Entry
+from sluiceway.stanza.outlet import Outlet, OutletSettings
+from sluiceway.testing import ManualClock
+
+
+def outlet(yaml: str, done: list, clock: ManualClock) -> Outlet:
+    """An outlet whose entries come into `done`."""
+
+    async def finish(entries: list[Entry]) -> None:
+        done.append([entry.body for entry in entries])
+
+    settings = decode(OutletSettings, parse(yaml, "test.yaml"))
+    return Outlet(settings, Context("x", Kind.RECEIVER, clock=clock), finish)
+
+
+def entries(*bodies: str) -> list[Entry]:
+    """Entries with these bodies."""
+    return [Entry(body, 1, {"own": "kept"}, {}) for body in bodies]
+
+
+async def test_attributes_are_added_before_operators_work() -> None:
+    """Texts may hold expressions, what an entry has already stays, and operators see all of it."""
+    done, given = [], entries("a", "b")
+    yaml = """
+        attributes: {own: lost, which: 'line EXPR(body)'}
+        resource: {host.name: h}
+        operators: [{type: filter, expr: 'attributes.which == "line b"'}]
+    """
+    async with outlet(yaml, done, ManualClock()) as made:
+        await made.deliver(given)
+    assert done == [["a"]]
+    assert given[0].attributes == {"own": "kept", "which": "line a"}
+    assert given[0].resource == {"host.name": "h"}
+
+
+async def test_entries_that_wait_for_others_go_on_after_a_while_and_at_the_end() -> None:
+    """`recombine` keeps them; nothing that was taken stays inside."""
+    done, clock = [], ManualClock()
+    yaml = """
+        operators:
+          - {type: recombine, combine_field: body, is_first_entry: 'body startsWith "-"', force_flush_period: 2s}
+    """
+    async with outlet(yaml, done, clock) as made:
+        await made.deliver(entries("-1", "2", "-3"))
+        assert done == [["-1\n2"]]
+        await clock.advance(3)
+        assert done == [["-1\n2"], ["-3"]]
+        await made.deliver(entries("-4", "5"))
+    assert done == [["-1\n2"], ["-3"], ["-4\n5"]]
