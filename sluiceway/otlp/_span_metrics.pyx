@@ -774,18 +774,20 @@ cdef inline bint put_value(Buffer* out, Text key, Text value) except? False nogi
     """A KeyValue; the value is written in one form, however it was encoded, or one value would have several series."""
     cdef AnyValue any
     cdef uint8_t room[16]
-    cdef uint8_t* end
+    cdef Text written
+    written.data = &room[0]
     read_any(value.data, value.size, &any)
     if any.kind == STRING:
         return put_text_pair(out, key, Text(any.data, any.size))
     if any.kind == BOOL or any.kind == INT:
-        room[0] = any.kind << 3
-        end = write_varint(room + 1, any.number)
-        return put_pair(out, key, Text(room, end - room))
+        room[0] = <uint8_t>(any.kind << 3)
+        written.size = write_varint(&room[1], any.number) - &room[0]
+        return put_pair(out, key, written)
     if any.kind == DOUBLE:
         room[0] = 0x21
-        memcpy(room + 1, &any.number, 8)
-        return put_pair(out, key, Text(room, 9))
+        memcpy(&room[1], &any.number, 8)
+        written.size = 9
+        return put_pair(out, key, written)
     return put_pair(out, key, value)
 
 

@@ -39,7 +39,7 @@ from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp._span_metrics import SpanSeries
 from sluiceway.otlp.batch import Origin
 
-__all__ = ["COMPONENT", "SpanMetrics", "SpanMetricsConfig"]
+__all__ = ["COMPONENT", "SpanMetrics", "SpanMetricsConfig", "series_of"]
 
 _CALLS: Final = 1
 _DURATION: Final = 2
@@ -54,7 +54,7 @@ class SpanMetrics:
         self._context = context
         self._next = next
         self._delta = config.aggregation_temporality.endswith("DELTA")
-        self._series = _series(config, delta=self._delta)
+        self._series = series_of(config)
         self._pending: Batch | None = None
         self._sending = asyncio.Lock()
         self._refused = False
@@ -127,10 +127,10 @@ class SpanMetrics:
             self._pending = None
             self._context.drop(batch.items, reason_of(error))
             raise
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not end the task that flushes
+        except Exception as error:  # a fault of ours must not end the task that flushes
             self._pending = None
             self._context.drop(batch.items, reason_of(error))
-            self._context.logger.error("Sending metrics failed", exc_info=error)
+            self._context.logger.exception("Sending metrics failed")
         else:
             self._pending = None
             self._tell(None)
@@ -153,7 +153,8 @@ class SpanMetrics:
             self._series.expire(*(max(now - int(age * 1e9), 0) if age else 0 for age in ages))
 
 
-def _series(config: SpanMetricsConfig, *, delta: bool) -> SpanSeries:
+def series_of(config: SpanMetricsConfig) -> SpanSeries:
+    """The series that these settings ask for, all empty."""
     histogram = config.histogram
     metrics = _CALLS | (0 if histogram.disable else _DURATION) | (_EVENTS if config.events.enabled else 0)
     exemplars = (config.exemplars.max_per_data_point or 5) if config.exemplars.enabled else 0
@@ -170,7 +171,7 @@ def _series(config: SpanMetricsConfig, *, delta: bool) -> SpanSeries:
         bounds=histogram.bounds,
         max_size=0 if histogram.exponential is None else histogram.exponential.max_size,
         unit=histogram.unit,
-        delta=delta,
+        delta=config.aggregation_temporality.endswith("DELTA"),
         limit=config.aggregation_cardinality_limit,
         max_groups=config.resource_metrics_cache_size,
         max_exemplars=exemplars,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -50,9 +51,9 @@ class Histogram(Settings):
     """The unit of the durations."""
     dimensions: tuple[Dimension, ...] = ()
     """Dimensions of `duration` alone."""
-    explicit: Section[Explicit] | None = None
+    explicit: Section[Explicit] = None
     """Fixed buckets, which are the default."""
-    exponential: Section[Exponential] | None = None
+    exponential: Section[Exponential] = None
     """Exponential buckets instead."""
 
     @model_validator(mode="after")
@@ -60,7 +61,7 @@ class Histogram(Settings):
         if self.explicit is not None and self.exponential is not None:
             raise ValueError("use either `explicit` or `exponential` buckets histogram")
         bounds = self.bounds
-        if any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
+        if any(low >= high for low, high in pairwise(bounds)):
             raise ValueError("explicit::buckets must be ascending")
         return self
 
@@ -100,7 +101,7 @@ class SpanMetricsConfig(Settings):
 
     namespace: str = "traces.span.metrics"
     """What the metrics' names begin with; empty for none."""
-    histogram: Section[Histogram] = Histogram()
+    histogram: Histogram = Histogram()
     """The metric `duration`."""
     dimensions: tuple[Dimension, ...] = ()
     """Dimensions of all metrics."""
@@ -130,9 +131,9 @@ class SpanMetricsConfig(Settings):
     """After how long without a span the series of a resource are forgotten; 0s never."""
     series_expiration: Duration = Field(default=0.0, ge=0)
     """After how long without a span a series is forgotten; 0s never."""
-    exemplars: Section[Exemplars] = Exemplars()
+    exemplars: Exemplars = Exemplars()
     """Spans named as examples."""
-    events: Section[Events] = Events()
+    events: Events = Events()
     """The metric `events`."""
     include_instrumentation_scope: StringList = ()
     """Names of scopes whose name and version become dimensions."""
