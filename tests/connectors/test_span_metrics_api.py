@@ -37,8 +37,8 @@ OPERATIONS = [("Fine", "fine")] * 20 + [("Broken", "broken")] * 7 + [(f"Chosen{n
 def ask(url: str, body: Any = None) -> Any:
     """The answer to a request, which must be a 200."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"content-type": "application/json"})  # noqa: S310 - our own server
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+    request = urllib.request.Request(url, data, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
 
 
