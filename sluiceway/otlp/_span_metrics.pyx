@@ -508,11 +508,11 @@ cdef class SpanSeries:
             done = done and put_text_pair(key, Text(<bytes_at><const char*>b"span.name", 9), span.name)
         if self.builtins & 4:
             done = done and put_text_pair(
-                key, Text(<bytes_at><const char*>b"span.kind", 9), KIND_TEXTS[span.kind if span.kind < 6 else 0]
+                key, Text(<bytes_at><const char*>b"span.kind", 9), KIND_TEXTS[<uint32_t>span.kind if <uint32_t>span.kind < 6 else 0]
             )
         if self.builtins & 8:
             done = done and put_text_pair(
-                key, Text(<bytes_at><const char*>b"status.code", 11), CODE_TEXTS[span.status if span.status < 3 else 0]
+                key, Text(<bytes_at><const char*>b"status.code", 11), CODE_TEXTS[<uint32_t>span.status if <uint32_t>span.status < 3 else 0]
             )
         if self.with_scope:
             done = done and put_text_pair(key, Text(<bytes_at><const char*>b"span.instrumentation.scope.name", 31), self.scope_name)

@@ -15,6 +15,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2 as pb
 from sluiceway.connectors.span_metrics import SpanMetricsConfig, series_of
 from sluiceway.otlp import Signal, accept
 from sluiceway.otlp._span_metrics import SpanSeries
+from tests.otlp.strategies import Wire, checked, payloads
 
 KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 CODES = ("UNSET", "OK", "ERROR")
@@ -155,6 +156,33 @@ def test_exponential_histograms_hold_every_value_between_its_bounds(ends: list[i
     if point.scale < 20:  # one step finer they would not have fitted
         low, high = (math.ceil(math.log2(v) * 2.0 ** (point.scale + 1)) - 1 for v in (values[0], values[-1]))
         assert high - low + 1 >= size
+
+
+@checked
+@given(payloads(Signal.TRACES))
+def test_any_payload_that_passes_the_door_is_counted(drawn: Wire) -> None:
+    """Fields in any order, in pieces, unknown or empty: each span counts once, under protobuf's view of it."""
+    batch = accept(*drawn)
+    made = series(add_resource_attributes=True, events={"enabled": True, "dimensions": [{"name": "a"}]})
+    made.add(batch.payload, 5)
+    flushed = accept(Signal.METRICS, made.flush(9)[0]).proto()
+    told: Counter[Any] = Counter()
+    for resource in flushed.resource_metrics:
+        for metric in resource.scope_metrics[0].metrics:
+            for point in metric.sum.data_points:
+                names = {a.key: a.value.string_value for a in point.attributes}
+                told[metric.name.rpartition(".")[2], names["span.name"], names["span.kind"], names["status.code"]] += (
+                    point.as_int
+                )
+    wanted: Counter[Any] = Counter()
+    for entry in batch.proto().resource_spans:
+        for span in (span for scope in entry.scope_spans for span in scope.spans):
+            kind = KINDS[span.kind if 0 <= span.kind < 6 else 0]
+            code = CODES[span.status.code if 0 <= span.status.code < 3 else 0]
+            key = (span.name, f"SPAN_KIND_{kind}", f"STATUS_CODE_{code}")
+            wanted["calls", *key] += 1
+            wanted["events", *key] += len(span.events)
+    assert +told == +wanted
 
 
 def test_powers_of_two_are_the_upper_bounds_of_their_buckets() -> None:
