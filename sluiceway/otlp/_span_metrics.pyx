@@ -341,8 +341,12 @@ cdef class SpanSeries:
         attributes_begin(&self.resource)
         while p < end:
             p = read_tag(p, end, &tag)
+            if p == NULL:
+                malformed()
             if tag == 0x0A:
                 p = read_length(p, end, &size)
+                if p == NULL:
+                    malformed()
                 gather_from(&self.resource, &self.arena, p, p + size, 0x0A)
                 p += size
             else:
@@ -354,8 +358,12 @@ cdef class SpanSeries:
         p = start
         while p < end:
             p = read_tag(p, end, &tag)
+            if p == NULL:
+                malformed()
             if tag == 0x12:
                 p = read_length(p, end, &size)
+                if p == NULL:
+                    malformed()
                 self.add_scope(p, p + size, group, now)
                 p += size
             else:
@@ -400,15 +408,25 @@ cdef class SpanSeries:
         if self.scopes:
             while p < end:
                 p = read_tag(p, end, &tag)
+                if p == NULL:
+                    malformed()
                 if tag != 0x0A:
                     p = skip_value(p, end, tag, 2)
+                    if p == NULL:
+                        malformed()
                     continue
                 inner = read_length(p, end, &size)
+                if inner == NULL:
+                    malformed()
                 p = inner_end = inner + size
                 while inner < inner_end:
                     inner = read_tag(inner, inner_end, &tag)
+                    if inner == NULL:
+                        malformed()
                     if tag == 0x0A or tag == 0x12:
                         inner = read_length(inner, inner_end, &size)
+                        if inner == NULL:
+                            malformed()
                         if tag == 0x0A:
                             self.scope_name = Text(inner, size)
                         else:
@@ -416,13 +434,19 @@ cdef class SpanSeries:
                         inner += size
                     else:
                         inner = skip_value(inner, inner_end, tag, 3)
+                        if inner == NULL:
+                            malformed()
             self.with_scope = self.scope_name.data[:self.scope_name.size] in self.scopes
         with nogil:
             p = start
             while p < end:
                 p = read_tag(p, end, &tag)
+                if p == NULL:
+                    malformed()
                 if tag == 0x12:
                     p = read_length(p, end, &size)
+                    if p == NULL:
+                        malformed()
                     self.add_span(p, p + size, group, now)
                     p += size
                 else:

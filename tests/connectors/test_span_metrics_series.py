@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -288,3 +289,14 @@ def test_an_expired_series_starts_anew() -> None:
     made.add(payload, 7)
     (point,) = read(made)["traces.span.metrics.calls"].values()
     assert (point.as_int, point.start_time_unix_nano) == (1, 7)
+
+
+@checked
+@given(payloads(Signal.TRACES), st.lists(st.tuples(st.integers(0, 2**31), st.integers(0, 255)), min_size=1, max_size=4))
+def test_damaged_bytes_raise_and_never_crash(drawn: Wire, damage: list[tuple[int, int]]) -> None:
+    """What never passed the door is counted or refused by a `ValueError`."""
+    raw = bytearray(drawn[1] or b"\n")
+    for place, value in damage:
+        raw[place % len(raw)] = value
+    with suppress(ValueError):
+        series(include_instrumentation_scope=["a"]).add(bytes(raw), 5)
