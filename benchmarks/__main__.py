@@ -121,6 +121,13 @@ SCENARIOS = [
         systems={"forward": sluiceway, "redaction": _alone(REDACTION), "redaction+5": _alone(REDACTION, 5)},
     ),
     Scenario("anonymize", personal=0.1, systems={"forward": sluiceway, "anonymize": _alone(ANONYMIZE)}),
+    Scenario(
+        "span-metrics",
+        rate=100_000,
+        items=1_000_000,
+        drops=True,
+        systems={"span_metrics": lambda ports, protocol: sluiceway(ports, protocol, counted=True)},
+    ),
     Scenario("large", per_request=2048, items=4_000_000),
     Scenario("small-100", per_request=100, items=600_000),
     Scenario("small-10", per_request=10, items=60_000),

@@ -87,6 +87,25 @@ REDACTION = """
 SAMPLER = """
   probabilistic_sampler: {sampling_percentage: 10, mode: equalizing, hash_seed: 22}
 """
+SPAN_METRICS = """
+receivers:
+  otlp:
+    protocols:
+      grpc: {{endpoint: '127.0.0.1:{grpc}'}}
+      http: {{endpoint: '127.0.0.1:{http}'}}
+connectors:
+  span_metrics:
+    dimensions: [{{name: checkout.shipping, max_values: 100}}]
+    metrics_flush_interval: 1s
+exporters:
+  debug:
+service:
+  telemetry: {{metrics: {{level: none}}, logs: {{level: error}}}}
+  pipelines:
+    traces: {{receivers: [otlp], exporters: [span_metrics]}}
+    metrics: {{receivers: [span_metrics], exporters: [debug]}}
+"""
+"""A whole collector that counts spans into metrics."""
 PYTHON = f"""
   python: {{file: '{TOUCH}', function: touch}}
 """
@@ -102,13 +121,16 @@ def sluiceway_config(
     alone: str = "",
     batch: bool = False,
     rules: int = 0,
+    counted: bool = False,
 ) -> str:
     """The whole YAML of one scenario.
 
     `more` adds that many further attribute actions, `limits` are names of LIMITS; `alone` is the YAML of a single
     processor, and `rules` adds that many further conditions or patterns to it, which hold for nothing. With `batch` a
-    batch processor stands behind it.
+    batch processor stands behind it. With `counted` spans end in `span_metrics` and go no further.
     """
+    if counted:
+        return SPAN_METRICS.format(grpc=ports.grpc, http=ports.http)
     processors, names = "", ""
     if alone:
         rule = "'secret{}-[0-9a-f]{{8}}'" if alone == REDACTION else 'span.attributes["extra.{0}"] == "{0}"'

@@ -1,0 +1,219 @@
+"""Counts spans, and how long they took, into metrics: rate, errors and duration of whatever is traced.
+
+Every span adds to `traces.span.metrics.calls` and `traces.span.metrics.duration`, told apart by service, name, kind and
+status, and by the attributes that `dimensions` names: the span's own, or else its resource's. The spans themselves go
+no further by this way. A batch of spans is answered once it is counted; metrics go out every `metrics_flush_interval`
+and when the collector drains.
+
+What has been counted is in memory: it is lost when the process is killed, and cumulative series then start anew. When
+the pipeline behind refuses metrics nothing is lost: cumulative series come again with the next flush, delta ones are
+kept and offered again. What it refuses for good is dropped and counted. A series that expired starts anew when it comes
+back. Memory is bounded by `max_held_bytes`, however many values there are; what is beyond counts in the series
+`otel.metric.overflow`.
+
+Whether a call failed is what the span's status says, never an HTTP code: a GraphQL answer of 200 that carries `errors`
+counts as an error where the instrumentation sets the status of its span. A GraphQL operation's name comes from the
+client, so give it a bound.
+
+```yaml
+connectors:
+  span_metrics:
+    dimensions:
+      - name: http.route
+      - name: graphql.operation.name
+        max_values: 100
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from types import TracebackType
+from typing import Final, Self
+
+from sluiceway.component import Component, Consumer, Context, Kind, Stability, Status, reason_of
+from sluiceway.connectors.span_metrics.settings import BUILT_IN, Dimension, SpanMetricsConfig
+from sluiceway.errors import RefusedError, RetryableError, SluicewayError
+from sluiceway.otlp import Batch, Signal
+from sluiceway.otlp._span_metrics import SpanSeries
+from sluiceway.otlp.batch import Origin
+
+__all__ = ["COMPONENT", "SpanMetrics", "SpanMetricsConfig", "series_of"]
+
+_CALLS: Final = 1
+_DURATION: Final = 2
+_EVENTS: Final = 4
+
+
+class SpanMetrics:
+    """Counts spans as they come and sends metrics at an interval. Leaving it flushes."""
+
+    def __init__(self, config: SpanMetricsConfig, context: Context, next: Consumer) -> None:
+        self._config = config
+        self._context = context
+        self._next = next
+        self._delta = config.aggregation_temporality.endswith("DELTA")
+        self._series = series_of(config)
+        self._pending: Batch | None = None
+        self._sending = asyncio.Lock()
+        self._refused = False
+        self._task: asyncio.Task[None] | None = None
+        self._tasks = asyncio.TaskGroup()
+        scope, connector = context.telemetry, context.id
+        scope.updown(
+            "otelcol_connector_span_metrics_series",
+            lambda: len(self._series),
+            "{series}",
+            "Series that are held.",
+            connector=connector,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Begin to send."""
+        if self._config.dimensions_cache_size:
+            self._context.logger.warning(
+                "dimensions_cache_size has no effect: use aggregation_cardinality_limit instead"
+            )
+        await self._tasks.__aenter__()
+        self._task = self._tasks.create_task(self._run(), name=f"{self._context.id} flush")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Send what has been counted; what is refused now is dropped."""
+        try:
+            async with self._sending:
+                await self._flush(last=True)
+        finally:
+            if self._task is not None:
+                self._task.cancel()
+            await self._tasks.__aexit__(None, None, None)
+
+    async def consume(self, batch: Batch) -> None:
+        """Return when the spans have been counted."""
+        self._series.add(batch.payload, self._context.clock.time_ns())
+
+    async def _run(self) -> None:
+        clock = self._context.clock
+        while True:
+            await clock.sleep(self._config.metrics_flush_interval)
+            async with self._sending:
+                await self._flush()
+
+    async def _flush(self, *, last: bool = False) -> None:
+        """Send the metrics of now, behind those that were refused; delta ones that are refused stay."""
+        if self._pending is not None:
+            await self._send(self._pending, last=last)
+            if self._pending is not None:
+                return
+        self._expire()
+        payload, points = self._series.flush(self._context.clock.time_ns())
+        if points:
+            await self._send(Batch(Signal.METRICS, payload, points, Origin(self._context.clock.now())), last=last)
+
+    async def _send(self, batch: Batch, *, last: bool) -> None:
+        self._pending = batch if self._delta else None
+        try:
+            await self._next.consume(batch)
+        except SluicewayError as error:
+            comes_again = isinstance(error, RefusedError | RetryableError) and not last
+            if not comes_again:
+                self._pending = None
+                self._context.drop(batch.items, reason_of(error))
+            self._tell(error)
+        except asyncio.CancelledError as error:
+            self._pending = None
+            self._context.drop(batch.items, reason_of(error))
+            raise
+        except Exception as error:  # a fault of ours must not end the task that flushes
+            self._pending = None
+            self._context.drop(batch.items, reason_of(error))
+            self._context.logger.exception("Sending metrics failed")
+        else:
+            self._pending = None
+            self._tell(None)
+
+    def _tell(self, error: SluicewayError | None) -> None:
+        if error is None:
+            if self._refused:
+                self._context.logger.info("Metrics are taken again")
+            self._context.report(Status.OK)
+        else:
+            if not self._refused:
+                self._context.logger.warning("Metrics were refused", extra={"error": str(error)})
+            self._context.report(Status.RECOVERABLE_ERROR, f"metrics were refused: {error}")
+        self._refused = error is not None
+
+    def _expire(self) -> None:
+        now, config = self._context.clock.time_ns(), self._config
+        ages = (config.series_expiration, config.metrics_expiration)
+        if not self._delta and any(ages):
+            self._series.expire(*(max(now - int(age * 1e9), 0) if age else 0 for age in ages))
+
+
+def series_of(config: SpanMetricsConfig) -> SpanSeries:
+    """The series that these settings ask for, all empty."""
+    histogram = config.histogram
+    metrics = _CALLS | (0 if histogram.disable else _DURATION) | (_EVENTS if config.events.enabled else 0)
+    exemplars = (config.exemplars.max_per_data_point or 5) if config.exemplars.enabled else 0
+    return SpanSeries(
+        namespace=config.namespace,
+        dimensions=[
+            *_dimensions(config.dimensions, _CALLS | _DURATION | _EVENTS),
+            *_dimensions(config.calls_dimensions, _CALLS),
+            *_dimensions(histogram.dimensions, _DURATION),
+            *_dimensions(config.events.dimensions, _EVENTS),
+        ],
+        metrics=metrics,
+        builtins=sum(1 << bit for bit, name in enumerate(BUILT_IN) if name not in config.exclude_dimensions),
+        bounds=histogram.bounds,
+        max_size=0 if histogram.exponential is None else histogram.exponential.max_size,
+        unit=histogram.unit,
+        delta=config.aggregation_temporality.endswith("DELTA"),
+        limit=config.aggregation_cardinality_limit,
+        max_groups=config.resource_metrics_cache_size,
+        max_exemplars=exemplars,
+        whole_resource=config.add_resource_attributes,
+        key_attributes=[key.encode() for key in config.resource_metrics_key_attributes],
+        scopes=[name.encode() for name in config.include_instrumentation_scope],
+        max_bytes=config.max_held_bytes,
+        seed=secrets.randbits(64),
+    )
+
+
+def _dimensions(
+    dimensions: tuple[Dimension, ...], metrics: int
+) -> list[tuple[bytes, bytes | None, int, list[bytes], int]]:
+    return [
+        (
+            dimension.name.encode(),
+            None if dimension.default is None else _text(dimension.default.encode()),
+            metrics,
+            [value.encode() for value in dimension.values],
+            dimension.max_values,
+        )
+        for dimension in dimensions
+    ]
+
+
+def _text(text: bytes) -> bytes:
+    """An AnyValue's content."""
+    size, prefix = len(text), bytearray(b"\x0a")
+    while size >= 0x80:
+        prefix.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([*prefix, size]) + text
+
+
+COMPONENT = Component(
+    type="span_metrics",
+    kind=Kind.CONNECTOR,
+    config=SpanMetricsConfig,
+    create=SpanMetrics,
+    signals=frozenset([Signal.TRACES]),
+    emits={Signal.TRACES: frozenset([Signal.METRICS])},
+    stability=Stability.ALPHA,
+    aliases=("spanmetrics",),
+)
