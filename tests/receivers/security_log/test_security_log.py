@@ -241,15 +241,3 @@ def test_a_wrong_configuration_is_found_at_load(yaml, text) -> None:
     presets = "" if "presets" in yaml else "presets: [sshd], "
     with pytest.raises(ConfigError, match=text):
         settings(COMPONENT, f"receivers: {{security_log: {{{presets}{yaml}}}}}")
-
-
-async def test_mapping_does_not_hold_the_loop_up(tmp_path: Path) -> None:
-    """While 20,000 lines are mapped, others get their turn once in a few hundred lines."""
-    sink, log, turns = MemorySink(), tmp_path / "auth.log", 0
-    append(log, *[HEAD + FAILED] * 20_000)
-    async with receiver(f"include: ['{log}'], start_at: beginning", sink):
-        async with asyncio.timeout(30):
-            while sink.items < 20_000:
-                await asyncio.sleep(0)
-                turns += 1
-    assert turns > 20_000 / 500
