@@ -19,6 +19,7 @@ import asyncio
 import builtins
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType, TracebackType
@@ -53,6 +54,8 @@ __all__ = [
     "Stability",
     "Status",
     "StatusEntry",
+    "Storage",
+    "StorageClient",
     "SystemClock",
     "reason_of",
 ]
@@ -228,6 +231,38 @@ class Credentials(Protocol):
 
     def request_headers(self) -> Mapping[str, str]:
         """The headers that prove who we are, by lower-case name; asked anew for every request."""
+
+
+class StorageClient(Protocol):
+    """The store of one component: texts as keys, bytes as values. What was changed is durable when the call returns.
+
+    Calls raise `OSError`, and then nothing was changed: the component goes on and may try again.
+    """
+
+    async def get(self, key: str) -> bytes | None:
+        """The value of a key, None where it has none."""
+
+    async def set(self, key: str, value: bytes) -> None:
+        """Give a key its value."""
+
+    async def delete(self, key: str) -> None:
+        """Forget a key, if it is there."""
+
+    async def batch(self, changes: Mapping[str, bytes | None]) -> None:
+        """Give keys their values, None to forget them: all of them or none."""
+
+    async def items(self) -> dict[str, bytes]:
+        """All keys with their values, for the start."""
+
+
+class Storage(Protocol):
+    """An extension that a component's setting `storage` names."""
+
+    def client(self, context: Context, name: str = "") -> AbstractAsyncContextManager[StorageClient]:
+        """The store of the component whose context it is, while the body runs; `name` tells several of one apart.
+
+        Entering raises `StartError` where the store cannot be used.
+        """
 
 
 def _ignore_drop(items: int, reason: Reason, *, intended: bool = False, tenant: str = "") -> None: ...

@@ -12,11 +12,12 @@ class Entry:
 
     `body` and the values of `attributes` and `resource` are what OTLP can hold: texts, bools, ints of 64 bits, floats,
     bytes, and lists and dicts of them with texts as keys; None is an empty value. Times are nanoseconds since the Unix
-    epoch, 0 for unknown. `severity` is the SeverityNumber, 0 for none.
+    epoch, 0 for unknown. `severity` is the SeverityNumber, 0 for none. `mark` is the receiver's own: where the line
+    came from.
     """
 
     __slots__ = (
-        "attributes", "body", "event_name", "flags", "observed", "resource", "scope", "severity", "severity_text",
+        "attributes", "body", "event_name", "flags", "mark", "observed", "resource", "scope", "severity", "severity_text",
         "span_id", "time", "trace_id",
     )  # fmt: skip
 
@@ -33,3 +34,4 @@ class Entry:
         self.trace_id = b""
         self.span_id = b""
         self.flags = 0
+        self.mark: tuple[str, int, int] | None = None

@@ -70,6 +70,17 @@ class Outlet:
         self._program = compile_operators(settings.operators, context) if settings.operators else None
         self._keeps = any(isinstance(operator, Recombine | Container) for operator in settings.operators)
         self._task: asyncio.Task[None] | None = None
+        self._leaving: list[Entry] = []
+
+    @property
+    def keeps(self) -> bool:
+        """Whether an operator may keep entries, to join them with others."""
+        return self._keeps
+
+    def marks(self) -> list[tuple[str, int, int]]:
+        """The marks of entries that the pipeline does not have yet though `deliver` has returned."""
+        kept = self._program.marks if self._program is not None else []
+        return kept + [entry.mark for entry in self._leaving if entry.mark is not None]
 
     async def __aenter__(self) -> Self:
         """Begin to look after entries that wait."""
@@ -86,6 +97,7 @@ class Outlet:
         try:
             if self._task is not None:
                 self._task.cancel()
+                await asyncio.wait([self._task])
                 await self._flush(force=True)
         finally:
             await self._tasks.__aexit__(None, None, None)
@@ -111,10 +123,11 @@ class Outlet:
             await self._flush(force=False)
 
     async def _flush(self, *, force: bool) -> None:
-        if self._program is not None and self._program.pending:
-            entries = self._program.flush(self._context.clock.time_ns(), force)
-            if entries:
-                await self._finish(entries)
+        if self._program is not None:
+            self._leaving += self._program.flush(self._context.clock.time_ns(), force)
+        if self._leaving:
+            await self._finish(self._leaving)
+            self._leaving = []
 
 
 def pushing(received: Received, consumer: Consumer, scope: str) -> Finish:

@@ -59,6 +59,11 @@ class Program:
         """How many entries are kept inside, waiting for others."""
         return sum(stage.pending for stage in self._keeping)
 
+    @property
+    def marks(self) -> list[tuple[str, int, int]]:
+        """The marks of entries kept inside, of several that are joined that of the first."""
+        return [mark for stage in self._keeping for mark in stage.marks]
+
     def run(self, entries: list[Entry], now_ns: int) -> list[Entry]:
         """Take entries through the operators, and give those that come out. They are changed in place.
 

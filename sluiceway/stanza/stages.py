@@ -174,10 +174,11 @@ class Routing:
 class _Parts:
     """What has come of one entry that is joined of several."""
 
-    __slots__ = ("entry", "matched", "since", "size", "texts")
+    __slots__ = ("entry", "mark", "matched", "since", "size", "texts")
 
     def __init__(self, entry: Entry, now: int, matched: bool) -> None:
         self.entry = entry
+        self.mark = entry.mark
         self.texts: list[str] = []
         self.size = 0
         self.since = now
@@ -257,9 +258,15 @@ class Recombining:
         if parts is None:
             return
         self.pending -= len(parts.texts)
+        parts.entry.mark = parts.mark
         self._size -= parts.size
         self._field.set(parts.entry, self._operator.combine_with.join(parts.texts))
         out.append(parts.entry)
+
+    @property
+    def marks(self) -> list[tuple[str, int, int]]:
+        """The marks of the first of all entries that wait for others."""
+        return [parts.mark for parts in self._kept.values() if parts.mark is not None]
 
     def flush(self, now: int, force: bool) -> list[Entry]:
         """Give what has waited long enough, or all that waits."""
@@ -291,6 +298,11 @@ class Containing:
     def pending(self) -> int:
         """How many lines wait for the rest of them."""
         return self._joined.pending
+
+    @property
+    def marks(self) -> list[tuple[str, int, int]]:
+        """The marks of the first of all lines that wait for the rest of them."""
+        return self._joined.marks
 
     def run(self, entries: list[Entry], now: int) -> Sent:
         (read, targets), *_ = self._lines.run(entries, now)
