@@ -108,7 +108,10 @@ def is_copy(copy: Source, position: Position, trail: Trail, original: Source | N
     A copy that is shorter than what was read is compared with the original, and where that is gone with the places
     that were read up to before.
     """
-    if not position.head_size or not position.begins(copy):
+    if not position.head_size:
+        return False
+    is_short = original is None and not copy.reaches(position.head_size)
+    if not is_short and not position.begins(copy):
         return False
     if original is not None and copy.is_compressed:
         return True  # looking farther into it would be dear, and is not urgent

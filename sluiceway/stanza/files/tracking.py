@@ -8,6 +8,7 @@ import pwd
 import stat
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,7 +79,6 @@ class Tracking:
         """Find what is new, what was renamed, what grew and what is gone."""
         self._now = now
         self.problems.clear()
-        self._truncated.clear()
         found: dict[tuple[int, int], str] = {}
         fresh: list[tuple[tuple[int, int], str]] = []
         for path, status in self._matches(wall):
@@ -95,6 +95,7 @@ class Tracking:
         self._greet(fresh)
         self._look_beside()
         self._forget()
+        self._truncated.clear()
         self._is_first = False
 
     def opened(self, tracked: Tracked) -> Source:
@@ -127,8 +128,9 @@ class Tracking:
         tracked.seen = (-1, 0)
         tracked.rest = False
         tracked.position = Position(old.device, old.inode, tracked.path)
-        if self._settings.on_truncate == "read_new" and tracked.source is not None:
-            tracked.position = self._at_end(tracked.position, tracked.source)
+        if self._settings.on_truncate == "read_new":
+            with suppress(OSError):
+                tracked.position = self._at_end(tracked.position, self.opened(tracked))
         self.changed[tracked.name] = tracked.position
 
     def _release(self, tracked: Tracked, *, is_near: bool) -> None:
@@ -169,6 +171,9 @@ class Tracking:
             tracked.path = path
             tracked.attributes = self._named(path, status)
         tracked.is_gone = False
+        is_compressed = tracked.source is not None and tracked.source.is_compressed
+        if status.st_size < tracked.position.offset and not (is_compressed or self._settings.compression):
+            self.truncated(tracked)
         self._note(tracked, status)
 
     def _note(self, tracked: Tracked, status: os.stat_result) -> None:
@@ -198,11 +203,23 @@ class Tracking:
         """Find out which files they are that were not there before; first those whose inode is known."""
         if not fresh:
             return
-        self._heads = Heads(self.files.values(), self._lost.values())
+        self._heads = Heads((), self._lost.values())
         rest = [(key, path) for key, path in fresh if not self._greet_one(key, path, self._by_inode)]
         self._is_crowd = self._is_first or len(rest) > _CROWD
+        if rest and not self._is_crowd:
+            self._catch_up()
+        self._heads = Heads(self.files.values(), self._lost.values())
         for key, path in rest:
             self._greet_one(key, path, self._by_content)
+
+    def _catch_up(self) -> None:
+        """Look at the files that changed, so that they can be told from new ones and known from copies."""
+        for tracked in list(self.files.values()):
+            if tracked.source is None or tracked.version == tracked.seen:
+                continue
+            if not tracked.position.fits(tracked.source):
+                self.truncated(tracked)
+            tracked.position = tracked.position.known(tracked.source, self._settings.fingerprint_size)
 
     def _greet_one(self, key: tuple[int, int], path: str, claim: Any) -> bool:
         try:
@@ -260,11 +277,13 @@ class Tracking:
         if source.reaches(self._settings.fingerprint_size):
             return False
         data = source.read(0, self._settings.fingerprint_size)
-        return any(
-            tracked.source is not None and tracked.position.head_size > len(data) and tracked.position.key != key
-            and tracked.source.read(0, len(data)) == data
-            for tracked in self.files.values()
-        )  # fmt: skip
+        for tracked in self.files.values():
+            position, original = tracked.position, tracked.source
+            if original is None or position.head_size <= len(data) or position.key == key:
+                continue
+            if original.read(0, len(data)) == data:
+                return True
+        return False
 
     def _is_twin(self, tracked: Tracked, source: Source) -> bool:
         position = tracked.position
