@@ -10,6 +10,7 @@ __all__ = ["NOP", "check_encoding", "codec", "width"]
 NOP: Final = "nop"
 """Bytes stay bytes."""
 _NAMES: Final = {"utf-8-raw": "utf-8", "": "utf-8"}
+_NO_TEXT: Final = ("idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape")
 _ORDERLESS: Final = ("utf-16", "utf-32", "utf-7")
 
 
@@ -19,11 +20,9 @@ def check_encoding(name: str) -> str:
         return name
     try:
         found = codecs.lookup(_NAMES.get(name.lower(), name))
-        is_text = bool(found._is_text_encoding)  # type: ignore[attr-defined]  # noqa: SLF001 - there is no other way
-        found.decode(b"", "replace")
-    except (LookupError, ValueError, TypeError):
+    except (LookupError, ValueError):
         raise ValueError(f"unsupported encoding '{name[:50]}'") from None
-    if not is_text or found.name in ("idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"):
+    if not found._is_text_encoding or found.name in _NO_TEXT:  # type: ignore[attr-defined]  # noqa: SLF001
         raise ValueError(f"unsupported encoding '{name[:50]}'")
     if found.name in _ORDERLESS:
         raise ValueError(f"unsupported encoding '{name[:50]}': say in which order bytes stand, as utf-16le does")

@@ -7,19 +7,20 @@ before, and two files that begin alike are two as soon as they differ.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import orjson
 
 from sluiceway.stanza.files.sources import Source
 
-__all__ = ["TAIL", "Position", "Trail", "digest", "is_copy", "read_position"]
+__all__ = ["TAIL", "Position", "digest", "is_copy", "read_position"]
 
 TAIL: Final = 64
 """Bytes in front of a position that are looked at."""
+_TRAIL: Final = 64
+_KEPT_TRAIL: Final = 8
 
 
 def digest(data: bytes) -> str:
@@ -32,7 +33,7 @@ class Position:
     """Where reading goes on, in bytes (decompressed ones). `number` is how many records came before.
 
     `head` is the digest of the first `head_size` bytes, `tail` that of those before `offset`, or empty.
-    `skipping` says that the rest of a record that was too long follows, `heading` that the header may go on.
+    `trail` are places where it stood lately, each with the digest of what stands in front of it. `skipping` says that the rest of a record that was too long follows, `heading` that the header may go on.
     """
 
     device: int
@@ -43,6 +44,7 @@ class Position:
     head_size: int = 0
     head: str = ""
     tail: str = ""
+    trail: tuple[tuple[int, str], ...] = ()
     skipping: bool = False
     heading: bool = True
     header: dict[str, Any] = field(default_factory=dict)
@@ -78,11 +80,13 @@ class Position:
 
     def moved(self, source: Source, offset: int, **changes: Any) -> Position:
         """Another place in the same file."""
-        return replace(self, offset=offset, tail=digest(_tail(source, offset)), **changes)
+        tail = digest(_tail(source, offset))
+        return replace(self, offset=offset, tail=tail, trail=(*self.trail[1 - _TRAIL :], (offset, tail)), **changes)
 
     def dump(self) -> bytes:
         """As it is kept in a checkpoint."""
-        return orjson.dumps({name: getattr(self, name) for name in self.__slots__}, default=str)
+        kept = {name: getattr(self, name) for name in self.__slots__} | {"trail": self.trail[-_KEPT_TRAIL:]}
+        return orjson.dumps(kept, default=str)
 
 
 def _tail(source: Source, offset: int) -> bytes:
@@ -98,11 +102,7 @@ def read_position(data: bytes) -> Position:
         raise ValueError(str(error)) from None
 
 
-Trail: TypeAlias = "deque[tuple[int, str]]"
-"""Places that a file was read up to lately, each with the digest of what stands in front of it."""
-
-
-def is_copy(copy: Source, position: Position, trail: Trail, original: Source | None) -> bool:
+def is_copy(copy: Source, position: Position, original: Source | None) -> bool:
     """Whether a file is a copy of the one that a position stands in, or is about to become one.
 
     A copy that is shorter than what was read is compared with the original, and where that is gone with the places
@@ -120,4 +120,4 @@ def is_copy(copy: Source, position: Position, trail: Trail, original: Source | N
     if original is not None:
         size = copy.status().st_size
         return _tail(copy, size) == _tail(original, size)
-    return any(copy.reaches(place) and digest(_tail(copy, place)) == tail for place, tail in trail)
+    return any(copy.reaches(place) and digest(_tail(copy, place)) == tail for place, tail in position.trail)

@@ -99,7 +99,7 @@ class Reader:
             begin += longest
             cut.ends.append(begin)
         if flush and begin < len(data):
-            cut.pieces.append(data[begin:])
+            cut.pieces.append(self._splitter.last(data[begin:]))
             cut.ends.append(len(data))
         return False
 

@@ -25,6 +25,9 @@ class Splitter(Protocol):
     def cut(self, data: bytes) -> Cut:
         """The records that are complete. What is behind the last of them has no end yet."""
 
+    def last(self, data: bytes) -> bytes:
+        """The record in what has no end, and is not waited for any longer."""
+
 
 def splitter(settings: FileSettings) -> Splitter:
     """What the settings ask for."""
@@ -39,7 +42,14 @@ def splitter(settings: FileSettings) -> Splitter:
     return kind(found, multiline.omit_pattern)
 
 
-class _Lines:
+class _Plainly:
+    """The last record is what is there."""
+
+    def last(self, data: bytes) -> bytes:
+        return data
+
+
+class _Lines(_Plainly):
     """Lines, in an encoding in which the byte 10 is nothing but a line feed."""
 
     def cut(self, data: bytes) -> Cut:
@@ -48,7 +58,7 @@ class _Lines:
         return Cut(pieces, list(accumulate(len(piece) + 1 for piece in pieces)))
 
 
-class _WideLines:
+class _WideLines(_Plainly):
     """Lines in UTF-16 or UTF-32, where a line feed stands at a multiple of its width."""
 
     def __init__(self, encoding: str) -> None:
@@ -68,7 +78,7 @@ class _WideLines:
         return found
 
 
-class _Everything:
+class _Everything(_Plainly):
     """No records at all: what is there is one."""
 
     def cut(self, data: bytes) -> Cut:
@@ -116,6 +126,10 @@ class _Starting:
             start, begin = place, end if self._omit else place
         return cut
 
+    def last(self, data: bytes) -> bytes:
+        found = self._found(data) if self._omit else []
+        return data[found[0][1] :] if found and not found[0][0] else data
+
 
 class _Ending:
     """A record ends where the pattern matches. At the end of what was read a match might not be whole yet."""
@@ -133,6 +147,10 @@ class _Ending:
                 cut.ends.append(end)
                 start = end
         return cut
+
+    def last(self, data: bytes) -> bytes:
+        found = self._found(data) if self._omit else []
+        return data[: found[-1][0]] if found and found[-1][1] == len(data) else data
 
 
 class Bounded:

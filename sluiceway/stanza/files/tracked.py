@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from sluiceway.stanza.files.positions import Position, Trail, digest
+from sluiceway.stanza.files.positions import Position, digest
 from sluiceway.stanza.files.sources import Source
 
-__all__ = ["Heads", "Lost", "Tracked", "new_trail"]
-
-_TRAIL: Final = 64
-
-
-def new_trail() -> Trail:
-    """An empty trail, which forgets what is old."""
-    return deque(maxlen=_TRAIL)
-
+__all__ = ["Heads", "Lost", "Tracked"]
 
 @dataclass(slots=True, eq=False)
 class Tracked:
@@ -40,7 +31,6 @@ class Tracked:
     is_deleted: bool = False
     flush: bool = False
     problem: str = ""
-    trail: Trail = field(default_factory=new_trail)
     attributes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -55,7 +45,6 @@ class Lost:
 
     name: str
     position: Position
-    trail: Trail
     since: float
     is_deleted: bool = False
     is_near: bool = False

@@ -6,9 +6,11 @@ import grp
 import os
 import pwd
 import stat
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +20,7 @@ from sluiceway.stanza.files.ordering import ordered
 from sluiceway.stanza.files.positions import Position, is_copy, read_position
 from sluiceway.stanza.files.settings import FileSettings
 from sluiceway.stanza.files.sources import Locked, Source, open_source
-from sluiceway.stanza.files.tracked import Heads, Lost, Tracked, new_trail
+from sluiceway.stanza.files.tracked import Heads, Lost, Tracked
 
 __all__ = ["Tracking", "problem"]
 
@@ -63,7 +65,7 @@ class Tracking:
         for name, value in kept.items():
             if not name.isdigit():
                 continue
-            self._lost[name] = Lost(name, read_position(value), deque(), now, is_near=True)
+            self._lost[name] = Lost(name, read_position(value), now, is_near=True)
             self._names = max(self._names, int(name))
         self._is_first = not kept
 
@@ -114,17 +116,15 @@ class Tracking:
     def move(self, tracked: Tracked, position: Position) -> None:
         """Note that the pipeline has what stands in front of a position."""
         tracked.position = position
-        tracked.trail.append((position.offset, position.tail))
         self.changed[tracked.name] = position
 
     def truncated(self, tracked: Tracked) -> None:
         """Begin anew in a file that became shorter or another; what it was may turn up as a copy."""
         old = tracked.position
-        lost = Lost(tracked.name, old, tracked.trail, self._now, is_deleted=True)
+        lost = Lost(tracked.name, old, self._now, is_deleted=True)
         self._lose(lost)
         self._truncated.append(lost)
         tracked.name = self._name()
-        tracked.trail = new_trail()
         tracked.seen = (-1, 0)
         tracked.rest = False
         tracked.position = Position(old.device, old.inode, tracked.path)
@@ -141,7 +141,7 @@ class Tracking:
         if tracked.source is not None:
             tracked.source.close()
             tracked.source = None
-        self._lose(Lost(tracked.name, tracked.position, tracked.trail, self._now, tracked.is_deleted, is_near))
+        self._lose(Lost(tracked.name, tracked.position, self._now, tracked.is_deleted, is_near))
 
     def _note_problem(self, path: str, error: OSError) -> None:
         if text := problem(path, error):
@@ -249,7 +249,7 @@ class Tracking:
         for lost in self._heads.by_inode.get(key, ()):
             if lost.name in self._lost and not lost.is_deleted and lost.position.fits(source):
                 del self._lost[lost.name]
-                return Tracked(lost.name, path, lost.position, trail=lost.trail)
+                return Tracked(lost.name, path, lost.position)
         return None
 
     def _by_content(self, key: tuple[int, int], path: str, source: Source) -> Tracked | None:
@@ -261,16 +261,20 @@ class Tracking:
                 return None  # a copy in the making, or nothing new as yet
         if not self._is_crowd and self._is_beginning(key, source):
             return None
-        found = [other for other in alike if isinstance(other, Lost)] + self._truncated
-        for lost in sorted(found, key=lambda lost: -lost.since):
+        found = [other for other in alike if isinstance(other, Lost)]
+        for lost in sorted([*found, *self._shortly_gone()], key=lambda lost: -lost.since):
             old = lost.position
             is_fresh = lost.name in self._lost and self._now - lost.since < _CLAIM
-            if is_fresh and old.key != key and is_copy(source, old, lost.trail, None):
+            if is_fresh and old.key != key and is_copy(source, old, None):
                 del self._lost[lost.name]
-                return Tracked(lost.name, path, self._taken_over(key, path, old, source), trail=lost.trail)
+                return Tracked(lost.name, path, self._taken_over(key, path, old, source))
         tracked = self._new(key, path, source)
         self._heads.add(tracked)
         return tracked
+
+    def _shortly_gone(self) -> list[Lost]:
+        """Those that may have been copied when they were shorter: truncated since the last look, or before the start."""
+        return self._truncated + list(islice((lost for lost in self._lost.values() if lost.is_near), _CROWD))
 
     def _is_beginning(self, key: tuple[int, int], source: Source) -> bool:
         """Whether a short file is the beginning of another one: a copy that has just been begun."""
@@ -294,11 +298,11 @@ class Tracking:
         if not position.fits(original):
             self.truncated(tracked)
             return False
-        return is_copy(source, position, tracked.trail, original)
+        return is_copy(source, position, original)
 
     def _taken_over(self, key: tuple[int, int], path: str, old: Position, source: Source) -> Position:
         """The place in a copy; one that was made before we read on has nothing new."""
-        place = Position(*key, path, number=old.number, header=old.header, heading=old.heading, skipping=old.skipping)
+        place = replace(old, device=key[0], inode=key[1], path=path, head_size=0, head="")
         offset = old.offset if source.reaches(old.offset) else source.status().st_size
         return place.moved(source, offset).known(source, self._settings.fingerprint_size)
 
