@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from sluiceway.otlp._proto cimport Buffer, buffer_free, buffer_put, buffer_put_varint, buffer_reserve, write_varint
 
-from sluiceway.stanza.entry import Entry
+from sluiceway.stanza._entry cimport Entry
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
@@ -54,6 +54,7 @@ def encode(entries, scope_name=""):
     cdef object last_scope = None
     cdef dict last_groups = None
     cdef list kept = entries if isinstance(entries, list) else list(entries)
+    cdef Entry entry
     group = None
     for entry in kept:
         resource = entry.resource
@@ -130,7 +131,7 @@ cdef bytes _scope(object name):
         buffer_free(&out)
 
 
-cdef int _record(Buffer* out, object entry) except -1:
+cdef int _record(Buffer* out, Entry entry) except -1:
     """A LogRecord as a field of `ScopeLogs`."""
     cdef size_t start = _begin(out, 0x12)
     cdef object value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from sluiceway.component import Context
-from sluiceway.stanza.entry import Entry
+from sluiceway.stanza.entry import Entry, entries
 from sluiceway.stanza.files.encodings import NOP, codec, width
 from sluiceway.stanza.files.header import HeaderReader
 from sluiceway.stanza.files.positions import Position
@@ -116,11 +116,11 @@ class Reader:
             changes["header"] = position.header | header
             changes["heading"] = taken == len(cut.pieces)
         named = tracked.attributes | changes.get("header", position.header)
-        entries = self._entries(tracked, cut.pieces, ends, taken, named, now)
+        found = self._entries(tracked, cut.pieces, ends, taken, named, now)
         moved = position.moved(
             source, position.offset + end, path=tracked.path, number=position.number + len(cut.pieces) - taken, **changes
         )
-        return Piece(tracked, entries, moved.known(source, self._settings.fingerprint_size))
+        return Piece(tracked, found, moved.known(source, self._settings.fingerprint_size))
 
     def _entries(
         self, tracked: Tracked, pieces: list[bytes], ends: list[int], taken: int, named: dict[str, Any], now: int
@@ -130,8 +130,8 @@ class Reader:
         texts = self._texts(pieces[taken:] if taken else pieces)
         settings = self._settings
         if not (self._marked or settings.include_file_record_number or settings.include_file_record_offset):
-            return [Entry(text, now, named.copy(), resource) for text in texts if text]
-        entries = []
+            return entries(texts, now, named, resource)
+        found = []
         offset, number = tracked.position.offset, tracked.position.number
         for at, text in enumerate(texts):
             if not text:
@@ -144,8 +144,8 @@ class Reader:
             if settings.include_file_record_offset:
                 entry.attributes["log.file.record_offset"] = begins
             entry.mark = (tracked.name, begins, number + at)
-            entries.append(entry)
-        return entries
+            found.append(entry)
+        return found
 
     def _texts(self, pieces: list[bytes]) -> list[Any]:
         """Records as they become bodies."""

@@ -8,7 +8,6 @@ import pwd
 import stat
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -88,9 +87,8 @@ class Tracking:
             if key in found:
                 continue
             found[key] = path
-            if (tracked := self.files.get(key)) is not None:
-                self._meet(tracked, path, status)
-            else:
+            tracked = self.files.get(key)
+            if tracked is None or not self._meet(tracked, path, status):
                 fresh.append((key, path))
         for key in [key for key in self.files if key not in found]:
             self._miss(self.files[key])
@@ -119,29 +117,24 @@ class Tracking:
         self.changed[tracked.name] = position
 
     def truncated(self, tracked: Tracked) -> None:
-        """Begin anew in a file that became shorter or another; what it was may turn up as a copy."""
-        old = tracked.position
-        lost = Lost(tracked.name, old, self._now, is_deleted=True)
+        """Give up a file that became shorter or another: it is met anew, and what it was may turn up as a copy."""
+        self._drop(tracked)
+        lost = Lost(tracked.name, tracked.position, self._now, is_deleted=True)
         self._lose(lost)
         self._truncated.append(lost)
-        tracked.name = self._name()
-        tracked.seen = (-1, 0)
-        tracked.rest = False
-        tracked.position = Position(old.device, old.inode, tracked.path)
-        if self._settings.on_truncate == "read_new":
-            with suppress(OSError):
-                tracked.position = self._at_end(tracked.position, self.opened(tracked))
-        self.changed[tracked.name] = tracked.position
 
     def _release(self, tracked: Tracked, *, is_near: bool) -> None:
         """Close a file that is gone, and remember where its reading stood."""
+        self._drop(tracked)
+        self._lose(Lost(tracked.name, tracked.position, self._now, tracked.is_deleted, is_near))
+
+    def _drop(self, tracked: Tracked) -> None:
         key = tracked.position.key
         self.files.pop(key, None)
         self._open.pop(key, None)
         if tracked.source is not None:
             tracked.source.close()
             tracked.source = None
-        self._lose(Lost(tracked.name, tracked.position, self._now, tracked.is_deleted, is_near))
 
     def _note_problem(self, path: str, error: OSError) -> None:
         if text := problem(path, error):
@@ -165,16 +158,17 @@ class Tracking:
                 continue
             yield path, status
 
-    def _meet(self, tracked: Tracked, path: str, status: os.stat_result) -> None:
-        """A file that is known is there, maybe under another name."""
+    def _meet(self, tracked: Tracked, path: str, status: os.stat_result) -> bool:
+        """A file that is known is there, maybe under another name; whether it can still be the same."""
+        if status.st_size < tracked.position.offset and not self._settings.compression:
+            self.truncated(tracked)
+            return False
         if tracked.path != path or not tracked.attributes:
             tracked.path = path
             tracked.attributes = self._named(path, status)
         tracked.is_gone = False
-        is_compressed = tracked.source is not None and tracked.source.is_compressed
-        if status.st_size < tracked.position.offset and not (is_compressed or self._settings.compression):
-            self.truncated(tracked)
         self._note(tracked, status)
+        return True
 
     def _note(self, tracked: Tracked, status: os.stat_result) -> None:
         version = (status.st_size, status.st_mtime_ns)
@@ -207,19 +201,23 @@ class Tracking:
         rest = [(key, path) for key, path in fresh if not self._greet_one(key, path, self._by_inode)]
         self._is_crowd = self._is_first or len(rest) > _CROWD
         if rest and not self._is_crowd:
-            self._catch_up()
+            rest += self._catch_up()
         self._heads = Heads(self.files.values(), self._lost.values())
         for key, path in rest:
             self._greet_one(key, path, self._by_content)
 
-    def _catch_up(self) -> None:
-        """Look at the files that changed, so that they can be told from new ones and known from copies."""
+    def _catch_up(self) -> list[tuple[tuple[int, int], str]]:
+        """Look at the files that changed, so that copies of them are known; give those that are others now."""
+        others = []
         for tracked in list(self.files.values()):
             if tracked.source is None or tracked.version == tracked.seen:
                 continue
-            if not tracked.position.fits(tracked.source):
+            if tracked.position.fits(tracked.source):
+                tracked.position = tracked.position.known(tracked.source, self._settings.fingerprint_size)
+            else:
+                others.append((tracked.position.key, tracked.path))
                 self.truncated(tracked)
-            tracked.position = tracked.position.known(tracked.source, self._settings.fingerprint_size)
+        return others
 
     def _greet_one(self, key: tuple[int, int], path: str, claim: Any) -> bool:
         try:
@@ -258,7 +256,7 @@ class Tracking:
         alike = self._heads.like(source)
         for other in alike:
             if isinstance(other, Tracked) and other.position.key != key and self._is_twin(other, source):
-                return None  # a copy in the making, or nothing new as yet
+                return self._instead(other, key, path, source)
         if not self._is_crowd and self._is_beginning(key, source):
             return None
         found = [other for other in alike if isinstance(other, Lost)]
@@ -300,6 +298,16 @@ class Tracking:
             return False
         return is_copy(source, position, original)
 
+    def _instead(self, other: Tracked, key: tuple[int, int], path: str, source: Source) -> Tracked | None:
+        """Of a file and its copy the longer one is read on: the other one waits until it differs."""
+        original = other.source
+        if original is None or source.is_compressed or original.is_compressed:
+            return None
+        if source.status().st_size <= original.status().st_size:
+            return None
+        self._drop(other)
+        return Tracked(other.name, path, self._taken_over(key, path, other.position, source))
+
     def _taken_over(self, key: tuple[int, int], path: str, old: Position, source: Source) -> Position:
         """The place in a copy; one that was made before we read on has nothing new."""
         place = replace(old, device=key[0], inode=key[1], path=path, head_size=0, head="")
@@ -308,7 +316,8 @@ class Tracking:
 
     def _new(self, key: tuple[int, int], path: str, source: Source) -> Tracked:
         position = Position(*key, path)
-        if self._is_first and self._settings.start_at == "end":
+        is_cut = self._settings.on_truncate == "read_new" and any(key == lost.position.key for lost in self._truncated)
+        if is_cut or (self._is_first and self._settings.start_at == "end"):
             position = self._at_end(position, source)
         return Tracked(self._name(), path, position.known(source, self._settings.fingerprint_size))
 
