@@ -2,12 +2,12 @@
 
 A component that names this extension in its setting `storage` gets a store of its own: a SQLite database in
 `directory`, named after the component (`receiver_file_log_eu`). When a change was confirmed it is on the disk, and
-survives `kill -9` as well as a power cut; with `fsync: false` it survives only the former. Of several changes that belong
-together all are made or none. Telemetry is not touched, and nothing is kept that a component did not hand over.
+survives `kill -9` as well as a power cut; with `fsync: false` it survives only the former. Of several changes that
+belong together all are made or none. Nothing is kept that a component did not hand over.
 
 A store belongs to one process: a second collector that uses the same directory does not start. A file that is damaged
-keeps the collector from starting, and the error says which one it is; move it away, or set `recreate`, and the component
-begins anew. When the disk is full the component is told so, goes on with what it remembers, and tries again.
+keeps the collector from starting, and the error says which one it is; move it away, or set `recreate`, and the
+component begins anew. When the disk is full the component is told so, goes on with what it remembers, and tries again.
 
 ```yaml
 extensions:
@@ -18,7 +18,6 @@ extensions:
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,7 +30,7 @@ from pydantic import Field, field_validator
 from sluiceway.component import Component, Context, Kind, Stability, StorageClient
 from sluiceway.config.types import Duration, Settings
 from sluiceway.errors import StartError
-from sluiceway.extensions.file_storage.database import Damaged, Database
+from sluiceway.extensions.file_storage.database import DamagedError, Database
 
 __all__ = ["COMPONENT", "Compaction", "FileStorage", "FileStorageConfig"]
 
@@ -125,13 +124,15 @@ class FileStorage:
         compact = self._config.compaction.on_start
         try:
             await database.open(compact=compact)
-        except Damaged as error:
+        except DamagedError as error:
             if not self._config.recreate:
                 raise StartError(
                     f"{path} is damaged ({error}): move it away, or set recreate, to begin without what it remembers"
                 ) from error
             aside = path.with_name(f"{path.name}.damaged.{self._context.clock.time_ns() // 10**9}")
-            self._context.logger.error("%s is damaged (%s): it is now %s, and a new one is begun", path, error, aside)
+            self._context.logger.error(  # noqa: TRY400 - where it happened says nothing
+                "%s is damaged (%s): it is now %s, and a new one is begun", path, error, aside
+            )
             _move_aside(path, aside)
             await database.open(compact=compact)
 
@@ -148,7 +149,7 @@ def _move_aside(path: Path, aside: Path) -> None:
     for suffix in ("", "-wal", "-shm", "-journal"):
         found = path.with_name(path.name + suffix)
         if found.exists():
-            os.replace(found, aside.with_name(aside.name + suffix))
+            found.replace(aside.with_name(aside.name + suffix))
 
 
 COMPONENT = Component(

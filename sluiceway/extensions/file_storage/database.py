@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sluiceway.errors import StartError
 
-__all__ = ["Damaged", "Database"]
+__all__ = ["DamagedError", "Database"]
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ _FULL: Final = "the storage extension has run out of available space"
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 
 
-class Damaged(Exception):
+class DamagedError(Exception):
     """The file is no database, or is inconsistent."""
 
 
@@ -39,7 +39,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
 
     async def open(self, *, compact: bool = False) -> None:
-        """Open the file, or create it. Raises `Damaged`, or `StartError` for what is not the file's fault."""
+        """Open the file, or create it. Raises `DamagedError`, or `StartError` for what is not the file's fault."""
         await self._run(partial(self._open, compact))
 
     async def close(self) -> None:
@@ -66,7 +66,8 @@ class Database:
 
     async def items(self) -> dict[str, bytes]:
         """All keys with their values."""
-        return dict(await self._run(partial(self._query, "SELECT key, value FROM entries")))
+        rows = await self._run(partial(self._query, "SELECT key, value FROM entries"))
+        return dict(rows)
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -82,7 +83,7 @@ class Database:
         except sqlite3.Error as error:
             self._close()
             if _code(error) in _DAMAGED:
-                raise Damaged(str(error)) from error
+                raise DamagedError(str(error)) from error
             if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise StartError(f"timeout: {self._path} is in use by another process") from error
             raise StartError(f"cannot open {self._path}: {error}") from error
@@ -100,7 +101,7 @@ class Database:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             self._close()
-            raise Damaged(found.splitlines()[-1])
+            raise DamagedError(found.splitlines()[-1])
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("COMMIT")
         return connection
@@ -110,7 +111,7 @@ class Database:
             self._connection.close()
             self._connection = None
 
-    def _query(self, statement: str, *values: str) -> list[tuple[bytes, ...]]:
+    def _query(self, statement: str, *values: str) -> list[Any]:
         with _Told(self._path):
             return self._opened().execute(statement, values).fetchall()
 

@@ -19,8 +19,8 @@ tell. Nothing that came into the file is left out, unless
 - two files have the same content: they count as one until they differ, as in the Collector;
 - a pipeline answers before its data is safe, as one with a queue in memory does.
 
-A record longer than `max_log_size` costs itself. Lines without an end wait `force_flush_period` for the rest. Bytes that
-are no text in the `encoding` are replaced.
+A record longer than `max_log_size` costs itself. Lines without an end wait `force_flush_period` for the rest. Bytes
+that are no text in the `encoding` are replaced.
 
 ```yaml
 receivers:
@@ -40,7 +40,8 @@ from pydantic import Field
 from sluiceway.component import Component, Consumer, Context, Kind, Stability
 from sluiceway.otlp import Signal
 from sluiceway.received import Received
-from sluiceway.stanza.files import Checkpoints, Files, FileSettings
+from sluiceway.stanza.checkpoints import Checkpoints
+from sluiceway.stanza.files import Files, FileSettings
 from sluiceway.stanza.outlet import Outlet, OutletSettings, pushing
 
 __all__ = ["COMPONENT", "FileLogConfig", "FileLogReceiver"]

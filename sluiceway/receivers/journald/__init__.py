@@ -24,8 +24,9 @@ from typing import Self
 from sluiceway.component import Component, Consumer, Context, Kind, Stability
 from sluiceway.otlp import Signal
 from sluiceway.received import Received
-from sluiceway.receivers.journald.follow import Journal
+from sluiceway.receivers.journald.follow import Cursors, Journal
 from sluiceway.receivers.journald.settings import JournalSettings
+from sluiceway.stanza.checkpoints import Checkpoints
 from sluiceway.stanza.outlet import Outlet, OutletSettings, pushing
 
 __all__ = ["COMPONENT", "JournaldConfig", "JournaldReceiver"]
@@ -34,6 +35,8 @@ __all__ = ["COMPONENT", "JournaldConfig", "JournaldReceiver"]
 class JournaldConfig(JournalSettings, OutletSettings):
     """The settings of the receiver `journald`."""
 
+    storage: str | None = None
+    """The id of a storage extension that keeps the cursor, such as `file_storage`; in memory unless set."""
     convert_message_bytes: bool = False
     """Whether a message that is no text, which comes as a list of bytes, is made one."""
 
@@ -42,15 +45,19 @@ class JournaldReceiver:
     """Hands on what it reads, again and again while it is refused for now."""
 
     def __init__(self, config: JournaldConfig, context: Context, next: Consumer) -> None:
+        self._checkpoints = Checkpoints(config.storage, context)
         self._outlet = Outlet(config, context, pushing(Received(context), next, "sluiceway/journald"))
         self._journal = Journal(
-            config, context, self._outlet.deliver, convert_message_bytes=config.convert_message_bytes
-        )
+            config, context, self._outlet.deliver, Cursors(self._checkpoints),
+            convert_message_bytes=config.convert_message_bytes, waiting=self._outlet.marks,
+        )  # fmt: skip
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Begin to follow."""
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._checkpoints)
+            stack.push_async_callback(self._journal.settle)
             await stack.enter_async_context(self._outlet)
             await stack.enter_async_context(self._journal)
             self._stack = stack.pop_all()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self, TypeAlias
@@ -16,6 +17,7 @@ from sluiceway.receivers.journald.command import command
 from sluiceway.receivers.journald.entries import read
 from sluiceway.receivers.journald.settings import JournalSettings
 from sluiceway.stanza import Entry
+from sluiceway.stanza.checkpoints import Checkpoints
 
 __all__ = ["Cursors", "Deliver", "Journal"]
 
@@ -28,35 +30,48 @@ _LONGEST: Final = 16 * 1024 * 1024
 _SETTLED: Final = 5.0
 _FIRST_DELAY: Final = 2.0
 _LONGEST_DELAY: Final = 60.0
+_CURSOR: Final = "cursor"
 
 
 class Cursors:
-    """Where the reading stands, kept in memory; one that survives has the same two methods."""
+    """Where the reading stands. With checkpoints that are durable it is known after a restart."""
 
-    def __init__(self) -> None:
+    def __init__(self, checkpoints: Checkpoints | None = None) -> None:
+        self._checkpoints = checkpoints
         self._cursor = ""
 
     async def load(self) -> str:
         """The cursor of the last entry that the pipeline took, empty for none."""
+        if not self._cursor and self._checkpoints is not None:
+            self._cursor = (await self._checkpoints.load()).get(_CURSOR, b"").decode(errors="replace")
         return self._cursor
 
     async def save(self, cursor: str) -> None:
         """Keep the cursor."""
         self._cursor = cursor
+        if self._checkpoints is not None:
+            await self._checkpoints.save({_CURSOR: cursor.encode()})
 
 
 class Journal:
-    """Follows the journal. What has arrived is one batch, and the cursor moves once the pipeline has answered."""
+    """Follows the journal. What has arrived is one batch, and the cursor moves once the pipeline has answered.
+
+    `waiting` gives the marks of entries that operators keep to join them with others: the cursor stays in front of
+    those. Without it nothing is ever kept.
+    """
 
     def __init__(
         self, settings: JournalSettings, context: Context, deliver: Deliver, cursors: Cursors | None = None, *,
-        convert_message_bytes: bool = False,
+        convert_message_bytes: bool = False, waiting: Callable[[], Iterable[tuple[str, int, int]]] = tuple,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._context = context
         self._deliver = deliver
         self._cursors = cursors or Cursors()
         self._convert = convert_message_bytes
+        self._waiting = waiting
+        self._read_up_to: deque[tuple[int, str]] = deque()  # numbers of entries and their cursors, not yet saved
+        self._count = 0
         self._rest = b""
         self._skipping = False
         self._trouble = ""
@@ -137,7 +152,6 @@ class Journal:
     async def _hand_on(self, lines: list[bytes]) -> None:
         observed = self._context.clock.time_ns()
         entries: list[Entry] = []
-        cursor = ""
         for line in lines:
             try:
                 entry, cursor = read(line, observed, convert_message_bytes=self._convert)
@@ -145,10 +159,22 @@ class Journal:
                 self._context.logger.warning("An entry of the journal cannot be read: %s", escape(str(error)))
                 self._context.drop(1, Reason.REJECTED)
             else:
+                self._count += 1
+                entry.mark = ("", self._count, 0)
+                self._read_up_to.append((self._count, cursor))
                 entries.append(entry)
         if entries:
             self._report("")
             await self._deliver(entries)
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Save the cursor of the last entry that the pipeline has, with all in front of it."""
+        first = min((number for _, number, _ in self._waiting()), default=self._count + 1)
+        cursor = ""
+        while self._read_up_to and self._read_up_to[0][0] < first:
+            _, cursor = self._read_up_to.popleft()
+        if cursor:
             await self._cursors.save(cursor)
 
     def _report(self, problem: str) -> None:

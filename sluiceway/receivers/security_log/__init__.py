@@ -13,9 +13,10 @@ them. A line that cannot be read costs itself. Nothing proves that a line is the
 log can lie.
 
 Files, the journal (as by `journald`) and the network (as by `syslog`) may be read at once. While the pipeline refuses,
-files and the journal are not read on, and what was refused is sent again. Where reading stands is kept in memory: after
-a restart it begins anew at `start_at`. `operators` work on lines before they are mapped, as `container` does,
-which takes a line out of what a container runtime wraps around it.
+files and the journal are not read on, and what was refused is sent again. Files are told apart and rotated as by
+`file_log`. Where reading stands is kept by the extension that `storage` names; without it, it is kept in memory, and
+after a restart begins anew at `start_at`. `operators` work on lines before they are mapped, as `container` does, which
+takes a line out of what a container runtime wraps around it.
 
 ```yaml
 receivers:
@@ -31,7 +32,7 @@ count the same attempt twice.
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
@@ -41,12 +42,12 @@ from sluiceway.config.types import Section
 from sluiceway.otlp import Signal
 from sluiceway.receivers.journald.settings import JournalSettings
 from sluiceway.receivers.security_log.counts import EVENTS, FAILURES
-from sluiceway.receivers.security_log.files import FileSettings
 from sluiceway.receivers.security_log.presets import Name
 from sluiceway.receivers.security_log.receiver import SecurityLogReceiver
 from sluiceway.receivers.security_log.records import OnUnmapped, Raw
 from sluiceway.receivers.syslog.settings import SyslogSettings
 from sluiceway.scraping import Declares, MetricSettings, ScrapeSettings
+from sluiceway.stanza.files import FileSettings
 from sluiceway.stanza.outlet import OutletSettings
 
 __all__ = ["COMPONENT", "SecurityLogConfig", "SecurityLogReceiver"]
@@ -61,6 +62,10 @@ class SecurityLogConfig(FileSettings, OutletSettings, ScrapeSettings):
     """Entries of systemd's journal are read as well, or instead."""
     syslog: SyslogSettings | None = None
     """Messages that come over the network are read as well, or instead."""
+    storage: str | None = None
+    """The id of a storage extension that keeps where reading stands, such as `file_storage`; in memory unless set."""
+    max_log_size_behavior: Literal["split", "truncate"] = "truncate"
+    """What becomes of a line that is longer than `max_log_size`: it is cut, or several."""
     on_unmapped: OnUnmapped = "keep"
     """What becomes of a line that no preset knows: its text is kept as a record, dropped and counted as filtered, or
     kept with the attribute `security.unmapped`."""

@@ -13,18 +13,20 @@ from zoneinfo import ZoneInfo
 from sluiceway.component import Consumer, Context, Reason
 from sluiceway.otlp import Signal
 from sluiceway.received import Received
-from sluiceway.receivers.journald.follow import Journal
+from sluiceway.receivers.journald.follow import Cursors, Journal
 from sluiceway.receivers.security_log.counts import Counts
-from sluiceway.receivers.security_log.files import Files
 from sluiceway.receivers.security_log.mapping import Found, Mapping
 from sluiceway.receivers.security_log.records import mapped, unmapped
 from sluiceway.receivers.security_log.sources import Source, from_file, from_journal, from_syslog
 from sluiceway.receivers.syslog.server import Syslog
 from sluiceway.scraping import Scrape, Scraper, Scraping
 from sluiceway.stanza import Entry
-from sluiceway.stanza.outlet import Finish, Outlet, pushing
+from sluiceway.stanza.checkpoints import Checkpoints
+from sluiceway.stanza.files import Files
+from sluiceway.stanza.outlet import Outlet, pushing
 
 if TYPE_CHECKING:
+    from sluiceway.receivers.journald.settings import JournalSettings
     from sluiceway.receivers.security_log import SecurityLogConfig
 
 __all__ = ["SecurityLogReceiver"]
@@ -45,9 +47,10 @@ class SecurityLogReceiver:
         self._mapping = Mapping(config.presets, hostname=config.hostname or socket.gethostname(), zone=zone)
         self._counts = Counts()
         self._outlets: list[Outlet] = []
-        self._files = Files(config, context, self._outlet(from_file)) if config.include else None
-        self._journal = Journal(config.journald, context, self._outlet(from_journal)) if config.journald else None
-        self._syslog = Syslog(config.syslog, context, self._outlet(from_syslog)) if config.syslog else None
+        self._checkpoints: list[Checkpoints] = []
+        self._files = self._reading_files() if config.include else None
+        self._journal = self._following(config.journald) if config.journald else None
+        self._syslog = Syslog(config.syslog, context, self._outlet(from_syslog).deliver) if config.syslog else None
         self._stack = AsyncExitStack()
 
     @property
@@ -62,6 +65,11 @@ class SecurityLogReceiver:
         async with AsyncExitStack() as stack:
             if Signal.METRICS in self._context.signals:
                 await stack.enter_async_context(self._scraping())
+            for checkpoints in self._checkpoints:
+                await stack.enter_async_context(checkpoints)
+            for reading in (self._files, self._journal):
+                if reading is not None:
+                    stack.push_async_callback(reading.settle)
             for outlet in self._outlets:
                 await stack.enter_async_context(outlet)
             for source in (self._files, self._journal, self._syslog):
@@ -76,11 +84,26 @@ class SecurityLogReceiver:
         """Stop to read, and then to count."""
         await self._stack.__aexit__(kind, error, trace)
 
-    def _outlet(self, source: Source) -> Finish:
+    def _reading_files(self) -> Files:
+        outlet = self._outlet(from_file)
+        waiting = outlet.marks if outlet.keeps else None
+        return Files(self._config, self._context, outlet.deliver, self._kept(""), waiting)
+
+    def _following(self, settings: JournalSettings) -> Journal:
+        outlet = self._outlet(from_journal)
+        cursors = Cursors(self._kept("journald"))
+        return Journal(settings, self._context, outlet.deliver, cursors, waiting=outlet.marks)
+
+    def _kept(self, name: str) -> Checkpoints:
+        """Where the reading of one source stands."""
+        self._checkpoints.append(Checkpoints(self._config.storage, self._context, name))
+        return self._checkpoints[-1]
+
+    def _outlet(self, source: Source) -> Outlet:
         """The way of what one source reads: through operators of its own, and to the mapping."""
         outlet = Outlet(self._config, self._context, partial(self._map, source))
         self._outlets.append(outlet)
-        return outlet.deliver
+        return outlet
 
     def _scraping(self) -> Scraping:
         scraper = Scraper("security_log", self._scrape, self._config.metrics)

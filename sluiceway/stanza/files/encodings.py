@@ -22,7 +22,7 @@ def check_encoding(name: str) -> str:
         found = codecs.lookup(_NAMES.get(name.lower(), name))
     except (LookupError, ValueError):
         raise ValueError(f"unsupported encoding '{name[:50]}'") from None
-    if not found._is_text_encoding or found.name in _NO_TEXT:  # type: ignore[attr-defined]  # noqa: SLF001
+    if not found._is_text_encoding or found.name in _NO_TEXT:  # noqa: SLF001 - there is no other way
         raise ValueError(f"unsupported encoding '{name[:50]}'")
     if found.name in _ORDERLESS:
         raise ValueError(f"unsupported encoding '{name[:50]}': say in which order bytes stand, as utf-16le does")

@@ -11,8 +11,8 @@ from typing import Final, Self, TypeAlias
 
 from sluiceway.component import Context, Status
 from sluiceway.errors import StartError
+from sluiceway.stanza.checkpoints import Checkpoints
 from sluiceway.stanza.entry import Entry
-from sluiceway.stanza.files.checkpoints import Checkpoints
 from sluiceway.stanza.files.positions import Position
 from sluiceway.stanza.files.reader import Piece, Reader, TruncatedError
 from sluiceway.stanza.files.settings import FileSettings
@@ -176,9 +176,8 @@ class Files:
         first: dict[str, tuple[int, int]] = {}
         for name, offset, number in self._waiting():
             first[name] = min(first.get(name, (offset, number)), (offset, number))
-        for name, position in list(self._held.items()):
-            changed.setdefault(name, position)
-        self._held.clear()
+        held, self._held = self._held, {}
+        changed |= {name: position for name, position in held.items() if name not in changed}
         for name, (offset, number) in first.items():
             position = changed.get(name)
             if position is not None and position.offset > offset:

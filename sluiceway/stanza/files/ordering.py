@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import UTC
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -91,7 +92,7 @@ def ordered(paths: list[str], criteria: OrderingCriteria) -> list[str]:
 
 def _groups(pattern: Any, path: str) -> dict[str, str] | None:
     """The named groups that a file's name gives; None where it does not match."""
-    match = pattern.search(os.fsencode(os.path.basename(path)))
+    match = pattern.search(os.fsencode(Path(path).name))
     if match is None:
         return None
     return {name.decode(): (value or b"").decode(errors="replace") for name, value in match.groupdict().items()}
@@ -131,6 +132,6 @@ def _value(rule: SortBy) -> Callable[[str, dict[str, str]], Any]:
 
 def _written_at(path: str) -> int | None:
     try:
-        return os.stat(path).st_mtime_ns
+        return Path(path).stat().st_mtime_ns
     except OSError:
         return None

@@ -33,7 +33,8 @@ class Position:
     """Where reading goes on, in bytes (decompressed ones). `number` is how many records came before.
 
     `head` is the digest of the first `head_size` bytes, `tail` that of those before `offset`, or empty.
-    `trail` are places where it stood lately, each with the digest of what stands in front of it. `skipping` says that the rest of a record that was too long follows, `heading` that the header may go on.
+    `trail` are places where it stood lately, each with the digest of what stands in front of it. `skipping` says that
+    the rest of a record that was too long follows, `heading` that the header may go on.
     """
 
     device: int
@@ -120,4 +121,4 @@ def is_copy(copy: Source, position: Position, original: Source | None) -> bool:
     if original is not None:
         size = copy.status().st_size
         return _tail(copy, size) == _tail(original, size)
-    return any(copy.reaches(place) and digest(_tail(copy, place)) == tail for place, tail in position.trail)
+    return any(copy.reaches(place) and digest(_tail(copy, place)) == tail for place, tail in position.trail if place)

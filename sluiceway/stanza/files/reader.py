@@ -103,9 +103,7 @@ class Reader:
             cut.ends.append(len(data))
         return False
 
-    def _piece(
-        self, tracked: Tracked, source: Source, cut: Cut, start: int, now: int, *, skipping: bool
-    ) -> Piece:
+    def _piece(self, tracked: Tracked, source: Source, cut: Cut, start: int, now: int, *, skipping: bool) -> Piece:
         position = tracked.position
         ends = [start + end for end in cut.ends] if start else cut.ends
         end = ends[-1] if ends else start
@@ -117,9 +115,8 @@ class Reader:
             changes["heading"] = taken == len(cut.pieces)
         named = tracked.attributes | changes.get("header", position.header)
         found = self._entries(tracked, cut.pieces, ends, taken, named, now)
-        moved = position.moved(
-            source, position.offset + end, path=tracked.path, number=position.number + len(cut.pieces) - taken, **changes
-        )
+        number = position.number + len(cut.pieces) - taken
+        moved = position.moved(source, position.offset + end, path=tracked.path, number=number, **changes)
         return Piece(tracked, found, moved.known(source, self._settings.fingerprint_size))
 
     def _entries(

@@ -62,7 +62,7 @@ class FileSettings(Settings):
     exclude_older_than: Duration = Field(default=0.0, ge=0)
     """Files that were not written to for so long are left out; 0 leaves none out."""
     start_at: Literal["beginning", "end"] = "end"
-    """Where to begin in files that are there at the first start; those that come later are read from their beginning."""
+    """Where to begin in files that are there at the first start; later ones are read from their beginning."""
     multiline: Multiline | None = None
     """Records that are not single lines."""
     force_flush_period: Duration = Field(default=0.5, ge=0)

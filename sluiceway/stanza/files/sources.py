@@ -10,13 +10,13 @@ from typing import Final, Protocol
 
 from sluiceway.stanza.files.settings import FileSettings
 
-__all__ = ["Locked", "Source", "open_source"]
+__all__ = ["LockedError", "Source", "open_source"]
 
 _MAGIC: Final = b"\x1f\x8b"
 _CHUNK: Final = 64 * 1024
 
 
-class Locked(OSError):
+class LockedError(OSError):
     """Somebody else has locked the file."""
 
 
@@ -42,8 +42,7 @@ def open_source(path: str, settings: FileSettings) -> Source:
     """Open a file. Raises `OSError`; what is no regular file is none, and opening it waits for nobody."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "it is no regular file")
+        _check(descriptor)
         if settings.acquire_fs_lock:
             _lock(descriptor)
         if settings.compression and (settings.compression == "gzip" or os.pread(descriptor, 2, 0) == _MAGIC):
@@ -54,11 +53,16 @@ def open_source(path: str, settings: FileSettings) -> Source:
         raise
 
 
+def _check(descriptor: int) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(0, "it is no regular file")
+
+
 def _lock(descriptor: int) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise Locked(error.errno, "somebody else has locked it") from error
+        raise LockedError(error.errno, "somebody else has locked it") from error
 
 
 class _Plain:

@@ -11,6 +11,7 @@ from sluiceway.stanza.files.sources import Source
 
 __all__ = ["Heads", "Lost", "Tracked"]
 
+
 @dataclass(slots=True, eq=False)
 class Tracked:
     """A file that is read. `name` is that of its checkpoint.

@@ -7,7 +7,7 @@ import os
 import pwd
 import stat
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from sluiceway.stanza.files.matching import compile_glob, find
 from sluiceway.stanza.files.ordering import ordered
 from sluiceway.stanza.files.positions import Position, is_copy, read_position
 from sluiceway.stanza.files.settings import FileSettings
-from sluiceway.stanza.files.sources import Locked, Source, open_source
+from sluiceway.stanza.files.sources import LockedError, Source, open_source
 from sluiceway.stanza.files.tracked import Heads, Lost, Tracked
 
 __all__ = ["Tracking", "problem"]
@@ -143,12 +143,12 @@ class Tracking:
     def _matches(self, wall: float) -> Iterator[tuple[str, os.stat_result]]:
         settings = self._settings
         paths = dict.fromkeys(path for pattern in settings.include for path in find(pattern))
-        chosen = (path for path in paths if not any(pattern.fullmatch(path) for pattern in self._excluded))
+        chosen = [path for path in paths if not any(pattern.fullmatch(path) for pattern in self._excluded)]
         if settings.ordering_criteria is not None:
-            chosen = iter(ordered(list(chosen), settings.ordering_criteria))
+            chosen = ordered(chosen, settings.ordering_criteria)
         for path in chosen:
             try:
-                status = os.stat(path)
+                status = Path(path).stat()
             except OSError as error:
                 self._note_problem(path, error)
                 continue
@@ -254,24 +254,32 @@ class Tracking:
         if not source.reaches(1):
             return None  # it may become a copy
         alike = self._heads.like(source)
+        gone = sorted((other for other in alike if isinstance(other, Lost)), key=lambda lost: -lost.since)
+        if (claimed := self._claim(gone, key, path, source)) is not None:
+            return claimed
         for other in alike:
             if isinstance(other, Tracked) and other.position.key != key and self._is_twin(other, source):
                 return self._instead(other, key, path, source)
         if not self._is_crowd and self._is_beginning(key, source):
             return None
-        found = [other for other in alike if isinstance(other, Lost)]
-        for lost in sorted([*found, *self._shortly_gone()], key=lambda lost: -lost.since):
+        if (claimed := self._claim(self._shortly_gone(), key, path, source)) is not None:
+            return claimed
+        tracked = self._new(key, path, source)
+        self._heads.add(tracked)
+        return tracked
+
+    def _claim(self, gone: list[Lost], key: tuple[int, int], path: str, source: Source) -> Tracked | None:
+        """Go on in a file that is a copy of one that is gone."""
+        for lost in gone:
             old = lost.position
             is_fresh = lost.name in self._lost and self._now - lost.since < _CLAIM
             if is_fresh and old.key != key and is_copy(source, old, None):
                 del self._lost[lost.name]
                 return Tracked(lost.name, path, self._taken_over(key, path, old, source))
-        tracked = self._new(key, path, source)
-        self._heads.add(tracked)
-        return tracked
+        return None
 
     def _shortly_gone(self) -> list[Lost]:
-        """Those that may have been copied when they were shorter: truncated since the last look, or before the start."""
+        """Those that may have been copied when they were shorter: truncated since the last look, or meanwhile."""
         return self._truncated + list(islice((lost for lost in self._lost.values() if lost.is_near), _CROWD))
 
     def _is_beginning(self, key: tuple[int, int], source: Source) -> bool:
@@ -330,13 +338,13 @@ class Tracking:
         return position.moved(source, offset)
 
     def _look_beside(self) -> None:
-        """Look for files that are gone in the folders where they were: they may have been renamed out of the pattern."""
+        """Look for files that are gone in their folders: they may have been renamed out of the pattern."""
         folders: dict[str, dict[tuple[int, int], str]] = {}
         for lost in list(self._lost.values()):
             if not lost.is_near:
                 continue
             lost.is_near = False
-            folder = os.path.dirname(lost.position.path)
+            folder = str(Path(lost.position.path).parent)
             if folder not in folders:
                 folders[folder] = _inodes(folder)
             path = folders[folder].get(lost.position.key)
@@ -374,7 +382,7 @@ class Tracking:
         """The attributes that tell about a file."""
         settings = self._settings
         real = os.path.realpath(path) if _asks_for_real(settings) else ""
-        wanted = (
+        wanted: tuple[tuple[bool, str, Callable[[], str]], ...] = (
             (settings.include_file_name, "log.file.name", lambda: Path(path).name),
             (settings.include_file_path, "log.file.path", lambda: path),
             (settings.include_file_name_resolved, "log.file.name_resolved", lambda: Path(real).name),
@@ -383,7 +391,7 @@ class Tracking:
             (settings.include_file_owner_group_name, "log.file.owner.group.name", lambda: _group(status.st_gid)),
             (settings.include_file_permissions, "log.file.permissions", lambda: f"{status.st_mode & 0o777:03o}"),
         )
-        return {name: value() for is_wanted, name, value in wanted if is_wanted}
+        return {name: told() for is_wanted, name, told in wanted if is_wanted}
 
 
 def _asks_for_real(settings: FileSettings) -> bool:
@@ -420,6 +428,6 @@ def _inodes(folder: str) -> dict[tuple[int, int], str]:
 
 def problem(path: str, error: OSError) -> str:
     """What is said about a file that cannot be read; nothing where it is just gone, or somebody else's turn."""
-    if isinstance(error, FileNotFoundError | Locked):
+    if isinstance(error, FileNotFoundError | LockedError):
         return ""
     return f"cannot read {escape(path)}: {error.strerror or error}"

@@ -3,10 +3,8 @@
 import os
 from pathlib import Path
 
-import pytest
-
 from sluiceway.component import Context, Kind
-from sluiceway.errors import ConfigError, RefusedError
+from sluiceway.errors import RefusedError
 from sluiceway.receivers.file_log import COMPONENT, FileLogReceiver
 from sluiceway.testing import ManualClock, MemorySink, settings
 from tests.receivers.records import attributes, bodies, records, until
@@ -40,7 +38,7 @@ async def test_lines_become_records(tmp_path: Path) -> None:
 
 
 async def test_a_renamed_file_is_read_to_its_end(tmp_path: Path) -> None:
-    """What is still written to it under a name that no pattern knows arrives, and the new file is read from its start."""
+    """What is written to it under a name that no pattern knows arrives, and the new file is read from its start."""
     sink, log = MemorySink(), tmp_path / "app.log"
     append(log, "one")
     async with receiver(f"include: ['{log}'], start_at: beginning, poll_interval: 20ms", sink):

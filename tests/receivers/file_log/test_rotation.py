@@ -1,5 +1,7 @@
-"""Real rotation under load: logrotate renames, or copies and truncates, while another process writes, and the collector,
-a process of its own, is killed and started again. Every line is counted where it arrives."""
+"""Real rotation under load: logrotate renames, or copies and truncates, while another process writes.
+
+The collector, a process of its own, is killed and started again. Every line is counted where it arrives.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -80,9 +83,7 @@ class Machine:
         )  # fmt: skip
 
     async def writer(self, lines: int, mode: str) -> asyncio.subprocess.Process:
-        return await self.run(
-            sys.executable, "-m", "tests.receivers.file_log.writer", self.log, lines, mode, self.lock
-        )
+        return await self.run(sys.executable, "-m", "tests.receivers.file_log.writer", self.log, lines, mode, self.lock)
 
     async def rotate(self, rotation: str) -> None:
         """Have logrotate rotate now, while nobody writes."""
@@ -138,8 +139,10 @@ async def test_rotation_under_load_loses_and_repeats_nothing(tmp_path: Path, mod
 
 @pytest.mark.parametrize("mode", ["reopen", "keep"])
 async def test_a_kill_repeats_only_the_batch_under_way(tmp_path: Path, mode) -> None:
-    """The collector is killed in the middle of the load, the file rotated meanwhile: no line is lost, and per kill no
-    more than one batch of lines, which stood one behind the other, comes again."""
+    """The collector is killed in the middle of the load, and the file rotated meanwhile: no line is lost.
+
+    Per kill no more than one batch of lines, which stood one behind the other, comes again.
+    """
     lines, kills = 100_000, 4
     async with machine(tmp_path) as (host, sink):
         collector = await host.collector()
@@ -167,5 +170,5 @@ async def test_a_kill_repeats_only_the_batch_under_way(tmp_path: Path, mode) -> 
     assert max(counts.values()) <= 2
     repeated = sorted(number for number, count in counts.items() if count > 1)
     assert len(repeated) <= kills * BATCH // LINE
-    runs = 1 + sum(right != left + 1 for left, right in zip(repeated, repeated[1:], strict=False))
+    runs = 1 + sum(right != left + 1 for left, right in pairwise(repeated))
     assert runs <= 2 * kills, "what comes again is not one batch"

@@ -2,9 +2,9 @@
 
     python -m tests.receivers.file_log.writer FILE LINES MODE LOCK
 
-In the mode `reopen` it opens the file anew every tenth of a second, as a daemon that is told to by a signal does; until
-then it goes on writing to the file that was renamed. In the mode `keep` it keeps the file open. Each write is made while
-it holds the lock, so that whoever takes it sees no write between two steps of his own.
+In the mode `reopen` it opens the file anew every tenth of a second, as a daemon that is told to by a signal does;
+until then it goes on writing to the file that was renamed. In the mode `keep` it keeps the file open. Each write is
+made while it holds the lock, so that whoever takes it sees no write between two steps of his own.
 """
 
 from __future__ import annotations

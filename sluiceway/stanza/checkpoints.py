@@ -1,18 +1,16 @@
-"""Positions that survive a restart, in a storage extension."""
+"""Where reading stands, kept in a storage extension."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from sluiceway.component import Context, Status, Storage, StorageClient
 from sluiceway.errors import ConfigError, Problem
 
 __all__ = ["Checkpoints"]
-
-_PREFIX: Final = "file."
 
 
 class Checkpoints:
@@ -52,14 +50,13 @@ class Checkpoints:
         """What was kept. Raises `OSError`."""
         if self._client is None:
             return {}
-        found = await self._client.items()
-        return {key.removeprefix(_PREFIX): value for key, value in found.items() if key.startswith(_PREFIX)}
+        return await self._client.items()
 
     async def save(self, changes: Mapping[str, bytes | None]) -> None:
         """Keep values, None to forget one. Returns when they are kept, or when it was told that they cannot be."""
         if self._client is None:
             return
-        self._unsaved |= {f"{_PREFIX}{name}": value for name, value in changes.items()}
+        self._unsaved |= changes
         if not self._unsaved:
             return
         written = dict(self._unsaved)
