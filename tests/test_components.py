@@ -1,5 +1,6 @@
 """The conformance run: what every component must hold, ours without exception."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from sluiceway.testing import check_component
 
 EVERY = [component for kind in Kind for component in components(kind)]
 
+FOLDER = tempfile.mkdtemp()
+
 YAML = {
     "receiver otlp": """
         receivers:
@@ -18,6 +21,14 @@ YAML = {
     "receiver syslog": """
         receivers:
           syslog: {tcp: {listen_address: "127.0.0.1:0"}, protocol: rfc5424}
+    """,
+    "receiver file_log": """
+        receivers:
+          file_log: {include: [/nowhere/at/all/*.log]}
+    """,
+    "extension file_storage": f"""
+        extensions:
+          file_storage: {{directory: '{FOLDER}/storage'}}
     """,
     "receiver journald": """
         receivers:

@@ -7,11 +7,10 @@ before, and two files that begin alike are two as soon as they differ.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Final
-
-import orjson
 
 from sluiceway.stanza.files.sources import Source
 
@@ -87,7 +86,7 @@ class Position:
     def dump(self) -> bytes:
         """As it is kept in a checkpoint."""
         kept = {name: getattr(self, name) for name in self.__slots__} | {"trail": self.trail[-_KEPT_TRAIL:]}
-        return orjson.dumps(kept, default=str)
+        return json.dumps(kept, default=str).encode()  # not orjson: a path may be no valid text
 
 
 def _tail(source: Source, offset: int) -> bytes:
@@ -98,7 +97,7 @@ def _tail(source: Source, offset: int) -> bytes:
 def read_position(data: bytes) -> Position:
     """What `dump` wrote. Raises `ValueError`."""
     try:
-        return Position(**orjson.loads(data))
+        return Position(**json.loads(data))
     except TypeError as error:
         raise ValueError(str(error)) from None
 

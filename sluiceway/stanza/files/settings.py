@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from sluiceway.config.settings import mistake
 from sluiceway.config.types import Duration, Settings, Size
@@ -16,7 +18,26 @@ from sluiceway.stanza.operators.operator import Pattern
 
 __all__ = ["FileSettings", "Header", "Multiline"]
 
-_UNITS: Final = {"kb": "KB", "mb": "MB", "gb": "GB", "kib": "KiB", "mib": "MiB", "gib": "GiB", "b": "B"}
+
+class _AnyUnit:
+    """Sizes whose unit is written in any case, as `1kb` is."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_with_unit, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(schema) | {"pattern": r"^[0-9]+(\.[0-9]+)? ?([KMGTkmgt][iI]?[bB]|[bB])$"}
+
+
+def _with_unit(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    number = value.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    unit = value[len(number) :]
+    return number + unit.upper().replace("I", "i")
+
+
+AnySize = Annotated[Size, _AnyUnit()]
 
 
 class Multiline(Settings):
@@ -93,11 +114,11 @@ class FileSettings(Settings):
     """Whether `log.file.record_offset` is added: where in the file the record begins, in bytes."""
     poll_interval: Duration = Field(default=0.2, gt=0)
     """How often files are looked at."""
-    fingerprint_size: Size = Field(default=1000, ge=16)
+    fingerprint_size: AnySize = Field(default=1000, ge=16)
     """Bytes at the beginning of a file that tell it from others."""
-    initial_buffer_size: Size = Field(default=16 * 1024, ge=1)
+    initial_buffer_size: AnySize = Field(default=16 * 1024, ge=1)
     """Has no effect."""
-    max_log_size: Size = Field(default=1024 * 1024, ge=1)
+    max_log_size: AnySize = Field(default=1024 * 1024, ge=1)
     """The longest record, in bytes."""
     max_log_size_behavior: Literal["split", "truncate"] = "split"
     """What becomes of a longer record: several, or one that is cut."""
@@ -122,15 +143,6 @@ class FileSettings(Settings):
     would lose lines."""
     file_cache_advise: bool = False
     """Has no effect."""
-
-    @field_validator("fingerprint_size", "initial_buffer_size", "max_log_size", mode="before")
-    @classmethod
-    def _write_units(cls, value: Any) -> Any:
-        """The Collector takes `1kb` as well as `1KB` here."""
-        if isinstance(value, str):
-            number = value.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-            return number + _UNITS.get(value[len(number) :].lower(), value[len(number) :])
-        return value
 
     @field_validator("encoding")
     @classmethod

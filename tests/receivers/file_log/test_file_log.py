@@ -1,11 +1,20 @@
 """The receiver with real files: lines, names, pressure, and what each setting does."""
 
+import asyncio
 import os
+import shutil
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sluiceway.component import Context, Kind
-from sluiceway.errors import RefusedError
+import pytest
+
+from sluiceway.component import Context, Kind, Status
+from sluiceway.errors import ConfigError, RefusedError
+from sluiceway.extensions.file_storage import COMPONENT as STORAGE
+from sluiceway.extensions.file_storage import FileStorage
 from sluiceway.receivers.file_log import COMPONENT, FileLogReceiver
+from sluiceway.registry import find
+from sluiceway.service import Collector
 from sluiceway.testing import ManualClock, MemorySink, settings
 from tests.receivers.records import attributes, bodies, records, until
 
@@ -78,3 +87,150 @@ async def test_what_is_refused_is_sent_again(tmp_path: Path) -> None:
         await clock.advance(1)
         await until(lambda: sink.items == 5000)
     assert bodies(sink.batches) == [f"line {number}" for number in range(5000)]
+
+
+CONFIG = """
+extensions:
+  file_storage: {{directory: '{folder}/storage'}}
+receivers:
+  file_log: {{include: ['{folder}/log/*'], storage: file_storage, poll_interval: 20ms, {more}}}
+exporters:
+  memory: {{component: sluiceway.testing:MemorySink}}
+service:
+  extensions: [file_storage]
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines: {{logs: {{receivers: [file_log], exporters: [memory]}}}}
+"""
+
+
+@asynccontextmanager
+async def collector(folder: Path, more: str = "start_at: beginning"):
+    """A collector that reads a folder's files, and its sink."""
+    (folder / "log").mkdir(exist_ok=True)
+    async with Collector.from_yaml(CONFIG.format(folder=folder, more=more)) as running:
+        yield running.component("exporter", "memory")
+
+
+async def test_a_restart_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """With a storage, whatever `start_at` says, and files that came meanwhile are read from their beginning."""
+    log = tmp_path / "log" / "a"
+    async with collector(tmp_path, "start_at: end") as sink:
+        append(log, "one")
+        await until(lambda: sink.items == 1)
+    append(log, "two")
+    append(tmp_path / "log" / "b", "three")
+    async with collector(tmp_path, "start_at: end") as sink:
+        await until(lambda: sink.items >= 2)
+    assert sorted(bodies(sink.batches)) == ["three", "two"]
+
+
+async def test_a_file_that_was_renamed_out_of_the_pattern_meanwhile_is_read_to_its_end(tmp_path: Path) -> None:
+    """It is looked for in its folder, by its inode."""
+    log, more = tmp_path / "log" / "a.log", "start_at: beginning, exclude: ['/**/*.1']"
+    async with collector(tmp_path, more) as sink:
+        append(log, "one")
+        await until(lambda: sink.items == 1)
+    append(log, "two")
+    log.rename(tmp_path / "log" / "a.log.1")
+    append(log, "three")
+    async with collector(tmp_path, more) as sink:
+        await until(lambda: sink.items >= 2)
+    assert sorted(bodies(sink.batches)) == ["three", "two"]
+
+
+async def test_what_an_operator_keeps_is_read_again_after_a_kill(tmp_path: Path) -> None:
+    """The position that is stored stays in front of lines that wait for others, though those behind were delivered."""
+    log = tmp_path / "log" / "a"
+    more = """start_at: beginning, operators: [{type: recombine, combine_field: body, is_first_entry: 'body startsWith "-"',
+        source_identifier: body.none, if: 'not (body startsWith "x")', force_flush_period: 1h}]"""
+    async with collector(tmp_path, more) as sink:
+        append(log, "-1", "a", "-2", "b", "x")
+        await until(lambda: sink.items == 2)
+        shutil.copytree(tmp_path / "storage", tmp_path / "killed")  # what a kill would leave behind
+    shutil.rmtree(tmp_path / "storage")
+    (tmp_path / "killed").rename(tmp_path / "storage")
+    async with collector(tmp_path, more) as again:
+        await until(lambda: again.items)
+    assert bodies(sink.batches)[:2] == ["-1\na", "x"]
+    assert bodies(again.batches) == ["x", "-2\nb"]
+
+
+async def test_what_was_in_front_of_a_stop_comes_once(tmp_path: Path) -> None:
+    """A stop delivers what waits for others, and notes that."""
+    log, more = tmp_path / "log" / "a", "start_at: beginning, operators: [{type: container, format: containerd}]"
+    line = "2026-11-26T11:14:40.1Z stdout {} {}"
+    async with collector(tmp_path, more) as sink:
+        append(log, line.format("F", "one"), line.format("P", "two"))
+        await until(lambda: sink.items == 1)
+    assert bodies(sink.batches) == ["one", "two"]
+    async with collector(tmp_path, more) as sink:
+        append(log, line.format("F", "three"))
+        await until(lambda: sink.items)
+    assert bodies(sink.batches) == ["three"]
+
+
+async def test_a_stop_waits_for_the_batch_under_way(tmp_path: Path) -> None:
+    """It is taken while the receiver stops, and noted, so that it does not come again."""
+    log = tmp_path / "log" / "a"
+    async with collector(tmp_path) as sink:
+        sink.gate = asyncio.Event()
+        append(log, "one")
+        await until(lambda: sink.calls)
+        asyncio.get_running_loop().call_later(0.1, sink.gate.set)
+    assert bodies(sink.batches) == ["one"]
+    async with collector(tmp_path) as sink:
+        append(log, "two")
+        await until(lambda: sink.items)
+    assert bodies(sink.batches) == ["two"]
+
+
+async def test_a_store_that_cannot_be_written_does_not_stop_reading(tmp_path: Path) -> None:
+    """The status says so while it lasts; what could not be noted is noted later."""
+    log, reports, sink = tmp_path / "a", [], MemorySink()
+    config = settings(STORAGE, f"extensions: {{file_storage: {{directory: '{tmp_path}/s'}}}}")
+    storage = FileStorage(config, Context("file_storage", Kind.EXTENSION))
+    made = receiver(
+        f"include: ['{log}'], start_at: beginning, poll_interval: 10ms, storage: file_storage", sink,
+        extension=lambda _: storage, report=lambda status, message="": reports.append((status, message)),
+    )  # fmt: skip
+    async with storage, made:
+        database = made._checkpoints._client
+        database._connection.execute("PRAGMA max_page_count = 1")
+        database._connection.execute("PRAGMA query_only = 1")
+        append(log, "one")
+        await until(lambda: sink.items == 1 and reports)
+        assert reports[0][0] is Status.RECOVERABLE_ERROR
+        database._connection.execute("PRAGMA query_only = 0")
+        database._connection.execute("PRAGMA max_page_count = 1000")
+        append(log, "two")
+        await until(lambda: sink.items == 2 and len(reports) == 2)
+        assert b'"offset": 8' in (await database.items())["1"]
+    assert reports[1:] == [(Status.OK, "")]
+
+
+async def test_a_file_is_deleted_when_the_pipeline_has_it(tmp_path: Path) -> None:
+    """And not before: also its last line, which has no end."""
+    sink, log, clock = MemorySink(), tmp_path / "a", ManualClock()
+    log.write_text("one\ntwo")
+    sink.error = RefusedError("full")
+    async with receiver(f"include: ['{log}'], start_at: beginning, delete_after_read: true", sink, clock=clock):
+        await until(lambda: sink.calls)
+        assert log.exists()
+        sink.error = None
+        async with asyncio.timeout(10):
+            while log.exists():
+                await clock.advance(0.5)
+                await asyncio.sleep(0.01)
+    assert bodies(sink.batches) == ["one", "two"]
+
+
+@pytest.mark.parametrize("key", ["filelog", "file_log"])
+def test_both_names_are_known(key) -> None:
+    """The Collector's old name and its new one."""
+    assert find(Kind.RECEIVER, key) is COMPONENT
+
+
+def test_include_is_needed() -> None:
+    """Without it nothing would be read."""
+    with pytest.raises(ConfigError, match="include"):
+        settings(COMPONENT, "receivers: {file_log: {}}")
