@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from functools import lru_cache
 from typing import Any, Final
 
 __all__ = ["DIRECTIVES", "Layout", "gotime", "strptime"]
@@ -60,6 +59,7 @@ _GO_PART: Final = re.compile(
 )
 _MAX_TEXT: Final = 128
 _MAX_LAYOUT: Final = 256
+_KNOWN: Final = 1024
 _WEEK: Final = timedelta(days=7)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -119,7 +119,8 @@ class Layout:
         if not {*self._names} - {"zone", "offset"}:
             raise ValueError(f'layout "{layout}" has no part of a time')
         self._layout = layout
-        self._whole = lru_cache(maxsize=1024)(self._with_year)
+        self._fraction = self._names.index("fraction") + 1 if "fraction" in self._names else 0
+        self._known: dict[tuple[str, str, tzinfo | None], int] = {}
 
     def _patterns(self, parts: list[tuple[str, str]]) -> Iterator[str]:
         for index, (kind, text) in enumerate(parts):
@@ -152,7 +153,7 @@ class Layout:
         """
         try:
             if "year" in self._names or "short_year" in self._names:
-                return self._whole(text, zone)
+                return self._with_year(text, zone)
             return self._completed(text, zone, now)
         except (OverflowError, OSError):  # at the ends of what a calendar holds
             raise ValueError("a time is out of range") from None
@@ -172,18 +173,38 @@ class Layout:
         raise ValueError(f"{text!r} is no time")
 
     def _with_year(self, text: str, zone: tzinfo | None) -> int:
-        found = self._match(text)
+        """What changes from line to line is the fraction; the rest of a time is kept, for those that follow."""
+        match = self._matched(text)
+        start, end = match.span(self._fraction) if self._fraction else (-1, -1)
+        rest = (text[:start], text[end:], zone) if start >= 0 else (text, "", zone)
+        whole = self._known.get(rest)
+        if whole is None:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            whole = self._known[rest] = self._seconds(self._found(match), zone)
+        return whole + int(text[start:end].ljust(9, "0")) if start >= 0 else whole
+
+    def _seconds(self, found: dict[str, str], zone: tzinfo | None) -> int:
+        """Nanoseconds since the epoch, without the fraction."""
         if "year" in found:
             year = int(found["year"])
         else:
             short = int(found["short_year"])
             year = short + (1900 if short >= 69 else 2000)
+        _nanoseconds(_moment(found, year, zone), found)  # is it in range with its fraction, too
+        found.pop("fraction", None)
         return _nanoseconds(_moment(found, year, zone), found)
 
     def _match(self, text: str) -> dict[str, str]:
+        return self._found(self._matched(text))
+
+    def _matched(self, text: str) -> re.Match[str]:
         match = self._pattern.fullmatch(text) if len(text) <= _MAX_TEXT else None
         if match is None:
             raise ValueError(f'parsing time "{text[:_MAX_TEXT]}" as "{self._layout}": it does not fit')
+        return match
+
+    def _found(self, match: re.Match[str]) -> dict[str, str]:
         return {name: value for name, value in zip(self._names, match.groups(), strict=True) if value is not None}
 
 
