@@ -48,7 +48,7 @@ async def test_each_component_has_its_own_store(tmp_path: Path) -> None:
     async with client(tmp_path, id="file_log/a b/..ä", name="x") as store, client(tmp_path) as other:
         await store.set("a", b"1")
         assert await other.get("a") is None
-    names = {path.name for path in tmp_path.iterdir()}
+    names = set(os.listdir(tmp_path))  # noqa: PTH208 - names are what is asked for
     assert {"receiver_file_log_a~0020b~002F..~00E4_x", "receiver_file_log_eu"} <= names
 
 
@@ -119,7 +119,7 @@ async def test_a_damaged_file_is_said_and_moved_aside_if_asked(tmp_path: Path, h
     async with client(tmp_path, "recreate: true") as store:
         assert await store.items() == {}
         await store.set("a", b"1")
-    assert any(".damaged." in found.name for found in tmp_path.iterdir())
+    assert any(".damaged." in name for name in os.listdir(tmp_path))  # noqa: PTH208 - as above
     async with client(tmp_path) as store:
         assert await store.get("a") == b"1"
 

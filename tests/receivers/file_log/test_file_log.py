@@ -141,8 +141,8 @@ async def test_a_file_that_was_renamed_out_of_the_pattern_meanwhile_is_read_to_i
 async def test_what_an_operator_keeps_is_read_again_after_a_kill(tmp_path: Path) -> None:
     """The position that is stored stays in front of lines that wait for others, though those behind were delivered."""
     log = tmp_path / "log" / "a"
-    more = """start_at: beginning, operators: [{type: recombine, combine_field: body, is_first_entry: 'body startsWith "-"',
-        source_identifier: body.none, if: 'not (body startsWith "x")', force_flush_period: 1h}]"""
+    more = """start_at: beginning, operators: [{type: recombine, combine_field: body, force_flush_period: 1h,
+        is_first_entry: 'body startsWith "-"', if: 'not (body startsWith "x")'}]"""
     async with collector(tmp_path, more) as sink:
         append(log, "-1", "a", "-2", "b", "x")
         await until(lambda: sink.items == 2)

@@ -9,6 +9,8 @@ import pytest
 
 from sluiceway.component import Context, Kind, Reason, Status
 from sluiceway.errors import ConfigError, RefusedError
+from sluiceway.extensions.file_storage import COMPONENT as STORAGE
+from sluiceway.extensions.file_storage import FileStorage
 from sluiceway.receivers.journald import COMPONENT, JournaldReceiver
 from sluiceway.receivers.journald.command import command
 from sluiceway.testing import ManualClock, MemorySink, settings
@@ -211,3 +213,33 @@ async def test_static_attributes_are_added(tmp_path: Path) -> None:
         await until(lambda: sink.items)
     assert attributes(next(records(sink.batches))) == {"a": "b"}
     assert attributes(sink.batches[0].proto().resource_logs[0].resource) == {"c": "d"}
+
+
+async def test_the_cursor_survives_a_restart_and_stays_in_front_of_what_an_operator_keeps(tmp_path: Path) -> None:
+    """What was delivered does not come again, and what waited for others when the process died does."""
+    sink = MemorySink()
+    kept: dict[str, bytes] = {}
+    async with journal(tmp_path) as log:
+        for message in ("-1", "a", "-2", "b"):
+            await log.write(message)
+        await until(log.path.exists)
+        recombine = "{type: recombine, combine_field: body.MESSAGE, is_first_entry: 'body.MESSAGE startsWith \"-\"'}"
+        yaml = f"files: ['{log.path}'], start_at: beginning, storage: s, operators: [{recombine}]"
+        storage = FileStorage(
+            settings(STORAGE, f"extensions: {{file_storage: {{directory: '{tmp_path}/s'}}}}"),
+            Context("file_storage", Kind.EXTENSION),
+        )
+        made = receiver(yaml, sink, extension=lambda _: storage, clock=ManualClock())
+        async with storage, made:
+            await until(lambda: sink.items == 1)
+            await until(made._journal._read_up_to.__len__)
+            kept = await made._checkpoints._client.items()
+        assert messages(sink) == ["-1\na", "-2\nb"]
+        async with storage.client(Context("journald", Kind.RECEIVER)) as client:
+            assert (await client.items())["cursor"] != kept["cursor"]
+            await client.batch(kept)  # as a kill would have left it
+        again = MemorySink()
+        async with receiver(yaml, again, extension=lambda _: storage):
+            await log.write("-3")
+            await until(lambda: again.items)
+    assert messages(again)[0] == "-2\nb"

@@ -10,6 +10,7 @@ from sluiceway.component import Context, Kind, Reason, Status
 from sluiceway.errors import ConfigError, RefusedError
 from sluiceway.otlp import Signal
 from sluiceway.receivers.security_log import COMPONENT, SecurityLogReceiver
+from sluiceway.service import Collector
 from sluiceway.testing import ManualClock, MemorySink, check_metrics, points, settings
 from tests.receivers.records import attributes, bodies, records, until, value
 from tests.receivers.security_log.schema import problems
@@ -234,3 +235,38 @@ def test_a_wrong_configuration_is_found_at_load(yaml, text) -> None:
     presets = "" if "presets" in yaml else "presets: [sshd], "
     with pytest.raises(ConfigError, match=text):
         settings(COMPONENT, f"receivers: {{security_log: {{{presets}{yaml}}}}}")
+
+
+async def test_where_reading_stands_survives_a_restart(tmp_path: Path) -> None:
+    """With a storage lines that came meanwhile are read, and none twice; of the journal, too."""
+    log = tmp_path / "auth.log"
+    async with journal(tmp_path) as entries:
+        await entries.write("before", SYSLOG_IDENTIFIER="sshd")
+        await until(entries.path.exists)
+        text = f"""
+        extensions: {{file_storage: {{directory: '{tmp_path}/storage'}}}}
+        receivers:
+          security_log:
+            include: ['{log}']
+            start_at: beginning
+            presets: [sshd]
+            storage: file_storage
+            journald: {{files: ['{entries.path}'], start_at: beginning}}
+        exporters: {{memory: {{component: "sluiceway.testing:MemorySink"}}}}
+        service:
+          extensions: [file_storage]
+          telemetry: {{metrics: {{level: none}}}}
+          pipelines: {{logs: {{receivers: [security_log], exporters: [memory]}}}}
+        """
+        append(log, HEAD + FAILED)
+        async with Collector.from_yaml(text) as collector:
+            first = collector.component("exporter", "memory")
+            await until(lambda: first.items == 2)
+        append(log, HEAD + FAILED.replace("root", "bob"))
+        await entries.write("after", SYSLOG_IDENTIFIER="sshd")
+        async with Collector.from_yaml(text) as collector:
+            second = collector.component("exporter", "memory")
+            await until(lambda: second.items >= 2)
+    assert sorted(str(body)[:5] for body in bodies(first.batches)) != []
+    told = [body if isinstance(body, str) else body["user"]["name"] for body in bodies(second.batches)]
+    assert sorted(told) == ["after", "bob"]
