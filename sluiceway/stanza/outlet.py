@@ -18,7 +18,7 @@ from sluiceway.stanza.entry import Entry
 from sluiceway.stanza.operators import Operators
 from sluiceway.stanza.operators.container import Container
 from sluiceway.stanza.operators.flow import Recombine
-from sluiceway.stanza.operators.operator import Template, template
+from sluiceway.stanza.operators.operator import Template, is_template, template
 from sluiceway.stanza.program import compile_operators
 
 __all__ = ["Finish", "Outlet", "OutletSettings", "Retry", "pushing"]
@@ -67,6 +67,9 @@ class Outlet:
         self._finish = finish
         self._attributes = {name: template(value) for name, value in settings.attributes.items()}
         self._resource = {name: template(value) for name, value in settings.resource.items()}
+        self._names = bool(self._attributes or self._resource)
+        is_static = not any(is_template(value) for value in settings.resource.values())
+        self._same = dict(settings.resource) if is_static else None
         self._program = compile_operators(settings.operators, context) if settings.operators else None
         self._keeps = any(isinstance(operator, Recombine | Container) for operator in settings.operators)
         self._task: asyncio.Task[None] | None = None
@@ -104,18 +107,23 @@ class Outlet:
 
     async def deliver(self, entries: list[Entry]) -> None:
         """Take entries; return when the pipeline has what came out of them."""
-        for entry in entries:
-            self._name(entry)
+        if self._names:
+            for entry in entries:
+                self._name(entry)
         if self._program is not None:
             entries = self._program.run(entries, self._context.clock.time_ns())
         if entries:
             await self._finish(entries)
 
     def _name(self, entry: Entry) -> None:
-        for values, named in ((self._attributes, entry.attributes), (self._resource, entry.resource)):
-            for name, value in values.items():
-                if name not in named:
-                    named[name] = value(entry)
+        attributes = entry.attributes
+        for name, value in self._attributes.items():
+            if name not in attributes:
+                attributes[name] = value(entry)
+        if self._same is not None and not entry.resource:
+            entry.resource = self._same  # entries may share a resource: who changes one copies it first
+        elif self._resource:
+            entry.resource = {name: value(entry) for name, value in self._resource.items()} | entry.resource
 
     async def _look_after(self) -> None:
         while True:

@@ -47,12 +47,13 @@ class Files:
         self._checkpoints = checkpoints
         self._waiting = waiting
         self._tracking = Tracking(settings)
+        self._registry = self._tracking.registry
         self._reader = Reader(settings, context, marked=waiting is not None)
         self._held: dict[str, Position] = {}
         self._told: dict[str, str] = {}
         self._stopping = asyncio.Event()
         context.telemetry.gauge(
-            "otelcol_fileconsumer_open_files", lambda: self._tracking.open_files, "1", "Files that are open.",
+            "otelcol_fileconsumer_open_files", lambda: self._registry.open_files, "1", "Files that are open.",
             receiver=context.id,
         )  # fmt: skip
 
@@ -86,7 +87,7 @@ class Files:
             try:
                 await self._tasks.__aexit__(None, None, None)
             finally:
-                self._tracking.close()
+                self._registry.close()
 
     async def settle(self) -> None:
         """Keep all positions, once operators keep nothing any more."""
@@ -126,7 +127,7 @@ class Files:
         if entries:
             await self._deliver(entries)
         for piece in pieces:
-            self._tracking.move(piece.tracked, piece.position)
+            self._registry.move(piece.tracked, piece.position)
         await self._save()
         if self._settings.delete_after_read:
             await asyncio.to_thread(_delete, [piece.tracked for piece in pieces])
@@ -137,7 +138,7 @@ class Files:
         pieces: list[Piece] = []
         size = 0
         now = self._context.clock.time_ns()
-        for tracked in [tracked for tracked in self._tracking.files.values() if tracked.has_more]:
+        for tracked in [tracked for tracked in self._registry.files.values() if tracked.has_more]:
             piece = self._read_one(tracked, now)
             if piece is not None:
                 pieces.append(piece)
@@ -146,14 +147,14 @@ class Files:
                 break
         for piece in pieces:  # whose turn it was comes last
             key = piece.position.key
-            self._tracking.files[key] = self._tracking.files.pop(key)
+            self._registry.files[key] = self._registry.files.pop(key)
         return pieces
 
     def _read_one(self, tracked: Tracked, now: int) -> Piece | None:
         try:
-            piece = self._reader.read(tracked, self._tracking.opened(tracked), now)
+            piece = self._reader.read(tracked, self._registry.opened(tracked), now)
         except TruncatedError:
-            self._tracking.truncated(tracked)
+            self._registry.truncate(tracked)
             return None
         except OSError as error:
             tracked.problem = problem(tracked.path, error)
@@ -163,7 +164,7 @@ class Files:
 
     async def _save(self) -> None:
         """Keep the positions that moved, but none behind an entry that an operator still keeps."""
-        changed, self._tracking.changed = self._tracking.changed, {}
+        changed, self._registry.changed = self._registry.changed, {}
         if self._waiting is not None:
             self._hold_back(changed)
         if changed and self._checkpoints.is_durable:
@@ -187,7 +188,7 @@ class Files:
     def _report(self) -> None:
         """Say it when the files that cannot be read are others than before."""
         problems = dict(self._tracking.problems)
-        problems |= {file.path: file.problem for file in self._tracking.files.values() if file.problem}
+        problems |= {file.path: file.problem for file in self._registry.files.values() if file.problem}
         if problems == self._told:
             return
         self._told = problems

@@ -1,4 +1,4 @@
-"""The files that are read, those that are gone, and the table by which a copy finds its original."""
+"""A file that is read, one that is gone, and the table by which a copy finds its original."""
 
 from __future__ import annotations
 
@@ -53,16 +53,14 @@ class Lost:
 
 
 class Heads:
-    """Files by their first bytes, and those that are gone by device and inode, too."""
+    """Files by their first bytes."""
 
     def __init__(self, files: Iterable[Tracked], lost: Iterable[Lost]) -> None:
-        self.by_inode: dict[tuple[int, int], list[Lost]] = {}
         self._by_head: dict[int, dict[str, list[Tracked | Lost]]] = {}
         for tracked in files:
             self.add(tracked)
         for gone in lost:
             self.add(gone)
-            self.by_inode.setdefault(gone.position.key, []).append(gone)
 
     def add(self, file: Tracked | Lost) -> None:
         """Put a file into the table, unless nothing of it is known."""

@@ -13,7 +13,7 @@ from sluiceway.otlp.selecting import compile_pattern
 from sluiceway.stanza.entry import Entry
 from sluiceway.stanza.expressions import Evaluate, Expression, compile_expression
 
-__all__ = ["OnError", "Operator", "Outputs", "Pattern", "Step", "Template", "template"]
+__all__ = ["OnError", "Operator", "Outputs", "Pattern", "Step", "Template", "is_template", "template"]
 
 Step: TypeAlias = Callable[[Entry], None]
 """Changes one entry. Raises `ValueError` where it cannot."""
@@ -31,9 +31,14 @@ Pattern = Annotated[str, AfterValidator(_check_pattern)]
 _OPEN: Final = "EXPR("
 
 
+def is_template(value: Any) -> bool:
+    """Whether a value depends on the entry."""
+    return isinstance(value, str) and _OPEN in value
+
+
 def template(value: Any) -> Evaluate:
     """What gives a value in which a text may hold `EXPR(...)`; a text stays a text, as in the Collector."""
-    if not isinstance(value, str) or _OPEN not in value:
+    if not is_template(value):
         return lambda entry: value  # noqa: ARG005 - as every closure
     parts = _cut(value)
 

@@ -234,3 +234,17 @@ def test_include_is_needed() -> None:
     """Without it nothing would be read."""
     with pytest.raises(ConfigError, match="include"):
         settings(COMPONENT, "receivers: {file_log: {}}")
+
+
+async def test_each_line_has_attributes_and_a_resource_of_its_own(tmp_path: Path) -> None:
+    """What an expression gives for one line does not appear on others."""
+    sink, log = MemorySink(), tmp_path / "a"
+    append(log, "one", "two")
+    named = "attributes: {which: 'EXPR(body)', fixed: a}, resource: {which: 'EXPR(body)', fixed: r}"
+    async with receiver(f"include: ['{log}'], start_at: beginning, {named}", sink):
+        await until(lambda: sink.items == 2)
+    assert [attributes(record) for record in records(sink.batches)] == [
+        {"log.file.name": "a", "which": which, "fixed": "a"} for which in ("one", "two")
+    ]
+    resources = [attributes(found.resource) for batch in sink.batches for found in batch.proto().resource_logs]
+    assert resources == [{"which": which, "fixed": "r"} for which in ("one", "two")]

@@ -39,7 +39,7 @@ class Reading:
 
     def stop(self) -> None:
         """Forget all but what is stored."""
-        self.tracking.close()
+        self.tracking.registry.close()
 
     def look(self) -> None:
         """Look for files."""
@@ -56,11 +56,11 @@ class Reading:
     def read(self) -> list[Piece]:
         """A block of each file that has one."""
         pieces = []
-        for tracked in [tracked for tracked in self.tracking.files.values() if tracked.has_more]:
+        for tracked in [tracked for tracked in self.tracking.registry.files.values() if tracked.has_more]:
             try:
-                piece = self.reader.read(tracked, self.tracking.opened(tracked), int(self.now * 1e9))
+                piece = self.reader.read(tracked, self.tracking.registry.opened(tracked), int(self.now * 1e9))
             except TruncatedError:
-                self.tracking.truncated(tracked)
+                self.tracking.registry.truncate(tracked)
             except OSError:
                 continue
             else:
@@ -77,17 +77,17 @@ class Reading:
         """The pipeline has them, and that is noted."""
         self.deliver(pieces)
         for piece in pieces:
-            self.tracking.move(piece.tracked, piece.position)
+            self.tracking.registry.move(piece.tracked, piece.position)
         self.save()
 
     def save(self) -> None:
         """Store what changed."""
-        for name, position in self.tracking.changed.items():
+        for name, position in self.tracking.registry.changed.items():
             if position is None:
                 self.store.pop(name, None)
             else:
                 self.store[name] = position.dump()
-        self.tracking.changed = {}
+        self.tracking.registry.changed = {}
         self.store.setdefault("started", b"1")
 
 
