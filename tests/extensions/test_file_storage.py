@@ -138,6 +138,17 @@ async def test_a_full_disk_is_said_and_nothing_is_half_done(tmp_path: Path) -> N
         assert await store.get("a") == b"3"
 
 
+async def test_a_change_that_fails_half_way_is_none(tmp_path: Path) -> None:
+    """What stood in front of the failure is taken back, and the store works on."""
+    async with client(tmp_path) as store:
+        await store.set("a", b"1")
+        with pytest.raises(OSError, match="receiver_file_log_eu"):
+            await store.batch({"a": b"2", "b": object()})
+        assert await store.items() == {"a": b"1"}
+        await store.set("a", b"3")
+        assert await store.items() == {"a": b"3"}
+
+
 @pytest.mark.parametrize(("yaml", "expected"), [("", 2), ("fsync: false", 1)])
 async def test_changes_wait_for_the_disk(tmp_path: Path, yaml, expected) -> None:
     """They do by default, and SQLite is told so (FULL is 2, NORMAL is 1)."""

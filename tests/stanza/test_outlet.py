@@ -1,5 +1,7 @@
 """What log receivers have in common: static attributes, operators, and entries that wait for others."""
 
+import asyncio
+
 from sluiceway.component import Context, Kind
 from sluiceway.config.decode import decode
 from sluiceway.config.parse import parse
@@ -52,3 +54,27 @@ async def test_entries_that_wait_for_others_go_on_after_a_while_and_at_the_end()
         assert done == [["-1\n2"], ["-3"]]
         await made.deliver(entries("-4", "5"))
     assert done == [["-1\n2"], ["-3"], ["-4\n5"]]
+
+
+async def test_what_is_on_its_way_out_after_waiting_is_still_marked() -> None:
+    """Its mark is there until the pipeline has it, so that nobody notes it as delivered; a stop tries it once more."""
+    clock, gate, done = ManualClock(), asyncio.Event(), []
+
+    async def finish(given: list[Entry]) -> None:
+        await gate.wait()
+        done.extend(entry.body for entry in given)
+
+    yaml = "operators: [{type: recombine, combine_field: body, is_first_entry: 'body == \"a\"'}]"
+    settings = decode(OutletSettings, parse(yaml, "test.yaml"))
+    given = entries("a", "b")
+    for number, entry in enumerate(given):
+        entry.mark = ("1", number, number)
+    async with Outlet(settings, Context("x", Kind.RECEIVER, clock=clock), finish) as made:
+        await made.deliver(given)
+        assert made.marks() == [("1", 0, 0)]
+        await clock.advance(10)
+        assert made.marks() == [("1", 0, 0)]
+        assert not done
+        asyncio.get_running_loop().call_soon(gate.set)
+    assert made.marks() == []
+    assert done == ["a\nb"]

@@ -167,7 +167,7 @@ class Files:
         changed, self._registry.changed = self._registry.changed, {}
         if self._waiting is not None:
             self._hold_back(changed)
-        if changed and self._checkpoints.is_durable:
+        if self._checkpoints.is_durable:
             await self._checkpoints.save(
                 {name: None if position is None else position.dump() for name, position in changed.items()}
             )

@@ -200,3 +200,17 @@ def test_on_truncate(tmp_path: Path, on_truncate, expected) -> None:
     reading.poll()
     reading.stop()
     assert reading.bodies == expected
+
+
+def test_a_file_that_was_rewritten_is_read_anew_though_its_end_looks_the_same(tmp_path: Path) -> None:
+    """It grew beyond what was read between two looks, and differs in its first line only."""
+    log = tmp_path / "a"
+    filler = "".join(f"the same line {number}\n" for number in range(20))
+    log.write_text("one\n" + filler)
+    reading = Reading(f"{{include: ['{log}'], start_at: beginning}}")
+    reading.poll()
+    log.write_text("two\n" + filler + "more\n")
+    reading.poll()  # finds out
+    reading.poll()
+    reading.stop()
+    assert reading.bodies[21:] == ["two", *filler.splitlines(), "more"]
