@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from sluiceway.escape import escape
@@ -70,12 +69,14 @@ class Tracking:
     def _matches(self, wall: float) -> Iterator[tuple[str, os.stat_result]]:
         settings = self._settings
         paths = dict.fromkeys(path for pattern in settings.include for path in find(pattern))
-        chosen = [path for path in paths if not any(pattern.fullmatch(path) for pattern in self._excluded)]
+        chosen = list(paths)
+        if self._excluded:
+            chosen = [path for path in paths if not any(pattern.fullmatch(path) for pattern in self._excluded)]
         if settings.ordering_criteria is not None:
             chosen = ordered(chosen, settings.ordering_criteria)
         for path in chosen:
             try:
-                status = Path(path).stat()
+                status = os.stat(path)  # noqa: PTH116 - with thousands of files half the time
             except OSError as error:
                 self._note_problem(path, error)
                 continue
