@@ -74,6 +74,7 @@ class Outlet:
         self._keeps = any(isinstance(operator, Recombine | Container) for operator in settings.operators)
         self._task: asyncio.Task[None] | None = None
         self._leaving: list[Entry] = []
+        self._flushing = asyncio.Lock()
 
     @property
     def keeps(self) -> bool:
@@ -96,13 +97,14 @@ class Outlet:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Hand on what still waits."""
+        """Hand on what still waits, once what is on its way has been answered."""
         try:
             if self._task is not None:
-                self._task.cancel()
-                await asyncio.wait([self._task])
-                await self._flush(force=True)
+                async with self._flushing:
+                    await self._flush(force=True)
         finally:
+            if self._task is not None:
+                self._task.cancel()
             await self._tasks.__aexit__(None, None, None)
 
     async def deliver(self, entries: list[Entry]) -> None:
@@ -128,7 +130,8 @@ class Outlet:
     async def _look_after(self) -> None:
         while True:
             await self._context.clock.sleep(_LOOK)
-            await self._flush(force=False)
+            async with self._flushing:
+                await self._flush(force=False)
 
     async def _flush(self, *, force: bool) -> None:
         if self._program is not None:

@@ -31,6 +31,8 @@ _SETTLED: Final = 5.0
 _FIRST_DELAY: Final = 2.0
 _LONGEST_DELAY: Final = 60.0
 _CURSOR: Final = "cursor"
+_UNSAVED: Final = 65_536
+"""Cursors that are known while an operator keeps an entry in front of them; of more the oldest are not needed."""
 
 
 class Cursors:
@@ -70,7 +72,7 @@ class Journal:
         self._cursors = cursors or Cursors()
         self._convert = convert_message_bytes
         self._waiting = waiting
-        self._read_up_to: deque[tuple[int, str]] = deque()  # numbers of entries and their cursors, not yet saved
+        self._read_up_to: deque[tuple[int, str]] = deque(maxlen=_UNSAVED)  # numbers of entries, and their cursors
         self._count = 0
         self._rest = b""
         self._skipping = False

@@ -47,6 +47,7 @@ receivers:
     start_at: beginning
     storage: file_storage
     poll_interval: 50ms
+    compression: auto
 exporters:
   otlp_http: {{endpoint: "http://127.0.0.1:{port}", sending_queue: {{enabled: false}}}}
 service:
@@ -56,11 +57,11 @@ service:
 """
 
 ROTATION = {
-    "reopen": "create 0644\n  nocompress",
-    "keep": "copytruncate\n  nocompress",
+    "renamed": "create 0644\n  nocompress",
+    "copied": "copytruncate\n  nocompress",
     "compressed": "create 0644\n  compress\n  delaycompress",
 }
-"""What logrotate is told, by the mode of the writer."""
+"""What logrotate is told. With `copytruncate` the writer keeps its file open."""
 
 
 class Machine:
@@ -123,17 +124,17 @@ async def machine(folder: Path) -> AsyncIterator[tuple[Machine, Numbers]]:
         yield Machine(folder, port), collector.component("exporter", "numbers")
 
 
-@pytest.mark.parametrize("mode", ["reopen", "keep"])
-async def test_rotation_under_load_loses_and_repeats_nothing(tmp_path: Path, mode) -> None:
-    """Each line arrives once, whether the file is renamed or copied and truncated."""
+@pytest.mark.parametrize("how", ["renamed", "copied", "compressed"])
+async def test_rotation_under_load_loses_and_repeats_nothing(tmp_path: Path, how) -> None:
+    """Each line arrives once, whether the file is renamed, or copied and truncated, or compressed later."""
     lines = 60_000
     async with machine(tmp_path) as (host, sink):
         collector = await host.collector()
-        writer = await host.writer(lines, mode)
+        writer = await host.writer(lines, "keep" if how == "copied" else "reopen")
         try:
             while writer.returncode is None:
                 await asyncio.sleep(0.1)
-                await host.rotate(ROTATION[mode])
+                await host.rotate(ROTATION[how])
             await until(lambda: sink.items >= lines)
             collector.terminate()
             await collector.wait()
@@ -148,8 +149,8 @@ async def test_rotation_under_load_loses_and_repeats_nothing(tmp_path: Path, mod
     assert {number for number, count in counts.items() if count > 1} == set()
 
 
-@pytest.mark.parametrize("mode", ["reopen", "keep"])
-async def test_a_kill_repeats_only_the_batch_under_way(tmp_path: Path, mode) -> None:
+@pytest.mark.parametrize("how", ["renamed", "copied"])
+async def test_a_kill_repeats_only_the_batch_under_way(tmp_path: Path, how) -> None:
     """The collector is killed in the middle of the load, and the file rotated meanwhile: no line is lost.
 
     Per kill no more than one batch of lines, which stood one behind the other, comes again.
@@ -157,16 +158,16 @@ async def test_a_kill_repeats_only_the_batch_under_way(tmp_path: Path, mode) -> 
     lines, kills = 100_000, 4
     async with machine(tmp_path) as (host, sink):
         collector = await host.collector()
-        writer = await host.writer(lines, mode)
+        writer = await host.writer(lines, "keep" if how == "copied" else "reopen")
         try:
             for kill in range(kills):
                 goal = (kill + 1) * lines // (kills + 2)
                 await until(lambda goal=goal: sink.items >= goal)
-                await host.rotate(ROTATION[mode])
+                await host.rotate(ROTATION[how])
                 collector.kill()
                 await collector.wait()
                 if kill % 2:
-                    await host.rotate(ROTATION[mode])
+                    await host.rotate(ROTATION[how])
                 collector = await host.collector()
             await until(lambda: len(sink.counts) >= lines)
             collector.terminate()
