@@ -52,6 +52,22 @@ async def test_each_component_has_its_own_store(tmp_path: Path) -> None:
     assert {"receiver_file_log_a~0020b~002F..~00E4_x", "receiver_file_log_eu"} <= names
 
 
+async def test_only_its_owner_reads_a_store(tmp_path: Path) -> None:
+    """With all its files."""
+    async with client(tmp_path) as store:
+        await store.set("a", b"1")
+        modes = {os.stat(tmp_path / name).st_mode & 0o777 for name in os.listdir(tmp_path)}  # noqa: PTH116, PTH208
+    assert modes == {0o600}
+
+
+async def test_a_store_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
+    """The error names the file."""
+    (tmp_path / "receiver_file_log_eu").mkdir()
+    with pytest.raises(StartError, match=r"cannot open .*receiver_file_log_eu: Is a directory"):
+        async with client(tmp_path):
+            pass
+
+
 WRITER = """
 import asyncio, sys
 from pathlib import Path

@@ -74,7 +74,7 @@ class Database:
 
     def _open(self, compact: bool) -> None:
         try:
-            is_new = not self._path.exists()
+            is_new = _create(self._path)
             self._connection = self._connect(is_new)
             if compact and not is_new:
                 self._connection.execute("VACUUM")
@@ -87,6 +87,8 @@ class Database:
             if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise StartError(f"timeout: {self._path} is in use by another process") from error
             raise StartError(f"cannot open {self._path}: {error}") from error
+        except OSError as error:
+            raise StartError(f"cannot open {self._path}: {error.strerror}") from error
 
     def _connect(self, is_new: bool) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, self._timeout, isolation_level=None, check_same_thread=False)
@@ -154,6 +156,15 @@ class _Told:
 def _code(error: sqlite3.Error) -> int:
     """The primary result code of SQLite."""
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def _create(path: Path) -> bool:
+    """Have a file that only its owner reads; whether nothing is in it yet."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return os.fstat(descriptor).st_size == 0
+    finally:
+        os.close(descriptor)
 
 
 def _sync_directory(directory: Path) -> None:
