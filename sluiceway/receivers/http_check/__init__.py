@@ -43,7 +43,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 from yarl import URL
 
 from sluiceway.component import Component, Consumer, Context, Kind
@@ -74,12 +74,11 @@ class HttpCheckSettings(ScrapeSettings):
     metrics: Annotated[MetricSettings, Declares(*METRICS)] = MetricSettings()
     """Which metrics are emitted, and how."""
 
-    @field_validator("targets")
-    @classmethod
-    def _check_targets(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
-        if not targets:
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.targets:
             raise ValueError("no targets configured")
-        return targets
+        return self
 
     def limit(self, target: Target) -> float:
         """Seconds for one check; shorter than `timeout`, which would throw away what the others found."""

@@ -1,0 +1,74 @@
+"""Certificates: how long they are valid, and what is said of those that are not."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.receivers.http_check.bench import errors, measured, status
+from tests.servers.nginx import nginx_server
+
+DAY = dt.timedelta(days=1)
+REMAINING = "httpcheck.tls.cert_remaining"
+
+
+async def test_a_good_certificate(nginx: int, ca_file: Path) -> None:
+    """Its remaining time, and of whom it is."""
+    found = await measured(f"{{endpoint: 'https://localhost:{nginx}', tls: {{ca_file: '{ca_file}'}}}}")
+    assert status(found) == (200, "2xx")
+    (point,) = found[REMAINING]
+    assert point["value"] > 365 * 86_400
+    attributes = point["attributes"]
+    assert attributes["http.tls.cn"] == "web"
+    assert attributes["http.tls.issuer"].startswith("OU=Testing CA")
+    assert [entry.string_value for entry in attributes["http.tls.san"].values] == ["127.0.0.1", "localhost"]
+
+
+async def test_an_expired_certificate(authority: trustme.CA, ca_file: Path, tmp_path: Path) -> None:
+    """The check fails in clear words, and the remaining time is negative."""
+    now = dt.datetime.now(dt.UTC)
+    expired = authority.issue_cert("localhost", not_before=now - 9 * DAY, not_after=now - 2 * DAY)
+    with nginx_server(tmp_path, expired) as port:
+        found = await measured(f"{{endpoint: 'https://localhost:{port}', tls: {{ca_file: '{ca_file}'}}}}")
+    assert errors(found) == ["tls: certificate has expired"]
+    assert status(found) == (0, "")
+    assert found[REMAINING][0]["value"] == pytest.approx(-2 * 86_400, abs=60)
+    assert "httpcheck.client.request.duration" not in found
+    assert (tmp_path / "access.log").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "trusted", "text"),
+    [
+        ("localhost", False, "tls: unable to get local issuer certificate"),
+        ("127.0.0.2", True, "tls: the certificate is for another address"),
+        ("ip6-localhost.localhost", True, "tls: the certificate is for another name"),
+    ],
+)
+async def test_a_certificate_that_is_refused(nginx: int, ca_file: Path, host: str, trusted: bool, text: str) -> None:
+    """The reason does not hold the server's name, and the remaining time is there."""
+    name = "" if host[0] != "i" else ", server_name_override: other.example"
+    authority = f"ca_file: '{ca_file}'" if trusted else "min_version: '1.2'"
+    host = "localhost" if name else host
+    listening = nginx
+    if host == "127.0.0.2":
+        host, name = "127.0.0.1", ", server_name_override: 127.0.0.2"
+    found = await measured(f"{{endpoint: 'https://{host}:{listening}', tls: {{{authority}{name}}}}}")
+    assert errors(found) == [text]
+    assert found[REMAINING][0]["value"] > 0
+
+
+async def test_without_verification(nginx: int) -> None:
+    """Any certificate is taken, and its remaining time told."""
+    found = await measured(f"{{endpoint: 'https://127.0.0.1:{nginx}', tls: {{insecure_skip_verify: true}}}}")
+    assert status(found) == (200, "2xx")
+    assert found[REMAINING][0]["value"] > 0
+
+
+async def test_a_server_without_tls(web: str) -> None:
+    """It is said which step fails."""
+    found = await measured(f"{{endpoint: '{web.replace('http:', 'https:')}'}}")
+    assert errors(found) == ["tls: wrong version number"] or errors(found) == ["tls: record layer failure"]
