@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -76,14 +77,15 @@ def application() -> FastAPI:
     return app
 
 
-def listening(port: int, process: subprocess.Popen[bytes]) -> None:
+def listening(port: int, process: subprocess.Popen[bytes] | asyncio.subprocess.Process) -> None:
     """Wait until somebody listens."""
     deadline = time.monotonic() + 30
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
-            assert process.poll() is None, "the server has ended"
+            ended = process.poll() if isinstance(process, subprocess.Popen) else process.returncode
+            assert ended is None, "the server has ended"
             assert time.monotonic() < deadline, "the server does not listen"
             time.sleep(0.02)
         else:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from yarl import URL
 
 from sluiceway.clock import Clock
-from sluiceway.config.http_client import way_to
+from sluiceway.config.http_client import Way, way_to
+from sluiceway.errors import ConfigError
 from sluiceway.receivers.http_check.connection import Connection, Steps, Tls, connect, peek
 from sluiceway.receivers.http_check.exchange import Answer, exchange
 from sluiceway.receivers.http_check.failures import CheckError, explain
@@ -77,7 +78,7 @@ class Check:
         self._keep = bool(self._judge) or target.graphql is not None
         self._request = _request(target, URL(url), method)
         self._plain = Target(endpoint=url).request_headers()
-        way_to(self._request.url, target.proxy_url)  # what the environment says is checked at the start
+        self._way(self._request.url)  # what the environment says is checked at the start
 
     async def run(self) -> Outcome:
         """Check once. Whatever is wrong with the server is in the outcome."""
@@ -88,7 +89,7 @@ class Check:
                 answer = await self._ask(outcome)
             outcome.status, outcome.size = answer.status, answer.size
             self._weigh(answer, outcome)
-        except (CheckError, OSError, UnicodeError) as error:
+        except (CheckError, ConfigError, OSError, UnicodeError) as error:
             outcome.error = explain(error, outcome.steps.current)
             outcome.duration = perf_counter() - began
             if self._peeks and isinstance(error, ssl.SSLCertVerificationError):
@@ -111,7 +112,7 @@ class Check:
         raise CheckError(f"stopped after {self._target.max_redirects} redirects")
 
     async def _exchange(self, request: Request, outcome: Outcome) -> Answer:
-        way = way_to(request.url, self._target.proxy_url)
+        way = self._way(request.url)
         tls = self._encryption(request.url)
         connection: Connection = await connect(request.url, way, tls, outcome.steps, self._lookups)
         try:
@@ -128,6 +129,12 @@ class Check:
             )
         finally:
             connection.abort()
+
+    def _way(self, url: URL) -> Way:
+        way = way_to(url, self._target.proxy_url)
+        if way.proxy is not None and way.proxy.scheme != "http":
+            raise ConfigError("the environment names a proxy that is not reached by http://, as http_check needs it")
+        return way
 
     def _encryption(self, url: URL) -> Tls | None:
         if url.scheme != "https":
@@ -152,8 +159,8 @@ class Check:
             return None
         try:
             async with self._clock.timeout(min(PEEK, self._limit)):
-                return await peek(url, way_to(url, self._target.proxy_url), tls, self._lookups)
-        except (CheckError, OSError, UnicodeError):
+                return await peek(url, self._way(url), tls, self._lookups)
+        except (CheckError, ConfigError, OSError, UnicodeError):
             return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -41,15 +42,32 @@ async def exchange(
     `bodiless` is an answer to HEAD, `keep` whether the body is wanted, and `largest` its limit in bytes.
     """
     with steps.timed("request"):
-        connection.writer.write(request)
-        await connection.writer.drain()
-    with steps.timed("first byte"):
-        piece = await connection.reader.read(_PIECE)
+        piece = await _send(connection, request)
+    if not piece:
+        with steps.timed("first byte"):
+            piece = await connection.reader.read(_PIECE)
     reading = _Reading(bodiless=bodiless, keep=keep, largest=largest)
     with steps.timed("response"):
         while not reading.take(piece):
             piece = await connection.reader.read(_PIECE)
     return reading.answer
+
+
+async def _send(connection: Connection, request: bytes) -> bytes:
+    """Send a request. A server may refuse it before it has read all of it: then this is the beginning of its answer."""
+    reader, writer = connection
+    writer.write(request)
+    if not writer.transport.get_write_buffer_size():
+        return b""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(reader.read(_PIECE))
+            writing = tasks.create_task(writer.drain())
+            await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
+            (writing if reading.done() else reading).cancel()
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return b"" if reading.cancelled() else reading.result()
 
 
 class _Reading:

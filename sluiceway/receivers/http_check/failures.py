@@ -7,6 +7,8 @@ import socket
 import ssl
 from typing import Final
 
+from sluiceway.errors import ConfigError
+
 __all__ = ["CheckError", "explain"]
 
 _NAMES: Final = {
@@ -29,7 +31,7 @@ def explain(error: Exception, phase: str) -> str:
 
 def _reason(error: Exception) -> str:
     match error:
-        case CheckError():
+        case CheckError() | ConfigError():
             return str(error)
         case TimeoutError():
             return "timed out"

@@ -77,3 +77,28 @@ async def test_a_pattern_on_a_hostile_body() -> None:
         found = await measured(f"{{endpoint: 'http://127.0.0.1:{port}', validations: [{{regex: '(a+)+b'}}]}}")
     assert counts(found, "failed") == {"regex": 1}
     assert time.perf_counter() - began < 5
+
+
+async def test_a_server_that_refuses_before_it_has_read_all() -> None:
+    """Its answer counts, though the request never went out."""
+    refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(refusal)
+        await asyncio.sleep(60)
+
+    async with serving(handler, holds=4096) as port:
+        found = await measured(f"{{endpoint: 'http://127.0.0.1:{port}', method: PUT, body: {'x' * 4_100_000}}}")
+    assert (status(found), errors(found)) == ((413, "4xx"), [])
+
+
+async def test_a_server_that_hangs_up_while_the_request_is_sent() -> None:
+    """The check fails."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+
+    async with serving(handler, holds=4096) as port:
+        found = await measured(f"{{endpoint: 'http://127.0.0.1:{port}', method: PUT, body: {'x' * 4_100_000}}}")
+    assert errors(found) == ["request: connection reset by peer"]

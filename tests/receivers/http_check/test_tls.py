@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+import uvloop
 
 from tests.receivers.http_check.bench import errors, measured, status
 from tests.servers.nginx import nginx_server
@@ -72,3 +73,13 @@ async def test_a_server_without_tls(web: str) -> None:
     """It is said which step fails."""
     found = await measured(f"{{endpoint: '{web.replace('http:', 'https:')}'}}")
     assert errors(found) == ["tls: wrong version number"] or errors(found) == ["tls: record layer failure"]
+
+
+def test_on_uvloop(nginx: int, ca_file: Path) -> None:
+    """TLS, good and refused, is the same on the loop of production."""
+    target = f"endpoint: 'https://localhost:{nginx}'"
+    found = uvloop.run(measured(f"{{{target}, tls: {{ca_file: '{ca_file}'}}}}"))
+    assert (status(found), errors(found)) == ((200, "2xx"), [])
+    found = uvloop.run(measured(f"{{{target}}}"))
+    assert errors(found) == ["tls: unable to get local issuer certificate"]
+    assert found[REMAINING][0]["value"] > 0
