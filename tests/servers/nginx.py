@@ -33,13 +33,14 @@ http {{
 
 
 @contextmanager
-def nginx_server(folder: Path, certificate: trustme.LeafCert) -> Iterator[int]:
-    """Run nginx with this certificate; its port."""
+def nginx_server(folder: Path, certificate: trustme.LeafCert | None = None) -> Iterator[int]:
+    """Run nginx with this certificate, or with the `chain.pem` and `key.pem` that are in its folder; its port."""
     binary = program("nginx", "nginx-light", "/usr/sbin/nginx")
     folder.mkdir(exist_ok=True)
     port = free_port()
-    (folder / "chain.pem").write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
-    (folder / "key.pem").write_bytes(certificate.private_key_pem.bytes())
+    if certificate is not None:
+        (folder / "chain.pem").write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+        (folder / "key.pem").write_bytes(certificate.private_key_pem.bytes())
     (folder / "big").write_bytes(b"0123456789" * 100_000)
     (folder / "nginx.conf").write_text(SETTINGS.format(folder=folder, port=port))
     with subprocess.Popen([binary, "-p", folder, "-c", folder / "nginx.conf"], stderr=subprocess.DEVNULL) as process:

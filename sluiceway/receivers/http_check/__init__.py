@@ -3,7 +3,8 @@
 Each check opens a connection of its own, so that every step is there to be timed: the lookup of the name, the TCP
 connection, the TLS handshake, sending the request, waiting for the first byte, and receiving the rest. All steps but
 the total are off by default. Over redirects they add up; a step that did not take place or did not end has no point.
-Times are whole milliseconds, as in the Collector. Checks run side by side, and a slow one costs the others nothing.
+Times are whole milliseconds, as in the Collector. Checks run side by side, begun 5 ms apart so that they do not slow
+each other down, and a slow server costs the others nothing.
 
 A check that fails gives `httpcheck.error` with an `error.message` that is one of a few fixed texts, the step and the
 reason: `dns: name not found`, `connect: connection refused`, `tls: certificate has expired`, `first byte: timed out`.
@@ -41,7 +42,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import Field, model_validator
 from yarl import URL
@@ -60,7 +61,11 @@ if TYPE_CHECKING:
 
 __all__ = ["COMPONENT", "HttpCheckReceiver", "HttpCheckSettings"]
 
-LOOKUPS = 64
+APART: Final = 0.005
+"""Seconds between the beginnings of two checks, more than the work of one takes."""
+SPREAD: Final = 0.1
+"""The part of an interval over which checks begin at most."""
+LOOKUPS: Final = 64
 """Names that are looked up at the same time, each in a thread."""
 
 
@@ -82,7 +87,7 @@ class HttpCheckSettings(ScrapeSettings):
 
     def limit(self, target: Target) -> float:
         """Seconds for one check; shorter than `timeout`, which would throw away what the others found."""
-        return min(target.limit, self.timeout * 0.9) if self.timeout else target.limit
+        return min(target.limit, self.timeout * (0.9 - SPREAD)) if self.timeout else target.limit
 
 
 class HttpCheckReceiver:
@@ -143,7 +148,8 @@ class HttpCheckReceiver:
             if target.auth is not None and _is_readable(URL(url)):
                 context.logger.warning("credentials go to %s in plain text, where anybody can read them", URL(url).host)
         self._warn_of_twins([(*sorted(named.attributes.items()), ("", named.method)) for named in checks])
-        return HttpScraper(checks, settings.max_concurrent_checks)
+        window = min(settings.collection_interval, settings.timeout or settings.collection_interval) * SPREAD
+        return HttpScraper(checks, settings.max_concurrent_checks, context.clock, min(APART, window / len(checks)))
 
     def _contexts(self) -> Callable[[TlsClient], Callable[[], ssl.SSLContext]]:
         """One context for all targets whose `tls` is the same, as making one takes tens of milliseconds."""

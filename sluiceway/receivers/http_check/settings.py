@@ -8,9 +8,10 @@ from typing import Any, Final, Self
 from pydantic import Field, field_validator, model_validator
 
 from sluiceway.config.client import is_url
-from sluiceway.config.http_client import HttpClient
+from sluiceway.config.exporter import Timeout
+from sluiceway.config.http_client import Cookies, HttpClient
 from sluiceway.config.settings import mistake
-from sluiceway.config.types import Section, Settings, Size
+from sluiceway.config.types import Duration, Section, Settings, Size
 from sluiceway.otlp.selecting import compile_pattern
 from sluiceway.receivers.http_check.json_path import parse_path
 
@@ -86,6 +87,16 @@ class Target(HttpClient):
     """The URL, `http://` or `https://`."""
     endpoints: tuple[str, ...] = ()
     """More URLs that are checked in the same way."""
+    timeout: Timeout = 0.0
+    """How long one check may take, redirects included; 0s is 30 seconds."""
+    max_conns_per_host: int = Field(default=0, ge=0)
+    """Without effect: each check opens one connection, and `max_concurrent_checks` bounds them."""
+    idle_conn_timeout: Duration = Field(default=90.0, ge=0)
+    """Without effect: no connection is kept."""
+    disable_keep_alives: bool = False
+    """Without effect: no connection is kept."""
+    cookies: Section[Cookies] = None
+    """Not supported: it must be left out."""
     name: str = Field(default="", max_length=200)
     """Tells this target from others with the same URL and method, as the attribute `httpcheck.target.name`. Ours."""
     method: str = "GET"
@@ -124,7 +135,7 @@ class Target(HttpClient):
             if not _TOKEN.fullmatch(method) or method == "CONNECT":
                 raise mistake("is no method of a request", "methods" if self.methods else "method")
         if self.cookies is not None:
-            raise mistake("cookies are not kept from one check to the next", "cookies")
+            raise mistake("cookies are not supported here", "cookies")
         if self.proxy_url.reveal().startswith("https:"):
             raise mistake("a proxy can only be reached by http:// here", "proxy_url")
         self._check_request()

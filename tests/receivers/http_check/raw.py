@@ -13,7 +13,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 @asynccontextmanager
-async def serving(handler: Handler, *, holds: int = 0) -> AsyncIterator[int]:
+async def serving(handler: Handler, *, host: str = "127.0.0.1", holds: int = 0) -> AsyncIterator[int]:
     """Serve for a while; the port. `holds` is how many bytes the system takes in before they are read."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -25,7 +25,7 @@ async def serving(handler: Handler, *, holds: int = 0) -> AsyncIterator[int]:
             writer.transport.abort()
 
     tasks: set[asyncio.Task[None] | None] = set()
-    sock = socket.create_server(("127.0.0.1", 0), backlog=128)
+    sock = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128)
     if holds:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, holds)
     server = await asyncio.start_server(handle, sock=sock)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,21 @@ async def test_no_connection(endpoint: str, text: str) -> None:
     assert status(found) == (0, "")
     (point,) = found["httpcheck.error"]
     assert (point["value"], set(point["attributes"])) == (1, {"http.url", "error.message"})
+
+
+async def test_addresses_of_both_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An IPv6 address stands in brackets, and a name with two addresses is reached by the one that answers."""
+    ask = socket.getaddrinfo
+
+    def both(host: str, port: int, **more: Any) -> list[Any]:
+        names = ("127.0.0.1", "::1") if host == "two.example" else (host,)
+        return [entry for name in names for entry in ask(name, port, **more)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    async with serving(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), host="::1") as port:
+        for host in ("[::1]", "two.example"):
+            found = await measured(f"{{endpoint: 'http://{host}:{port}/'}}")
+            assert (status(found), errors(found)) == ((200, "2xx"), [])
 
 
 async def test_methods_and_endpoints(web: str) -> None:

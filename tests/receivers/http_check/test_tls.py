@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import trustme
 import uvloop
 
 from tests.receivers.http_check.bench import errors, measured, status
+from tests.servers import program
 from tests.servers.nginx import nginx_server
 
 DAY = dt.timedelta(days=1)
@@ -42,24 +45,41 @@ async def test_an_expired_certificate(authority: trustme.CA, ca_file: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    ("host", "trusted", "text"),
+    ("tls", "text"),
     [
-        ("localhost", False, "tls: unable to get local issuer certificate"),
-        ("127.0.0.2", True, "tls: the certificate is for another address"),
-        ("ip6-localhost.localhost", True, "tls: the certificate is for another name"),
+        ("", "tls: unable to get local issuer certificate"),
+        ("ca_file: CA, server_name_override: 127.0.0.2", "tls: the certificate is for another address"),
+        ("ca_file: CA, server_name_override: other.example", "tls: the certificate is for another name"),
     ],
 )
-async def test_a_certificate_that_is_refused(nginx: int, ca_file: Path, host: str, trusted: bool, text: str) -> None:
+async def test_a_certificate_that_is_refused(nginx: int, ca_file: Path, tls: str, text: str) -> None:
     """The reason does not hold the server's name, and the remaining time is there."""
-    name = "" if host[0] != "i" else ", server_name_override: other.example"
-    authority = f"ca_file: '{ca_file}'" if trusted else "min_version: '1.2'"
-    host = "localhost" if name else host
-    listening = nginx
-    if host == "127.0.0.2":
-        host, name = "127.0.0.1", ", server_name_override: 127.0.0.2"
-    found = await measured(f"{{endpoint: 'https://{host}:{listening}', tls: {{{authority}{name}}}}}")
+    found = await measured(f"{{endpoint: 'https://localhost:{nginx}', tls: {{{tls.replace('CA', str(ca_file))}}}}}")
     assert errors(found) == [text]
     assert found[REMAINING][0]["value"] > 0
+
+
+async def test_a_certificate_that_signs_itself(tmp_path: Path) -> None:
+    """It is nobody's whom we trust, and is looked at all the same."""
+    subject = ["-subj", "/CN=self", "-addext", "subjectAltName=DNS:localhost", "-days", "3"]
+    files = ["-keyout", tmp_path / "key.pem", "-out", tmp_path / "chain.pem"]
+    command = [program("openssl", "openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *files]
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    with nginx_server(tmp_path) as port:
+        found = await measured(f"{{endpoint: 'https://localhost:{port}'}}")
+    assert errors(found) == ["tls: self-signed certificate"]
+    (point,) = found[REMAINING]
+    assert (point["attributes"]["http.tls.cn"], point["attributes"]["http.tls.issuer"]) == ("self", "CN=self")
+    assert point["value"] == pytest.approx(3 * 86_400, abs=60)
+
+
+async def test_handshakes_do_not_wait_for_each_other(nginx: int, ca_file: Path) -> None:
+    """Of many checks at once, each shows its own server's time."""
+    urls = ", ".join(f"'https://localhost:{nginx}/{number}'" for number in range(100))
+    found = await measured(f"{{endpoints: [{urls}], tls: {{ca_file: '{ca_file}'}}}}")
+    took = sorted(point["value"] for point in found["httpcheck.tls.handshake.duration"])
+    assert len(took) == 100
+    assert took[50] < 40
 
 
 async def test_without_verification(nginx: int) -> None:
