@@ -22,8 +22,8 @@ are RE2's, which take linear time. `httpcheck.validation.passed` and `.failed` h
 
 Points are told apart by `http.url`, which shows no password. Where one URL is checked more than once, all have
 `http.method`; `graphql.operation.name` and `httpcheck.target.name` stand where targets have an `operation_name` or a
-`name`. Redirects are followed, without the configured headers and credentials when they lead to another server. A
-measurement that the pipeline refuses is dropped and counted.
+`name`. Redirects are followed, without the configured headers and credentials when they lead to another server; 307 and
+308 send the body again, wherever they lead. A measurement that the pipeline refuses is dropped and counted.
 
 ```yaml
 receivers:
@@ -32,7 +32,7 @@ receivers:
       - endpoint: https://www.example.com/health
 ```
 
-HTTP/1.1 only; proxies over `http://` only.
+HTTP/1.1 only; proxies over `http://` only, and what a proxy takes to connect counts as the connection.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ APART: Final = 0.005
 """Seconds between the beginnings of two checks, more than the work of one takes."""
 SPREAD: Final = 0.1
 """The part of an interval over which checks begin at most."""
-LOOKUPS: Final = 64
-"""Names that are looked up at the same time, each in a thread."""
+LOOKUPS: Final = 256
+"""Names that are looked up at the same time, each in a thread, which a dead name server may hold for half a minute."""
 
 
 class HttpCheckSettings(ScrapeSettings):

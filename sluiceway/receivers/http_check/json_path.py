@@ -54,4 +54,6 @@ def find(document: Any, steps: Sequence[str]) -> Any:
 
 def shown(value: Any) -> str:
     """A value as text: strings as they are, everything else as compact JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)
+    return orjson.dumps(value).decode()

@@ -25,7 +25,7 @@ def graphql_fault(answer: Answer) -> str:
     if answer.media_type not in _MEDIA_TYPES:
         return "the answer is no GraphQL"
     match read_json(answer):
-        case {"errors": errors} if errors is not None:
+        case {"errors": errors} if errors:
             return "the answer has errors"
         case {"data": _}:
             return "" if 200 <= answer.status < 300 else "the status is no success"

@@ -67,7 +67,11 @@ class HttpScraper:
 
     async def _check(self, named: Named, scrape: Scrape) -> None:
         async with self._free:
-            outcome = await named.check.run()
+            try:
+                outcome = await named.check.run()
+            except Exception as failure:  # noqa: BLE001 - what goes wrong with one check, such as its credentials, is its own
+                scrape.problem(f"{named.attributes['http.url']}: {type(failure).__name__}: {failure}")
+                return
         record(named, outcome, scrape)
 
 

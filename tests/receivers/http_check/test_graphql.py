@@ -50,6 +50,7 @@ async def test_errors_that_are_expected(web: str) -> None:
         (b"application/json", b"[1]"),
         (b"application/json", b"{}"),
         (b"application/json", b"[" * 5000),
+        (b"application/json", b'{"errors": []}'),
     ],
 )
 async def test_an_answer_that_is_no_graphql(kind: bytes, body: bytes) -> None:

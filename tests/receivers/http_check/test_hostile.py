@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as some
+from yarl import URL
 
+from sluiceway.receivers.http_check.exchange import Answer, _Reading
+from sluiceway.receivers.http_check.failures import CheckError
+from sluiceway.receivers.http_check.request import Request, follow
 from tests.receivers.http_check.bench import counts, errors, measured, status, value
 from tests.receivers.http_check.raw import saying, serving
 
@@ -102,3 +109,33 @@ async def test_a_server_that_hangs_up_while_the_request_is_sent() -> None:
     async with serving(handler, holds=4096) as port:
         found = await measured(f"{{endpoint: 'http://127.0.0.1:{port}', method: PUT, body: {'x' * 4_100_000}}}")
     assert errors(found) == ["request: connection reset by peer"]
+
+
+@given(
+    some.lists(
+        some.binary(min_size=1, max_size=60) | some.sampled_from([OK, b"\r\n", b"Content-Length: ", b"\r\n\r\n"])
+    )
+)
+def test_any_bytes_are_an_answer_or_none(pieces: list[bytes]) -> None:
+    """Nothing else is ever raised."""
+    reading = _Reading(bodiless=False, keep=True, largest=100)
+    with suppress(CheckError):
+        while pieces and not reading.take(pieces.pop()):
+            assert len(reading.answer.body) <= 100
+        reading.take(b"")
+
+
+@given(some.text(max_size=40) | some.from_regex(r"(https?:)?//[^/]{0,20}(:[0-9]{0,6})?/.{0,20}"))
+@example("http://[::1")
+@example("//a:99999")
+@example("http://a\r\nX: y")
+@example("http://\u2024/")
+def test_any_place_to_go_is_one_or_none(location: str) -> None:
+    """What is asked for next is one request without line breaks of the server's."""
+    request = Request(URL("http://127.0.0.1/a"), "GET", {"a": "b"})
+    with suppress(CheckError):
+        following = follow(request, Answer(302, {"location": location}), {})
+        if following is not None:
+            lines = following.encode().split(b"\r\n")
+            assert len(lines) == 5 + ("a" in following.headers) + any(line[:4] == b"auth" for line in lines)
+            assert lines[0].count(b" ") == 2

@@ -160,6 +160,19 @@ async def test_an_extension_proves_it(web: str) -> None:
         assert counts(await bench.measure(), "passed") == {"contains": 1}
 
 
+async def test_a_proof_that_cannot_be_made(web: str) -> None:
+    """The check has no points, which the status says, and the others are not touched."""
+
+    class Proof:
+        def request_headers(self) -> dict[str, str]:
+            raise ValueError("no token")
+
+    targets = (f"{{endpoint: '{web}/echo', auth: {{authenticator: proof}}}}", f"{{endpoint: '{web}/items/1'}}")
+    async with Bench(*targets, extension={"proof": Proof()}.__getitem__) as bench:
+        assert status(await bench.measure()) == (200, "2xx")
+    assert bench.statuses[-1] == (Status.OK, f"incomplete: http_check: {web}/echo: ValueError: no token")
+
+
 @pytest.mark.parametrize(
     ("validation", "kind", "holds"),
     [
@@ -180,6 +193,8 @@ async def test_an_extension_proves_it(web: str) -> None:
         ("json_path: ok, equals: 1", "json_path", False),
         ("json_path: price, equals: 1.5", "json_path", True),
         ("json_path: nothing", "json_path", True),
+        ("json_path: number, equals: 123456789012345678901234567890", "json_path", False),
+        ("equals: '{}'", "contains", False),
         ("json_path: missing", "json_path", False),
         ("min_size: 10, max_size: 1KiB", "size", True),
         ("max_size: 10", "size", False),
