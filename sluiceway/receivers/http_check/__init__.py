@@ -122,29 +122,19 @@ class HttpCheckReceiver:
 
     def _open(self, lookups: ThreadPoolExecutor) -> HttpScraper:
         from sluiceway.receivers.http_check.certificate import require_library
-        from sluiceway.receivers.http_check.check import Check
-        from sluiceway.receivers.http_check.scraper import HttpScraper, Named, names
+        from sluiceway.receivers.http_check.check import Check, Means
+        from sluiceway.receivers.http_check.scraper import HttpScraper, Named, asked
 
         settings, context = self._settings, self._context
         peeks = settings.metrics.enables(CERTIFICATE)
         if peeks:
             require_library()
         contexts = self._contexts()
-        proofs = {id(target): proof for target, proof in zip(settings.targets, self._proofs, strict=True)}
         checks = []
-        for target, url, method, attributes in names(settings.targets, _shown):
-            check = Check(
-                target,
-                url,
-                method,
-                contexts(target.tls),
-                proofs[id(target)],
-                context.clock,
-                lookups,
-                limit=settings.limit(target),
-                peeks=peeks,
-            )
-            checks.append(Named(check, method, attributes))
+        for at, url, method, attributes in asked(settings.targets, _shown):
+            target = settings.targets[at]
+            means = Means(context.clock, lookups, contexts(target.tls), self._proofs[at], settings.limit(target), peeks)
+            checks.append(Named(Check(target, url, method, means), method, attributes))
             if target.auth is not None and _is_readable(URL(url)):
                 context.logger.warning("credentials go to %s in plain text, where anybody can read them", URL(url).host)
         self._warn_of_twins([(*sorted(named.attributes.items()), ("", named.method)) for named in checks])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from yarl import URL
 
@@ -25,7 +25,7 @@ from sluiceway.receivers.http_check.settings import Target
 if TYPE_CHECKING:
     from sluiceway.component import Credentials
 
-__all__ = ["Check", "Outcome"]
+__all__ = ["Check", "Means", "Outcome"]
 
 PEEK: Final = 5.0
 """Seconds at most for a second look at a certificate that was refused."""
@@ -51,29 +51,26 @@ class Outcome:
     failed: Counter[str] = field(default_factory=Counter)
 
 
+class Means(NamedTuple):
+    """What a check works with."""
+
+    clock: Clock
+    lookups: Executor
+    """The threads in which names are looked up."""
+    tls: Callable[[], ssl.SSLContext]
+    proof: Credentials | None
+    limit: float
+    """Seconds that one check may take."""
+    peeks: bool
+    """Whether certificates that are refused are looked at."""
+
+
 class Check:
     """A check that can be repeated. Each time it opens a connection of its own."""
 
-    def __init__(
-        self,
-        target: Target,
-        url: str,
-        method: str,
-        tls: Callable[[], ssl.SSLContext],
-        proof: Credentials | None,
-        clock: Clock,
-        lookups: Executor,
-        *,
-        limit: float,
-        peeks: bool,
-    ) -> None:
+    def __init__(self, target: Target, url: str, method: str, means: Means) -> None:
         self._target = target
-        self._tls = tls
-        self._proof = proof
-        self._clock = clock
-        self._lookups = lookups
-        self._limit = limit
-        self._peeks = peeks
+        self._means = means
         self._judge = Judge(target.validations)
         self._keep = bool(self._judge) or target.graphql is not None
         self._request = _request(target, URL(url), method)
@@ -85,22 +82,22 @@ class Check:
         outcome = Outcome()
         began = perf_counter()
         try:
-            async with self._clock.timeout(self._limit):
+            async with self._means.clock.timeout(self._means.limit):
                 answer = await self._ask(outcome)
             outcome.status, outcome.size = answer.status, answer.size
             self._weigh(answer, outcome)
         except (CheckError, ConfigError, OSError, UnicodeError) as error:
             outcome.error = explain(error, outcome.steps.current)
             outcome.duration = perf_counter() - began
-            if self._peeks and isinstance(error, ssl.SSLCertVerificationError):
+            if self._means.peeks and isinstance(error, ssl.SSLCertVerificationError):
                 outcome.certificate = await self._peek()
         return outcome
 
     async def _ask(self, outcome: Outcome) -> Answer:
         began = perf_counter()
         request = self._request
-        if self._proof is not None:
-            proof = {name.lower(): value for name, value in self._proof.request_headers().items()}
+        if self._means.proof is not None:
+            proof = {name.lower(): value for name, value in self._means.proof.request_headers().items()}
             request = request._replace(headers={**request.headers, **proof})
         for _ in range(self._target.max_redirects + 1):
             answer = await self._exchange(request, outcome)
@@ -114,7 +111,7 @@ class Check:
     async def _exchange(self, request: Request, outcome: Outcome) -> Answer:
         way = self._way(request.url)
         tls = self._encryption(request.url)
-        connection: Connection = await connect(request.url, way, tls, outcome.steps, self._lookups)
+        connection: Connection = await connect(request.url, way, tls, outcome.steps, self._means.lookups)
         try:
             outcome.certificate = connection.certificate
             if way.proxy is not None and tls is None:
@@ -141,7 +138,7 @@ class Check:
             return None
         name = self._target.tls.server_name_override
         meant = name and url.origin() == self._request.url.with_user(None).origin()
-        return Tls(self._tls(), name if meant else url.raw_host or "")
+        return Tls(self._means.tls(), name if meant else url.raw_host or "")
 
     def _weigh(self, answer: Answer, outcome: Outcome) -> None:
         outcome.passed, outcome.failed = self._judge(answer)
@@ -158,8 +155,8 @@ class Check:
         if tls is None:
             return None
         try:
-            async with self._clock.timeout(min(PEEK, self._limit)):
-                return await peek(url, self._way(url), tls, self._lookups)
+            async with self._means.clock.timeout(min(PEEK, self._means.limit)):
+                return await peek(url, self._way(url), tls, self._means.lookups)
         except (CheckError, ConfigError, OSError, UnicodeError):
             return None
 

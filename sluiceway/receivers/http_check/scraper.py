@@ -14,7 +14,7 @@ from sluiceway.receivers.http_check.metrics import CERTIFICATE, DURATION, ERROR,
 from sluiceway.receivers.http_check.settings import Target
 from sluiceway.scraping import Scrape
 
-__all__ = ["HttpScraper", "Named", "names"]
+__all__ = ["HttpScraper", "Named", "asked"]
 
 _CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
@@ -27,20 +27,32 @@ class Named(NamedTuple):
     attributes: Mapping[str, str]
 
 
-def names(targets: Sequence[Target], shown: Callable[[str], str]) -> list[tuple[Target, str, str, dict[str, str]]]:
-    """Every check that targets ask for: with its URL, its method, and the attributes that tell it from the others."""
-    every = [(target, url, verb) for target in targets for url in target.urls for verb in target.verbs]
+class Asked(NamedTuple):
+    """One URL and method of a target."""
+
+    at: int
+    """The target's place among all."""
+    url: str
+    method: str
+    attributes: Mapping[str, str]
+    """What tells its points from those of others."""
+
+
+def asked(targets: Sequence[Target], shown: Callable[[str], str]) -> list[Asked]:
+    """Every check that targets ask for. `shown` gives a URL as it may be shown."""
+    every = [(at, url, verb) for at, target in enumerate(targets) for url in target.urls for verb in target.verbs]
     often = Counter(shown(url) for _, url, _ in every)
     named = []
-    for target, url, verb in every:
+    for at, url, verb in every:
         attributes = {"http.url": shown(url)}
         if often[shown(url)] > 1:
             attributes["http.method"] = verb
-        if target.graphql is not None and target.graphql.operation_name:
-            attributes["graphql.operation.name"] = target.graphql.operation_name
-        if target.name:
-            attributes["httpcheck.target.name"] = target.name
-        named.append((target, url, verb, attributes))
+        graphql = targets[at].graphql
+        if graphql is not None and graphql.operation_name:
+            attributes["graphql.operation.name"] = graphql.operation_name
+        if targets[at].name:
+            attributes["httpcheck.target.name"] = targets[at].name
+        named.append(Asked(at, url, verb, attributes))
     return named
 
 
