@@ -61,13 +61,13 @@ async def test_the_status(web: str, code: int) -> None:
     ("endpoint", "text"),
     [
         ("http://nowhere.invalid", "dns: name not found"),
-        (f"http://127.0.0.1:{free_port()}", "connect: connection refused"),
-        (f"http://localhost:{free_port()}", "connect: connection refused"),
+        ("http://127.0.0.1:PORT", "connect: connection refused"),
+        ("http://localhost:PORT", "connect: connection refused"),
     ],
 )
 async def test_no_connection(endpoint: str, text: str) -> None:
     """The text is the same for every server, and the status points are 0."""
-    found = await measured(f"{{endpoint: '{endpoint}'}}")
+    found = await measured(f"{{endpoint: '{endpoint.replace('PORT', str(free_port()))}'}}")
     assert errors(found) == [text]
     assert status(found) == (0, "")
     (point,) = found["httpcheck.error"]
