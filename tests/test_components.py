@@ -18,6 +18,10 @@ YAML = {
         receivers:
           otlp: {protocols: {grpc: {endpoint: "127.0.0.1:0"}, http: {endpoint: "127.0.0.1:0"}}}
     """,
+    "receiver http_check": """
+        receivers:
+          http_check: {targets: [{endpoint: "http://127.0.0.1:1"}]}
+    """,
     "receiver syslog": """
         receivers:
           syslog: {tcp: {listen_address: "127.0.0.1:0"}, protocol: rfc5424}

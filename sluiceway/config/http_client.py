@@ -118,14 +118,15 @@ class HttpClient(Settings):
         )
         return aiohttp.ClientSession(
             connector=connector,
-            headers=self._session_headers(defaults),
+            headers=self.request_headers(**defaults),
             cookie_jar=aiohttp.DummyCookieJar() if self.cookies is None else aiohttp.CookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             auto_decompress=False,  # a response may be a bomb
             read_bufsize=self.read_buffer_size or 65_536,
         )
 
-    def _session_headers(self, defaults: dict[str, str]) -> dict[str, str]:
+    def request_headers(self, **defaults: str) -> dict[str, str]:
+        """The headers of a request, by names in lower case: `defaults`, and the configured ones over them."""
         headers = {"accept": "*/*", "accept-encoding": "identity", "user-agent": user_agent()}
         headers |= {name.replace("_", "-"): value for name, value in defaults.items()}
         headers |= {name.lower(): value.reveal() for name, value in self.headers.items()}
