@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,13 @@ from sluiceway.clock import Clock
 from sluiceway.otlp import Signal
 from sluiceway.receivers.postgresql import metrics as m
 from sluiceway.receivers.postgresql import tables
-from sluiceway.receivers.postgresql.connection import Access, Denied, Link, NoDatabase, Refused, Row
+from sluiceway.receivers.postgresql.connection import Access, Denied, Link, NoDatabase, Refused
 from sluiceway.receivers.postgresql.databases import MOST_DATABASES, read_databases, record_database
 from sluiceway.receivers.postgresql.parts import Facts
 from sluiceway.receivers.postgresql.place import Place
+from sluiceway.receivers.postgresql.samples import Samples
 from sluiceway.receivers.postgresql.server import SERVER, read_facts
+from sluiceway.receivers.postgresql.statements import TopQueries, read_execution_time
 from sluiceway.scraping import Scrape
 
 if TYPE_CHECKING:
@@ -37,6 +39,11 @@ class PostgresScraper:
         self._signals = signals
         self._home = HOME
         self._links: dict[str, Link] = {}
+        chosen = (settings.databases, settings.exclude_databases)
+        samples, top = settings.query_sample_collection, settings.top_query_collection
+        self._samples = Samples(*chosen, samples.max_rows_per_query)
+        self._top = TopQueries(*chosen, top.max_rows_per_query, top.top_n_query)
+        self._top_due = clock.now()
 
     async def scrape(self, scrape: Scrape) -> None:
         """Measure once. Raises `OSError` when nothing can be read."""
@@ -77,8 +84,20 @@ class PostgresScraper:
             raise ConnectionError(f"PostgreSQL {facts.major} is too old: {OLDEST} is the oldest that is supported")
         if not facts.monitor:
             place.problem(f"{facts.user} does not see what other roles do; what it takes: {_grant(facts.user)}")
-        if Signal.METRICS not in self._signals:
-            return
+        if Signal.LOGS in self._signals:
+            await self._scrape_events(home, facts, place)
+        if Signal.METRICS in self._signals:
+            await self._scrape_metrics(home, facts, place)
+
+    async def _scrape_events(self, home: Link, facts: Facts, place: Place) -> None:
+        settings, now = self._settings, self._clock.now()
+        if settings.samples:
+            await self._try(place, facts, partial(self._samples.read, home, facts, place.recorder()))
+        if settings.top_queries and now >= self._top_due:
+            self._top_due = now + settings.top_query_collection.collection_interval
+            await self._try(place, facts, partial(self._top.read, home, facts, place.recorder()))
+
+    async def _scrape_metrics(self, home: Link, facts: Facts, place: Place) -> None:
         place.recorder().record(m.CONNECTION_MAX, facts.max_connections)
         for part in SERVER:
             query = part.query(facts)
@@ -94,16 +113,24 @@ class PostgresScraper:
         for missing in set(settings.databases) - {row["name"] for row in rows}:
             place.of(missing).problem("there is no such database")
         rows = [row for row in rows if row["name"] not in settings.exclude_databases]
+        times: Mapping[str, float] = {}
+        if settings.metrics.enables_any(m.EXECUTION_TIME):
+            try:
+                times = await read_execution_time(home)
+            except Refused as refused:
+                place.problem(str(refused))
         place.recorder().record(m.DATABASE_COUNT, len(rows))
         for gone in set(self._links) - {row["name"] for row in rows} - {self._home}:
             await self._links.pop(gone).close()
         for row in rows:
-            await self._scrape_database(row, facts, place.of(row["name"]))
+            own = place.of(row["name"])
+            record_database(own.recorder(), row, facts)
+            if row["name"] in times:
+                own.recorder().record(m.EXECUTION_TIME, times[row["name"]])
+            if row["open"]:
+                await self._scrape_database(facts, own)
 
-    async def _scrape_database(self, row: Row, facts: Facts, place: Place) -> None:
-        record_database(place.recorder(), row, facts)
-        if not row["open"]:
-            return
+    async def _scrape_database(self, facts: Facts, place: Place) -> None:
         link, settings, enables = self._link(place.database), self._settings, self._settings.metrics.enables_any
         asked: list[Callable[[], Awaitable[None]]] = []
         if enables(*tables.TABLE_METRICS):
