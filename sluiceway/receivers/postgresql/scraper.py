@@ -17,6 +17,7 @@ from sluiceway.receivers.postgresql.place import Place
 from sluiceway.receivers.postgresql.samples import Samples
 from sluiceway.receivers.postgresql.server import SERVER, read_facts
 from sluiceway.receivers.postgresql.statements import TopQueries, read_execution_time
+from sluiceway.receivers.postgresql.timescale import TIMESCALE_METRICS, read_timescale
 from sluiceway.scraping import Scrape
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class PostgresScraper:
             await self._try(place, facts, partial(self._samples.read, home, facts, place.recorder()))
         if settings.top_queries and now >= self._top_due:
             self._top_due = now + settings.top_query_collection.collection_interval
-            await self._try(place, facts, partial(self._top.read, home, facts, place.recorder()))
+            await self._try(place, facts, partial(self._top.read, home, place.recorder()))
 
     async def _scrape_metrics(self, home: Link, facts: Facts, place: Place) -> None:
         place.recorder().record(m.CONNECTION_MAX, facts.max_connections)
@@ -141,6 +142,8 @@ class PostgresScraper:
             asked.append(partial(tables.read_functions, link, place, settings.max_tables))
         if enables(m.LOCKS):
             asked.append(partial(tables.read_locks, link, place))
+        if settings.timescaledb.enabled is not False and enables(*TIMESCALE_METRICS):
+            asked.append(partial(self._scrape_timescale, link, place))
         try:
             for ask in asked:
                 await self._try(place, facts, ask)
@@ -148,6 +151,11 @@ class PostgresScraper:
             place.problem(str(error))
         if sum(kept.is_open for kept in self._links.values()) > settings.connection_pool.max_idle:
             await self._drop(place.database)
+
+    async def _scrape_timescale(self, link: Link, place: Place) -> None:
+        found = await read_timescale(link, place, self._settings.timescaledb, self._settings.metrics)
+        if not found and self._settings.timescaledb.enabled is True:
+            place.problem("there is no timescaledb in it")
 
     async def _try(self, place: Place, facts: Facts, ask: Callable[[], Awaitable[None]]) -> None:
         """Ask one thing; what is refused is a problem and nothing more."""

@@ -15,8 +15,8 @@ __all__ = ["SERVER", "read_facts"]
 MOST_ROWS: Final = 1000
 """Rows of any of these queries."""
 _FACTS = """
-SELECT current_setting('server_version_num')::int AS version, pg_is_in_recovery() AS standby, current_user::text AS user,
-       pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS monitor,
+SELECT current_setting('server_version_num')::int AS version, pg_is_in_recovery() AS standby,
+       current_user::text AS user, pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS monitor,
        current_setting('max_connections')::int AS max_connections
 """
 
@@ -160,7 +160,7 @@ SELECT coalesce(c.relname::text, '') AS relation, l.mode, l.locktype AS kind, co
 FROM pg_locks l LEFT JOIN pg_class c ON c.oid = l.relation
 WHERE l.pid <> pg_backend_pid() AND {{}}
 GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT {MOST_ROWS}
-"""
+"""  # noqa: S608 - no value from outside
 _SHARED_LOCKS = LOCKS.format("(l.database IS NULL OR (l.database = 0 AND (l.relation IS NULL OR c.relisshared)))")
 
 

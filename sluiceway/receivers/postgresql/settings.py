@@ -88,7 +88,7 @@ class TimescaleSettings(Settings):
     """TimescaleDB, measured in each database that has the extension."""
 
     enabled: Literal["auto"] | bool = "auto"
-    """`auto` and `true` measure it where it is; `true` also says when no database has it."""
+    """`auto` and `true` measure it where it is; `true` also says which databases have it not."""
     per_hypertable: bool = True
     """Whether each hypertable is measured, and not their number alone."""
     max_hypertables: int = Field(default=200, ge=1, le=10_000)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from sluiceway.receivers.postgresql.connection import Link, Refused, Row
-from sluiceway.receivers.postgresql.parts import Facts
 from sluiceway.receivers.postgresql.samples import HIDDEN, LONGEST_QUERY, shown
 from sluiceway.scraping import Recorder
 
@@ -78,7 +77,7 @@ class TopQueries:
         self._before: dict[Key, Row] | None = None
         self._complete = False
 
-    async def read(self, link: Link, facts: Facts, to: Recorder) -> None:
+    async def read(self, link: Link, to: Recorder) -> None:
         """Record the statements with the most execution time since the last time; the first time there are none."""
         statements = await find_statements(link)
         rows = await link.ask(self._counters(statements), self._databases, self._exclude, self._most)

@@ -12,6 +12,7 @@ from sluiceway.config.parse import parse
 from sluiceway.otlp import Signal
 from sluiceway.receivers.postgresql import COMPONENT, PostgresReceiver, PostgresSettings
 from sluiceway.testing import ManualClock, MemorySink, points
+from tests.servers.postgresql import PostgresServer
 
 EVERYTHING = "{" + ", ".join(
     f"{name}: {{enabled: true}}" for name in PostgresSettings.model_fields["metrics"].metadata[0].entries
@@ -22,6 +23,11 @@ EVERYTHING = "{" + ", ".join(
 def settings(yaml: str) -> PostgresSettings:
     """What YAML gives."""
     return decode(PostgresSettings, parse(yaml, "postgresql.yaml"))
+
+
+def access(server: PostgresServer, more: str = "", *, user: str = "otel", tls: str = "{insecure: true}") -> str:
+    """The settings that let a role in, and further ones."""
+    return f"{{endpoint: '{server.endpoint}', username: {user}, password: secret, tls: {tls}{more and ', ' + more}}}"
 
 
 class Bench:
