@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import trustme
 
 from tests.ports import free_port
 from tests.servers import program
@@ -118,6 +119,15 @@ class PostgresServer:
         (self.data / "postgresql.conf").write_text(text)
         (self.data / "pg_hba.conf").write_text(_RULES)
 
+    def give(self, certificate: trustme.LeafCert) -> None:
+        """Put a certificate and its key beside the data, as only the server may read them."""
+        certificate.cert_chain_pems[0].write_to_path(self.data / "server.pem")
+        key = self.data / "server.key"
+        certificate.private_key_pem.write_to_path(key)
+        key.chmod(0o600)
+        if account := _account():
+            os.chown(key, account["user"], account["group"])
+
     def start(self) -> None:
         """Start, and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
@@ -188,11 +198,15 @@ class Session:
 
 
 @contextmanager
-def postgres_server(settings: str = "", bin: Path | None = None) -> Iterator[PostgresServer]:
-    """A server that runs as long as the block does."""
+def postgres_server(
+    settings: str = "", bin: Path | None = None, *, tls: trustme.LeafCert | None = None
+) -> Iterator[PostgresServer]:
+    """A server that runs as long as the block does; `tls` becomes `server.pem` and `server.key`."""
     with _folder() as folder:
         server = PostgresServer(folder, bin or debian_bin(), settings)
         server.create()
+        if tls is not None:
+            server.give(tls)
         server.start()
         try:
             yield server

@@ -13,11 +13,13 @@ STATEMENTS = "shared_preload_libraries = 'pg_stat_statements'\n"
 
 def _prepare(server: PostgresServer) -> None:
     server.sql(
-        "CREATE ROLE otel LOGIN PASSWORD 'secret'", "GRANT pg_monitor TO otel", "CREATE ROLE small LOGIN PASSWORD 'secret'",
+        "CREATE ROLE otel LOGIN PASSWORD 'secret'", "GRANT pg_monitor TO otel",
+        "CREATE ROLE small LOGIN PASSWORD 'secret'",
         "CREATE EXTENSION pg_stat_statements", "CREATE DATABASE shop",
     )  # fmt: skip
     server.sql(
-        "CREATE TABLE orders (id int PRIMARY KEY, note text)", "INSERT INTO orders SELECT i, '' FROM generate_series(1, 1000) i",
+        "CREATE TABLE orders (id int PRIMARY KEY, note text)",
+        "INSERT INTO orders SELECT i, '' FROM generate_series(1, 1000) i",
         "CREATE FUNCTION answer() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 42; END'", "SELECT answer()",
         database="shop",
     )  # fmt: skip
