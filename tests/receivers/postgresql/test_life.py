@@ -13,8 +13,9 @@ import trustme
 
 from sluiceway.component import Status, SystemClock
 from sluiceway.errors import ConfigError
+from sluiceway.receivers.postgresql.connection import Access, Link, Refused
 from tests.receivers.postgresql.bench import Bench, access, settings, values
-from tests.servers.postgresql import PostgresServer, postgres_server
+from tests.servers.postgresql import PostgresServer, postgres_server, until
 
 OURS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'sluiceway' ORDER BY 1"
 
@@ -34,8 +35,6 @@ async def test_a_pool_without_idle_connections_closes_them(server: PostgresServe
     """`max_idle: 0` leaves no session behind between measurements."""
     async with Bench(access(server, "connection_pool: {max_idle: 0}")) as bench:
         await bench.measure()
-        from tests.servers.postgresql import until
-
         until(lambda: server.sql(OURS) == "", "sessions are left")
 
 
@@ -86,8 +85,6 @@ async def test_one_broken_database_leaves_the_others(server: PostgresServer) -> 
 
 async def test_a_slow_query_costs_itself(server: PostgresServer) -> None:
     """What outlasts `query_timeout` is given up by the server."""
-    from sluiceway.receivers.postgresql.connection import Access, Link, Refused
-
     chosen = settings(access(server, "query_timeout: 200ms"))
     where = Access("127.0.0.1", server.port, "otel", chosen.password, None, chosen.query_timeout)
     link = Link("shop", where, SystemClock())
@@ -155,7 +152,7 @@ async def test_tls(tmp_path: Path) -> None:
             ca.cert_pem.write_to_path(tmp_path / name)
         async with Bench(access(server, tls="{}")) as bench:
             assert "postgresql.commits" in await bench.measure()
-            used = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'sluiceway'"
+            used = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'otel'"
             assert server.sql(used) == "t"
         checked = "{{insecure_skip_verify: false, ca_file: {}}}"
         async with Bench(access(server, tls=checked.format(tmp_path / "good"))) as bench:
