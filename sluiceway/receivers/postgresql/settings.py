@@ -87,7 +87,7 @@ class TopSettings(Settings):
 class TimescaleSettings(Settings):
     """TimescaleDB, measured in each database that has the extension."""
 
-    enabled: Literal["auto"] | bool = "auto"
+    enabled: Literal["auto", True, False] = "auto"
     """`auto` and `true` measure it where it is; `true` also says which databases have it not."""
     per_hypertable: bool = True
     """Whether each hypertable is measured, and not their number alone."""

@@ -20,8 +20,10 @@ SETUP = (
     "INSERT INTO readings SELECT now() - i * interval '1 minute', i FROM generate_series(0, 6000) i",
     "ALTER TABLE readings SET (timescaledb.compress)",
     "SELECT compress_chunk(c)::text FROM (SELECT c FROM show_chunks('readings') c ORDER BY c::text LIMIT 2) q",
-    ("CREATE MATERIALIZED VIEW hourly WITH (timescaledb.continuous) AS"
-    " SELECT time_bucket('1 hour', time) AS hour, avg(value) FROM readings GROUP BY 1 WITH NO DATA"),
+    (
+        "CREATE MATERIALIZED VIEW hourly WITH (timescaledb.continuous) AS"
+        " SELECT time_bucket('1 hour', time) AS hour, avg(value) FROM readings GROUP BY 1 WITH NO DATA"
+    ),
     "CALL refresh_continuous_aggregate('hourly', now() - interval '3 days', now() - interval '1 day')",
     "SELECT add_compression_policy('readings', interval '30 days')",
 )
