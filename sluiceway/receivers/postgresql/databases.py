@@ -16,7 +16,7 @@ __all__ = ["MOST_DATABASES", "read_databases", "record_database"]
 MOST_DATABASES: Final = 1000
 """Databases that are looked at, the first by name."""
 _DATABASES = f"""
-SELECT d.datname::text AS name, d.datallowconn AND has_database_privilege(d.oid, 'CONNECT') AS open,
+SELECT d.datname::text AS name, d.datallowconn AS open, has_database_privilege(d.oid, 'CONNECT') AS allowed,
        age(d.datfrozenxid) AS xid_age, mxid_age(d.datminmxid) AS mxid_age,
        CASE WHEN $2 AND (has_database_privilege(d.oid, 'CONNECT')
                          OR pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'))

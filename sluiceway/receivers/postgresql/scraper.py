@@ -128,8 +128,10 @@ class PostgresScraper:
             record_database(own.recorder(), row, facts)
             if row["name"] in times:
                 own.recorder().record(m.EXECUTION_TIME, times[row["name"]])
-            if row["open"]:
+            if row["open"] and row["allowed"]:
                 await self._scrape_database(facts, own)
+            elif row["open"]:
+                own.problem(f"no connection is allowed; what it takes: {_connect(row['name'], facts.user)}")
 
     async def _scrape_database(self, facts: Facts, place: Place) -> None:
         link, settings, enables = self._link(place.database), self._settings, self._settings.metrics.enables_any
@@ -189,4 +191,12 @@ async def _ask_part(link: Link, query: str, record: Callable[..., None], place: 
 
 
 def _grant(user: str) -> str:
-    return 'GRANT pg_monitor TO "{}"'.format(user.replace('"', '""'))
+    return f"GRANT pg_monitor TO {_quoted(user)}"
+
+
+def _connect(database: str, user: str) -> str:
+    return f"GRANT CONNECT ON DATABASE {_quoted(database)} TO {_quoted(user)}"
+
+
+def _quoted(name: str) -> str:
+    return '"{}"'.format(name.replace('"', '""'))

@@ -194,3 +194,37 @@ async def test_databases_are_chosen(server: PostgresServer, setting: str) -> Non
         finally:
             await bench.receiver._scraper.close()
             server.sql("DROP DATABASE later")
+
+
+async def test_a_database_that_is_closed_to_the_role_names_its_grant(server: PostgresServer) -> None:
+    """What the server says of it is emitted, its tables are not, and the status names the GRANT; names are quoted."""
+    server.sql('CREATE DATABASE "a""b"', 'REVOKE CONNECT ON DATABASE "a""b" FROM PUBLIC')
+    try:
+        async with Bench(access(server)) as bench:
+            found = await bench.measure()
+    finally:
+        server.sql('DROP DATABASE "a""b"')
+    assert 'a"b' in values(found, "postgresql.commits", "postgresql.database.name")
+    assert 'a"b' not in values(found, "postgresql.table.count", "postgresql.database.name")
+    assert 'GRANT CONNECT ON DATABASE "a""b" TO "otel"' in bench.status[1]
+
+
+async def test_names_of_tenants_cannot_do_anything(server: PostgresServer) -> None:
+    """Schemas, tables and functions of users, however they are called, are names; none of theirs is ever run."""
+    server.sql(
+        "CREATE FUNCTION public.pg_relation_size(oid) RETURNS bigint LANGUAGE sql AS 'SELECT 7::bigint'",
+        """CREATE SCHEMA "x'; DROP TABLE orders; --" """,
+        """CREATE TABLE "x'; DROP TABLE orders; --"."naïve ""table" AS SELECT 1 AS a""",
+        database="shop",
+    )
+    try:
+        async with Bench(access(server, f"databases: [shop], metrics: {EVERYTHING}")) as bench:
+            found = await bench.measure()
+    finally:
+        server.sql(
+            "DROP FUNCTION public.pg_relation_size(oid)", """DROP SCHEMA "x'; DROP TABLE orders; --" CASCADE""",
+            database="shop",
+        )  # fmt: skip
+    sizes = values(found, "postgresql.table.size", "postgresql.table.name")
+    assert sizes["""x'; DROP TABLE orders; --.naïve "table"""] == 8192
+    assert 7 not in sizes.values()
