@@ -18,13 +18,16 @@ class Place:
     def __init__(self, scrape: Scrape, host: str, port: int, database: str = "") -> None:
         self.database = database
         self._scrape = scrape
-        self._host = host
-        self._port = port
+        self._server: dict[str, Any] = {
+            "server.address": host,
+            "server.port": port,
+            "service.instance.id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"postgresql://{host}:{port}")),
+        }
         self._own: Recorder | None = None
 
     def of(self, database: str) -> Place:
         """The place of a database of the same server."""
-        return Place(self._scrape, self._host, self._port, database)
+        return Place(self._scrape, self._server["server.address"], self._server["server.port"], database)
 
     def recorder(self, *, schema: str = "", table: str = "", index: str = "") -> Recorder:
         """The recorder of the database, or of what is in it."""
@@ -39,11 +42,7 @@ class Place:
             resource["postgresql.table.name"] = table if index else f"{schema}.{table}"
         if index:
             resource["postgresql.index.name"] = index
-        resource["server.address"] = self._host
-        if self._port:
-            resource["server.port"] = self._port
-        resource["service.instance.id"] = str(uuid.uuid5(uuid.NAMESPACE_URL, f"postgresql://{self._host}:{self._port}"))
-        recorder = self._scrape.resource(resource, on=() if table else {_SCHEMA})
+        recorder = self._scrape.resource(resource | self._server, on=() if table else {_SCHEMA})
         if not schema:
             self._own = recorder
         return recorder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["read_functions", "read_indexes", "read_locks", "read_tables"]
 
+PAUSE: Final = 50
+"""Rows after which others get their turn: recording thousands takes a while."""
 _LOCKED = """
 WITH locked AS MATERIALIZED (
     SELECT relation FROM pg_locks
@@ -71,7 +74,9 @@ async def read_tables(link: Link, place: Place, most: int) -> None:
     """Measure up to `most` tables of a database, the largest."""
     rows = await link.ask(_TABLES, most)
     place.recorder().record(m.TABLE_COUNT, _total(rows))
-    for row in rows:
+    for number, row in enumerate(rows):
+        if number % PAUSE == 0:
+            await asyncio.sleep(0)
         _record_table(place.recorder(schema=row["schema"], table=row["name"]), row)
     place.tell_missing(len(rows), _total(rows), "tables", "max_tables")
 
@@ -79,7 +84,9 @@ async def read_tables(link: Link, place: Place, most: int) -> None:
 async def read_indexes(link: Link, place: Place, most: int) -> None:
     """Measure up to `most` indexes of a database, the largest."""
     rows = await link.ask(_INDEXES, most)
-    for row in rows:
+    for number, row in enumerate(rows):
+        if number % PAUSE == 0:
+            await asyncio.sleep(0)
         to = place.recorder(schema=row["schema"], table=row["name"], index=row["index"])
         to.record(m.INDEX_SCANS, row["idx_scan"] or 0)
         if row["size"] is not None:
