@@ -42,6 +42,10 @@ YAML = {
         receivers:
           security_log: {include: [/nowhere/at/all.log], presets: [sshd, sudo]}
     """,
+    "receiver postgresql": """
+        receivers:
+          postgresql: {endpoint: "127.0.0.1:1", username: otel, password: secret}
+    """,
     "extension health_check": """
         extensions:
           health_check: {endpoint: "127.0.0.1:0"}

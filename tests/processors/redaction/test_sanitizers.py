@@ -11,8 +11,8 @@ import pytest
 
 from sluiceway.processors.redaction.sanitizers.commands import sanitize_memcached, sanitize_redis
 from sluiceway.processors.redaction.sanitizers.documents import sanitize_document
-from sluiceway.processors.redaction.sanitizers.sql import sanitize_sql
 from sluiceway.processors.redaction.sanitizers.urls import cluster_url
+from sluiceway.sql import sanitize_sql
 
 
 @pytest.mark.parametrize(

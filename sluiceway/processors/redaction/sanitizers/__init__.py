@@ -13,8 +13,8 @@ from sluiceway.processors.redaction.sanitizers.commands import (
     sanitize_redis,
 )
 from sluiceway.processors.redaction.sanitizers.documents import looks_like_document, sanitize_document
-from sluiceway.processors.redaction.sanitizers.sql import looks_like_sql, sanitize_sql
 from sluiceway.processors.redaction.sanitizers.urls import cluster_url
+from sluiceway.sql import looks_like_sql, sanitize_sql
 
 __all__ = ["KINDS", "Sanitizers", "UrlSettings"]
 
