@@ -16,7 +16,10 @@ import numpy.typing as npt
 
 from sluiceway.ml.contract import Columns
 
-__all__ = ["GroundTruth", "Predictions", "Rejected", "column", "read_ground_truth", "read_predictions"]
+__all__ = [
+    "GroundTruth", "Predictions", "Rejected", "classes", "column", "quantities", "read_ground_truth",
+    "read_predictions", "text_of", "times",
+]  # fmt: skip
 
 Array: TypeAlias = npt.NDArray[Any]
 Table: TypeAlias = Mapping[str, "Sequence[Any] | Array"]
@@ -165,6 +168,25 @@ def text_of(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value)[:_LONGEST]
+
+
+def quantities(values: Array) -> npt.NDArray[np.float64]:
+    """Numbers; NaN for what is none."""
+    try:
+        found = values.astype(np.float64)
+    except (TypeError, ValueError):
+        found = np.fromiter(map(_number, values.tolist()), np.float64, len(values))
+    return np.where(np.isfinite(found), found, np.nan)
+
+
+def classes(values: Array) -> Array:
+    """Texts; None where there is none."""
+    listed = values.tolist()
+    if {*map(type, listed)} <= {str, type(None)}:
+        return values
+    made = np.empty(len(listed), object)
+    made[:] = [None if value is None or value != value else text_of(value) for value in listed]
+    return made
 
 
 def times(values: Sequence[Any] | Array | None, size: int, now: int) -> npt.NDArray[np.int64]:

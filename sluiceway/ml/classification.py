@@ -57,16 +57,16 @@ def figures(data: Labelled, classes: int, positive: int, threshold: float, bins:
     if data.scores.ndim == 1 or (len(data.columns) == 2 and positive in data.columns):
         scores = data.scores if data.scores.ndim == 1 else data.scores[:, list(data.columns).index(positive)]
         if positive >= 0 and classes <= 2:
-            known = ~np.isnan(scores)
+            known = np.asarray(~np.isnan(scores))
             yield from _binary(data.truth[known] == positive, scores[known], bins)
     else:
-        known = ~np.isnan(data.scores).any(axis=1)
+        known = np.asarray(~np.isnan(data.scores).any(axis=1))
         yield from _multiclass(data.truth[known], data.scores[known], np.asarray(data.columns), bins)
 
 
 def _decided(data: Labelled, classes: int, positive: int, threshold: float) -> Labelled:
     """Predictions of which only a score is known become classes; those that cannot are left out."""
-    open_ = data.predicted < 0
+    open_: npt.NDArray[np.bool_] = np.asarray(data.predicted < 0)
     if not open_.any():
         return data
     if data.scores is None or data.scores.ndim == 2 or positive < 0 or classes > 2:
@@ -74,11 +74,12 @@ def _decided(data: Labelled, classes: int, positive: int, threshold: float) -> L
     negative = 1 - positive if positive < 2 else 0
     predicted = np.where(open_, np.where(data.scores >= threshold, positive, negative), data.predicted)
     decided = Labelled(data.truth, predicted.astype(np.int32), data.scores)
-    return decided.take(~(open_ & np.isnan(data.scores)))
+    return decided.take(np.asarray(~(open_ & np.isnan(data.scores))))
 
 
 def _counted(data: Labelled, classes: int, positive: int, most_classes: int) -> Found:
     """What follows from how often which class was taken for which."""
+    classes = max(classes, 2)
     right = data.truth == data.predicted
     hits = np.bincount(data.truth[right], minlength=classes)
     actual = np.bincount(data.truth, minlength=classes)

@@ -55,7 +55,7 @@ def bin_edges(reference: Floats, bins: int) -> Floats:
     if len(different) <= bins:
         return different[:-1] + np.diff(different) / 2
     edges = np.unique(np.quantile(reference, np.linspace(0, 1, bins + 1)[1:-1]))
-    return edges[edges < reference[-1]]
+    return np.asarray(edges[edges < reference[-1]])
 
 
 def bin_counts(edges: Floats, values: Floats) -> Counts:
@@ -63,7 +63,7 @@ def bin_counts(edges: Floats, values: Floats) -> Counts:
     return np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1).astype(np.int64)
 
 
-def psi(reference: Counts, current: Counts) -> Distance | None:
+def psi(reference: Counts, current: Counts) -> Distance:
     """The population stability index, Σ (c - r) ln(c / r) over the shares of cells; an empty cell counts as half a
     record. Without drift it is, times nm / (n + m), distributed as chi-square (Yurdakul 2018).
     """  # noqa: D205
@@ -81,17 +81,14 @@ def psi(reference: Counts, current: Counts) -> Distance | None:
     return Distance(score, float(chi2.sf(score / noise, freedom)), freedom * noise)
 
 
-def chi_square(reference: Counts, current: Counts) -> Distance | None:
-    """Pearson's test of homogeneity, without a correction. Cells too rare for it are taken together.
-
-    None where all records are in one cell.
-    """
+def chi_square(reference: Counts, current: Counts) -> Distance:
+    """Pearson's test of homogeneity, without a correction. Cells too rare for it are taken together."""
     from scipy.stats import chi2
 
     table = np.stack((reference, current)).astype(np.float64)
     table = _pooled(table[:, table.sum(axis=0) > 0])
     if table.shape[1] < 2:
-        return None
+        return Distance(0.0, 1.0, 0.0)
     expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
     score = float(((table - expected) ** 2 / expected).sum())
     return Distance(score, float(chi2.sf(score, table.shape[1] - 1)), float(table.shape[1] - 1))

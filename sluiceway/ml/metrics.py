@@ -17,7 +17,7 @@ _MODEL: Final = ("ml.model.name", "ml.model.version")
 PREDICTIONS = counter("ml.predictions", "{prediction}", "Predictions that were made, failed ones included.", *_MODEL)
 ERRORS = counter("ml.prediction.errors", "{prediction}", "Predictions that failed.", *_MODEL)
 DURATION = histogram("ml.inference.duration", "s", "How long inferences took.", *_MODEL)
-CONFIDENCE = histogram("ml.prediction.confidence", "1", "The probability of the class that was predicted.", *_MODEL)
+CONFIDENCE = histogram("ml.prediction.confidence", "1", "The probability of the most probable class.", *_MODEL)
 LABELS = counter("ml.labels", "{label}", "Labels that were joined with their predictions.", *_MODEL)
 LABEL_DELAY = histogram("ml.label.delay", "s", "Time from a prediction to its label.", *_MODEL)
 COVERAGE = gauge(
@@ -25,7 +25,8 @@ COVERAGE = gauge(
     *_MODEL, value=float,
 )  # fmt: skip
 REJECTED = counter(
-    "ml.records.rejected", "{record}", "Records that were left out: duplicates, and those that break the contract.",
+    "ml.records.rejected", "{record}",
+    "Records left out, as a `duplicate`, for a window's bound (`window_full`), or because they break the contract.",
     "reason",
 )  # fmt: skip
 EXPIRED = counter(
