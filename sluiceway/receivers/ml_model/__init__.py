@@ -1,0 +1,121 @@
+"""Measures what served models do: how good their predictions are once it is known what was right, and what drifts.
+
+Predictions and labels come from `files` (JSON lines that grow, and Parquet) and `sql` (a query on PostgreSQL with a
+column that always grows), each record with columns whose names are a contract that `columns` can change:
+`prediction_id`, `timestamp`, `model_name`, `model_version`, `prediction`, `score` or `probability_<class>`, `latency`
+in seconds, `error`, `label`, and `feature_<name>`. Members of objects are columns as well, `features.age`. Labels may
+come late and in any order; they are joined with their predictions by `prediction_id`. From an `mlflow` server come
+runs with their latest metrics and registered models, and in pipelines for logs each change of a run's state, once, as
+`ml.mlflow.run`; from `inference_servers` (Triton, vLLM, TorchServe, KServe) their own metrics under names that are the
+same for all.
+
+Files are followed when they are renamed or emptied. A source that is away, or lacks a column that is needed, is named
+in the status with what is there instead, and leaves the others working; records that break the contract are counted in
+`ml.records.rejected`. It never writes to a file, a database or a server, and never sends a feature's values on.
+
+What can be lost: predictions that wait for their label, the window and the reference are in memory and lost when the
+collector ends, as is how far files and queries were read; `start_at` and `start` say where to begin again. So are lines
+of a file that is emptied or deleted before they were read (`poll_interval`), and rows that become visible after
+others with a larger `cursor`. Models, features, segments, runs and series have limits, beyond which nothing is told.
+
+```yaml
+receivers:
+  ml_model:
+    files:
+      predictions: {include: [/var/log/churn/predictions*.jsonl]}
+      labels: {include: [/var/log/churn/labels*.jsonl], records: ground_truth}
+```
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from sluiceway.component import Component, Consumer, Context, Kind
+from sluiceway.ml import make_engine
+from sluiceway.otlp import Signal
+from sluiceway.receivers.ml_model.exposition import check_parser
+from sluiceway.receivers.ml_model.metrics import RESOURCE
+from sluiceway.receivers.ml_model.settings import MlModelSettings
+from sluiceway.scraping import Scrape, Scraper, Scraping
+
+if TYPE_CHECKING:
+    from sluiceway.receivers.ml_model.servers import Servers
+    from sluiceway.receivers.ml_model.sources import Sources
+
+__all__ = ["COMPONENT", "MlModelReceiver", "MlModelSettings"]
+
+
+class MlModelReceiver:
+    """The receiver: a task for each source of records, and a loop that measures."""
+
+    def __init__(self, settings: MlModelSettings, context: Context, next: Consumer) -> None:
+        self._settings = settings
+        self._context = context
+        self._next = next
+        self._sources: Sources | None = None
+        self._servers: list[Servers] = []
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            scrapers = [*await self._start_sources(stack), *self._open_servers(stack)]
+            scrapers.append(Scraper("sources", self._tell))
+            await stack.enter_async_context(Scraping(self._settings, self._context, self._next, scrapers))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _start_sources(self, stack: AsyncExitStack) -> list[Scraper]:
+        settings = self._settings
+        if not (settings.files or settings.sql):
+            return []
+        engine = make_engine(settings, self._context.clock)
+        from sluiceway.receivers.ml_model.sources import Sources
+
+        self._sources = await stack.enter_async_context(Sources(settings, engine, self._context))
+        return [Scraper("model", engine.write, settings.metrics)]
+
+    def _open_servers(self, stack: AsyncExitStack) -> list[Scraper]:
+        settings, declared = self._settings, {attribute.name: attribute for attribute in RESOURCE}
+        from sluiceway.receivers.ml_model.servers import Servers
+
+        if settings.inference_servers:
+            check_parser()
+        scrapers = []
+        self._servers = []
+        for name, members in (("mlflow", settings.mlflow), ("inference_servers", settings.inference_servers)):
+            if members:
+                servers = Servers(members, self._context)
+                stack.push_async_callback(servers.close)
+                servers.open()
+                self._servers.append(servers)
+                resource = settings.resource_attributes
+                scrapers.append(Scraper(name, servers.scrape, settings.metrics, resource, declared))
+        return scrapers
+
+    async def _tell(self, scrape: Scrape) -> None:
+        """Say what is wrong with which sources; raises when something is wrong with all of them."""
+        troubles = {} if self._sources is None else self._sources.troubles()
+        for servers in self._servers:
+            troubles |= servers.troubles
+        told = [f"{name}: {text}" for name, text in troubles.items() if text]
+        if told and len(told) == len(troubles):
+            raise OSError("; ".join(told))
+        for text in told:
+            scrape.problem(text)
+
+
+COMPONENT = Component(
+    type="ml_model",
+    kind=Kind.RECEIVER,
+    config=MlModelSettings,
+    create=MlModelReceiver,
+    signals=frozenset({Signal.METRICS, Signal.LOGS}),
+)

@@ -1,0 +1,186 @@
+"""Predictions and labels from files: JSON lines that grow, and Parquet that is written once."""
+
+from __future__ import annotations
+
+import glob
+import stat
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from sluiceway.receivers.ml_model.intake import Intake
+from sluiceway.receivers.ml_model.parquet import read_parquet
+from sluiceway.receivers.ml_model.records import Read, Reader, missing_text, parse_lines
+from sluiceway.receivers.ml_model.settings import FileSource
+from sluiceway.receivers.ml_model.tail import Piece, Tail
+
+__all__ = ["Files", "is_parquet"]
+
+_Key: TypeAlias = tuple[int, int]
+_MOST_REMEMBERED: Final = 100_000
+_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file that matches."""
+
+    path: str
+    key: _Key
+    """Its device and inode: it keeps them when it is renamed."""
+    size: int
+    changed: int
+
+
+class Files:
+    """One source of files."""
+
+    def __init__(self, source: FileSource, reader: Reader, intake: Intake) -> None:
+        self.poll_interval = source.poll_interval
+        self._source = source
+        self._reader = reader
+        self._intake = intake
+        self._tails: dict[_Key, Tail] = {}
+        self._offsets: dict[_Key, int] = {}
+        """How far files were read that are not held open."""
+        self._whole: dict[_Key, tuple[int, int]] = {}
+        """The size and time of Parquet files that were read, or could not be."""
+        self._troubles: dict[str, str] = {}
+        self._first = True
+
+    async def poll(self) -> str:
+        """Read all that is new; returns what is wrong."""
+        found = await self._intake.run(self._look)
+        parquet = [file for file in found if self._is_parquet(file.path)]
+        lines = [file for file in found if not self._is_parquet(file.path)]
+        await self._intake.run(self._open, lines)
+        self._skip_old(parquet)
+        self._first = False
+        present = {file.key for file in lines}
+        for key, tail in list(self._tails.items()):
+            await self._follow(key, tail, gone=key not in present)
+        for file in parquet:
+            await self._read_whole(file)
+        paths = {file.path for file in found}
+        self._troubles = {path: text for path, text in self._troubles.items() if path in paths or path == ""}
+        return self._text()
+
+    def close(self) -> None:
+        """Close all files."""
+        while self._tails:
+            self._tails.popitem()[1].close()
+
+    def _look(self) -> list[_Found]:
+        """The files that match, the oldest first; of too many the newest."""
+        found: dict[_Key, _Found] = {}
+        excluded = self._source.exclude
+        for pattern in self._source.include:
+            for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - patterns may be absolute
+                if any(fnmatchcase(path, out) for out in excluded):
+                    continue
+                try:
+                    known = Path(path).stat()
+                except OSError:
+                    continue  # it has gone meanwhile
+                if stat.S_ISREG(known.st_mode):
+                    key = (known.st_dev, known.st_ino)
+                    found[key] = _Found(path, key, known.st_size, known.st_mtime_ns)
+        newest = sorted(found.values(), key=lambda file: (file.changed, file.path))
+        return newest[-self._source.max_files :]
+
+    def _open(self, found: list[_Found]) -> None:
+        at_end = self._first and self._source.start_at == "end"
+        for file in found:
+            if file.key in self._tails:
+                self._tails[file.key].path = file.path
+                continue
+            offset = self._offsets.pop(file.key, None if at_end else 0)
+            try:
+                self._tails[file.key] = Tail(file.path, offset=offset, longest=self._source.max_record_size)
+            except OSError as error:
+                self._troubles[file.path] = str(error)
+                if offset:
+                    self._offsets[file.key] = offset
+            else:
+                self._troubles.pop(file.path, None)
+
+    async def _follow(self, key: _Key, tail: Tail, *, gone: bool) -> None:
+        """Read a file to its end. One that no longer matches is read once more, with a last line that has no end."""
+        more = True
+        while more:
+            piece, read = await self._intake.run(self._read, tail, gone)
+            self._intake.take(read)
+            tail.advance(piece)
+            if read.trouble:
+                self._troubles[tail.path] = read.trouble
+            elif read.batches:
+                self._troubles.pop(tail.path, None)
+            more = piece.more
+        if gone:
+            self._remember(key, tail.offset)
+            del self._tails[key]
+            tail.close()
+
+    def _read(self, tail: Tail, last: bool) -> tuple[Piece, Read]:
+        piece = tail.read(last=last)
+        rejected: Counter[str] = Counter(too_long=piece.too_long) if piece.too_long else Counter()
+        rows = list(parse_lines(piece.lines, self._source.max_record_size, rejected))
+        read = self._reader.rows(rows, tail.path) if rows else Read()
+        read.rejected += rejected
+        return piece, read
+
+    def _remember(self, key: _Key, offset: int) -> None:
+        self._offsets[key] = offset
+        while len(self._offsets) > _MOST_REMEMBERED:
+            del self._offsets[next(iter(self._offsets))]
+
+    def _skip_old(self, found: list[_Found]) -> None:
+        if self._first and self._source.start_at == "end":
+            self._whole = {file.key: (file.size, file.changed) for file in found}
+
+    async def _read_whole(self, file: _Found) -> None:
+        """Read a Parquet file, unless it is as it was before."""
+        seen = (file.size, file.changed)
+        if self._whole.get(file.key) == seen:
+            return
+        parts = self._parts(file.path)
+        try:
+            while (read := await self._intake.run(_next, parts)) is not None:
+                self._intake.take(read)
+        except (OSError, ValueError) as error:
+            self._troubles[file.path] = f"{file.path}: {error}"
+        else:
+            self._troubles.pop(file.path, None)
+        self._whole.pop(file.key, None)
+        self._whole[file.key] = seen
+        while len(self._whole) > _MOST_REMEMBERED:
+            del self._whole[next(iter(self._whole))]
+
+    def _parts(self, path: str) -> Iterator[Read]:
+        def choose(names: Sequence[str]) -> list[str]:
+            if missing := self._source.missing(frozenset(names)):
+                raise ValueError(missing_text(missing, names))
+            return self._reader.wanted(names)
+
+        for table in read_parquet(path, choose):
+            yield self._reader.table(table)
+
+    def _is_parquet(self, path: str) -> bool:
+        return self._source.format == "parquet" or (self._source.format == "auto" and is_parquet(path))
+
+    def _text(self) -> str:
+        texts = list(dict.fromkeys(self._troubles.values()))
+        more = f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+        return "; ".join(texts[:_SHOWN]) + more
+
+
+def is_parquet(path: str) -> bool:
+    """Whether a file's name says that it is Parquet."""
+    return path.endswith((".parquet", ".pq"))
+
+
+def _next(parts: Iterator[Read]) -> Read | None:
+    return next(parts, None)
