@@ -1,0 +1,288 @@
+"""Predictions and labels from files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sluiceway.component import Status
+from sluiceway.errors import ConfigError
+from tests.receivers.ml_model.bench import Bench, counts, rejected, settings, total
+
+
+def predictions(first: int, last: int, **more: Any) -> str:
+    """Lines with predictions, of the ids from first to before last."""
+    records = ({"prediction_id": str(n), "model_name": "m", "prediction": n % 2, **more} for n in range(first, last))
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def append(path: Path, text: str) -> None:
+    """Write to the end of a file."""
+    with path.open("a") as file:
+        file.write(text)
+
+
+def bench(folder: Path, more: str = "start_at: beginning", pattern: str = "*.jsonl") -> Bench:
+    """A receiver with one source of predictions."""
+    return Bench(f"{{files: {{p: {{include: ['{folder}/{pattern}'], {more}}}}}}}")
+
+
+async def test_what_is_appended_is_read(tmp_path: Path) -> None:
+    """Each line once, and a line without an end when its end has come."""
+    file = tmp_path / "a.jsonl"
+    file.write_text(predictions(0, 10))
+    async with bench(tmp_path) as running:
+        await running.until(lambda found: counts(found) == {"m": 10})
+        line = predictions(10, 11)
+        append(file, line[:20])
+        await running.until(lambda found: counts(found) == {"m": 10})
+        append(file, line[20:] + predictions(11, 20))
+        found = await running.until(lambda found: total(found) >= 20)
+    assert counts(found) == {"m": 20}
+    assert rejected(found) == {}
+
+
+async def test_only_what_is_new_is_read_unless_told_otherwise(tmp_path: Path) -> None:
+    """Files that are there at the start are read from their end, also from within a line; others from the beginning."""
+    file = tmp_path / "a.jsonl"
+    file.write_text(predictions(0, 10) + predictions(10, 11)[:-1])
+    async with bench(tmp_path, "start_at: end") as running:
+        await running.until(lambda _: len(running.receiver._sources._opened[0][1]._tails) == 1)
+        append(file, "\n" + predictions(11, 13))
+        await running.until(lambda found: total(found) == 2)
+        (tmp_path / "b.jsonl").write_text(predictions(20, 25))
+        found = await running.until(lambda found: total(found) >= 7)
+    assert counts(found) == {"m": 7}
+    assert rejected(found) == {}
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.1", "b.jsonl"])
+async def test_a_file_that_is_renamed_is_read_to_its_end(tmp_path: Path, name: str) -> None:
+    """Whether its new name matches or not: what was written last is not lost, and nothing is read twice."""
+    file = tmp_path / "a.jsonl"
+    file.write_text(predictions(0, 5))
+    async with bench(tmp_path) as running:
+        await running.until(lambda found: total(found) == 5)
+        append(file, predictions(5, 8) + predictions(8, 9).rstrip())
+        file.rename(tmp_path / name)
+        file.write_text(predictions(9, 12))
+        if name == "b.jsonl":
+            append(tmp_path / name, "\n")
+        found = await running.until(lambda found: total(found) >= 12)
+        found = await running.until(lambda _: True)
+    assert counts(found) == {"m": 12}
+    assert rejected(found) == {}
+
+
+async def test_a_file_that_is_emptied_is_read_from_its_beginning(tmp_path: Path) -> None:
+    """As when a program rotates by copying."""
+    file = tmp_path / "a.jsonl"
+    file.write_text(predictions(0, 50))
+    async with bench(tmp_path) as running:
+        await running.until(lambda found: total(found) == 50)
+        os.truncate(file, 0)
+        append(file, predictions(50, 53))
+        found = await running.until(lambda found: total(found) >= 53)
+    assert counts(found) == {"m": 53}
+
+
+async def test_records_that_break_the_contract_are_counted(tmp_path: Path) -> None:
+    """Each costs itself, whatever it is."""
+    lines = [
+        predictions(0, 1),
+        "no json\n",
+        "[" * 100_000 + "\n",
+        "[1]\n",
+        '{"prediction_id": "x"}\n',
+        '{"prediction_id": "y", "prediction": 1, "latency": -1}\n',
+        '{"prediction_id": "z", "prediction": NaN}\n',
+        '{"prediction_id": "n", "model_name": "m", "prediction": 1, "feature_a": NaN}\n',
+        '{"prediction_id": "long", "prediction": "' + "x" * 2_000_000 + '"}\n',
+        '{"prediction_id": "long", "prediction": "' + "x" * 3_000 + '"}\n',
+        "\xff\n",
+        "\n",
+        predictions(1, 3),
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(lines), encoding="latin-1")
+    async with bench(tmp_path, "start_at: beginning, max_record_size: 2048") as running:
+        found = await running.until(lambda found: total(found) >= 4)
+    assert counts(found) == {"m": 4}
+    assert rejected(found) == {"not_json": 3, "too_long": 3, "no_prediction": 2, "bad_number": 1}
+
+
+async def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    """With the file, what is there, and what may have been meant; and another source goes on."""
+    (tmp_path / "p.jsonl").write_text('{"id": 1, "model_name": "m", "predictoin": 1}\n')
+    (tmp_path / "l.jsonl").write_text('{"prediction_id": "1", "lable": 1}\n')
+    yaml = f"""{{files: {{
+        p: {{include: ['{tmp_path}/p*.jsonl'], start_at: beginning}},
+        l: {{include: ['{tmp_path}/l*.jsonl'], start_at: beginning, records: ground_truth}},
+        q: {{include: ['{tmp_path}/q*.jsonl'], start_at: beginning}},
+    }}}}"""
+    async with Bench(yaml) as running:
+        await running.until(lambda _: running.status[1].count("no column") == 2)
+        status, text = running.status
+        assert status is Status.OK  # one source works
+        assert f'{tmp_path}/p.jsonl: no column "prediction"; did you mean "predictoin"?' in text
+        assert "(there are: id, model_name, predictoin)" in text
+        assert 'no column "label"; did you mean "lable"?' in text
+        append(tmp_path / "q.jsonl", predictions(0, 3))
+        append(tmp_path / "p.jsonl", predictions(3, 4))
+        found = await running.until(lambda found: total(found) == 4)
+        assert "p: " not in running.status[1]
+    assert rejected(found) == {"no_column": 2}
+
+
+async def test_columns_have_the_names_that_the_settings_give(tmp_path: Path) -> None:
+    """Members of objects are columns too."""
+    record = {"id": 7, "ml": {"name": "x", "v": 2}, "features": {"age": 3}, "p": {"yes": 0.9, "no": 0.1}}
+    (tmp_path / "a.jsonl").write_text(json.dumps(record) + "\n")
+    columns = (
+        "{prediction_id: id, model_name: ml.name, model_version: ml.v, "
+        "feature_prefix: features., probability_prefix: p.}"
+    )
+    async with bench(tmp_path, f"start_at: beginning, columns: {columns}") as running:
+        found = await running.until(lambda found: total(found) == 1)
+    assert found["ml.predictions"][0]["attributes"] == {"ml.model.name": "x", "ml.model.version": "2"}
+    assert found["ml.prediction.confidence"][0]["point"].sum == 0.9
+
+
+async def test_models_that_records_do_not_name(tmp_path: Path) -> None:
+    """The settings of the source name them."""
+    (tmp_path / "a.jsonl").write_text('{"prediction_id": "1", "prediction": 1}\n')
+    async with bench(tmp_path, "start_at: beginning, model_name: churn, model_version: '9'") as running:
+        found = await running.until(lambda found: total(found) == 1)
+    assert found["ml.predictions"][0]["attributes"] == {"ml.model.name": "churn", "ml.model.version": "9"}
+
+
+def parquet(path: Path, first: int, last: int, **more: Any) -> None:
+    """A Parquet file with predictions."""
+    numbers = range(first, last)
+    columns = {
+        "prediction_id": [str(n) for n in numbers],
+        "model_name": ["m" for _ in numbers],
+        "score": [n / last for n in numbers],
+        "features": [{"a": float(n)} for n in numbers],
+        "unused": ["x" for _ in numbers],
+        **more,
+    }
+    pq.write_table(pa.table(columns), path)
+
+
+async def test_parquet_is_read_once(tmp_path: Path) -> None:
+    """Whole, when it has come; one that is not complete yet is read when it is."""
+    async with bench(tmp_path, "columns: {feature_prefix: features.}", "*.parquet") as running:
+        await running.until(lambda _: not running.receiver._sources._opened[0][1]._first)
+        parquet(tmp_path / "hidden", 0, 15_000)
+        content = (tmp_path / "hidden").read_bytes()
+        (tmp_path / "a.parquet").write_bytes(content[:1000])
+        await running.until(lambda _: "a.parquet" in running.status[1])
+        assert running.status[0] is Status.RECOVERABLE_ERROR
+        (tmp_path / "a.parquet").write_bytes(content)
+        await running.until(lambda found: total(found) == 15_000)
+        assert running.status == (Status.OK, "")
+        parquet(tmp_path / "b.parquet", 15_000, 15_010)
+        found = await running.until(lambda found: total(found) > 15_000)
+    assert counts(found) == {"m": 15_010}
+    assert rejected(found) == {}
+
+
+async def test_parquet_that_lacks_a_column_is_named(tmp_path: Path) -> None:
+    """And left out, until it is replaced."""
+    async with bench(tmp_path, "columns: {prediction: outcome, score: probability}", "*.parquet") as running:
+        await running.until(lambda _: not running.receiver._sources._opened[0][1]._first)
+        parquet(tmp_path / "a.parquet", 0, 5)
+        await running.until(lambda _: "no column" in running.status[1])
+        assert 'a.parquet: no column "outcome"' in running.status[1]
+        parquet(tmp_path / "a.parquet", 0, 6, outcome=[1] * 6)
+        found = await running.until(lambda found: total(found) == 6)
+        assert running.status == (Status.OK, "")
+    assert counts(found) == {"m": 6}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+async def test_a_reference_from_a_file(tmp_path: Path, kind: str) -> None:
+    """Drift is measured against it from the first window on."""
+    if kind == "parquet":
+        parquet(tmp_path / "reference.parquet", 0, 500)
+    else:
+        lines = ({"score": n / 500, "features": {"a": n}} for n in range(500))
+        (tmp_path / "reference.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    yaml = f"""{{
+        window: {{type: sliding, size: 1h}},
+        reference: {{type: given, file: '{tmp_path}/reference.{kind}', columns: {{feature_prefix: features.}}}},
+        files: {{p: {{include: ['{tmp_path}/p.jsonl'], columns: {{feature_prefix: features.}}}}}},
+    }}"""
+    async with Bench(yaml) as running:
+        await running.until(lambda _: not running.receiver._sources._opened[0][1]._first)
+        lines = (
+            {"prediction_id": n, "model_name": "m", "score": n / 500, "features": {"a": n + 1000}} for n in range(200)
+        )
+        append(tmp_path / "p.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        found = await running.until(lambda found: "ml.drift.detected" in found)
+    drifted = {
+        point["attributes"]["feature"]: point["value"]
+        for point in found["ml.drift.detected"]
+        if point["attributes"].get("feature")
+    }
+    assert drifted == {"a": 1}
+
+
+async def test_a_reference_that_is_away_is_named_and_tried_again(tmp_path: Path) -> None:
+    """Predictions are taken meanwhile."""
+    reference = tmp_path / "reference.jsonl"
+    yaml = f"""{{
+        reference: {{type: given, file: '{reference}'}},
+        files: {{p: {{include: ['{tmp_path}/p.jsonl'], start_at: beginning}}}},
+    }}"""
+    append(tmp_path / "p.jsonl", predictions(0, 3))
+    async with Bench(yaml) as running:
+        await running.until(lambda found: total(found) == 3)
+        await running.until(lambda _: "reference: " in running.status[1])
+        append(reference, predictions(0, 100))
+        await running.until(lambda _: running.status == (Status.OK, ""))
+
+
+async def test_too_many_files_are_followed_in_turn(tmp_path: Path) -> None:
+    """The newest are read; what was read of others is remembered."""
+    for number in range(6):
+        (tmp_path / f"{number}.jsonl").write_text(predictions(number * 10, number * 10 + 10))
+        os.utime(tmp_path / f"{number}.jsonl", (number, number))
+    async with bench(tmp_path, "start_at: beginning, max_files: 3") as running:
+        await running.until(lambda found: total(found) == 30)
+        append(tmp_path / "0.jsonl", predictions(100, 101))
+        await running.until(lambda found: total(found) == 41)
+        append(tmp_path / "3.jsonl", predictions(101, 102))
+        found = await running.until(lambda found: total(found) >= 42)
+    assert counts(found) == {"m": 42}
+    assert rejected(found) == {}
+
+
+@pytest.mark.parametrize(
+    ("yaml", "text"),
+    [
+        ("{}", "needs at least one of files, sql, mlflow and inference_servers"),
+        ("{files: {p: {}}}", 'files.p: requires "include"'),
+        ("{files: {p: {include: [a], records: labels}}}", "files.p.records"),
+        ("{files: {p: {include: [a], columns: {lable: x}}}}", 'did you mean "label"?'),
+        ("{files: {p: {include: [a]}}, reference: {type: given}}", '"given" and a file or a query go together'),
+        ("{files: {p: {include: [a]}}, reference: {file: a}}", '"given" and a file or a query go together'),
+        ("{sql: {p: {datasource: 'mysql://a', query: $1, cursor: id}}}", "must begin with postgresql://"),
+        ("{sql: {p: {datasource: 'postgresql://a', query: SELECT, cursor: id}}}", "it has no $1"),
+        ("{mlflow: {m: {tracking_uri: here}}}", "must be a URL"),
+        ("{mlflow: {m: {tracking_uri: 'http://a', token: x, username: u, password: p}}}", "either a token or"),
+        ("{inference_servers: {m: {preset: bento, endpoint: 'http://a'}}}", "preset"),
+        ("{inference_servers: {m: {preset: vllm, endpoint: 'http://a', username: u}}}", "go together"),
+    ],
+)
+def test_mistakes_are_reported_by_their_keys(yaml: str, text: str) -> None:
+    """Before anything starts."""
+    with pytest.raises(ConfigError) as caught:
+        settings(yaml)
+    assert text in str(caught.value).replace("::", ".")
