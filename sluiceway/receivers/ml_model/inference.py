@@ -20,6 +20,8 @@ __all__ = ["Inference"]
 
 _LONGEST: Final = 256
 _MOST_BUCKETS: Final = 200
+_MOST: Final = 2**53
+"""How much a histogram may count: beyond, a float is no count any more."""
 _STARTED: Final = "process_start_time_seconds"
 _Key: TypeAlias = tuple[Metric, tuple[tuple[str, str], ...]]
 
@@ -37,6 +39,8 @@ class _Buckets:
         bounds = sorted(bound for bound in self.counts if math.isfinite(bound))
         up_to = [self.counts[bound] for bound in bounds]
         total = max(self.count, self.counts.get(math.inf, 0.0))
+        if not self.counts or total >= _MOST:
+            return None
         counts = [int(after - before) for before, after in zip([0.0, *up_to], [*up_to, total], strict=True)]
         if min(counts) < 0:
             return None
@@ -116,7 +120,8 @@ def _read(answer: bytes, source: InferenceServer) -> _Page:
             for part in ("bucket", "sum", "count") if name else ():
                 _take(page, rule, samples.get(f"{name}_{part}", ()), part, preset, source)
         else:
-            name = next((name for name in rule.names if name in samples), None)
+            spelt = (name + end for name in rule.names for end in ("", "_total"))  # which some parsers add
+            name = next((name for name in spelt if name in samples), None)
             _take(page, rule, samples[name] if name else (), "", preset, source)
     return page
 

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
@@ -13,7 +14,7 @@ import orjson
 from sluiceway.clock import Clock
 from sluiceway.receivers.ml_model.metrics import MODELS, RUN_DURATION, RUN_METRIC, RUNS, VERSION
 from sluiceway.receivers.ml_model.settings import MlflowSource
-from sluiceway.receivers.ml_model.web import Web
+from sluiceway.receivers.ml_model.web import StatusError, Web
 from sluiceway.scraping import Recorder
 
 __all__ = ["Mlflow"]
@@ -124,16 +125,24 @@ class Mlflow:
 
     async def _experiments(self) -> tuple[dict[str, str], str]:
         """The names of the experiments by their ids, and what to say of those that are not there."""
-        source = self._source
-        body: dict[str, Any] = {"order_by": ["last_update_time DESC"]}
-        most = source.max_experiments
-        if source.experiments:
-            named = ", ".join("'" + name.replace("'", "''") + "'" for name in source.experiments)
-            body, most = {"filter": f"name IN ({named})"}, len(source.experiments)
+        if self._source.experiments:
+            return await self._named_experiments()
+        body = {"order_by": ["last_update_time DESC"]}
+        pages = self._pages("experiments/search", "experiments", body, self._source.max_experiments)
+        return {_text(one.get("experiment_id")): _text(one.get("name")) async for one in pages}, ""
+
+    async def _named_experiments(self) -> tuple[dict[str, str], str]:
         found: dict[str, str] = {}
-        async for one in self._pages("experiments/search", "experiments", body, most):
-            found[_text(one.get("experiment_id"))] = _text(one.get("name"))
-        away = [name for name in source.experiments if name not in found.values()]
+        away: list[str] = []
+        for name in self._source.experiments:
+            try:
+                answer = _decode(await self._web.ask("api/2.0/mlflow/experiments/get-by-name", experiment_name=name))
+            except StatusError as error:
+                if error.status != HTTPStatus.NOT_FOUND:
+                    raise
+                away.append(name)
+            else:
+                found[_text(_object(answer.get("experiment")).get("experiment_id"))] = name
         return found, f"no experiment {', '.join(away)}" if away else ""
 
     async def _runs(self, experiments: Mapping[str, str]) -> AsyncIterator[_Run]:

@@ -123,7 +123,7 @@ class MlflowSource(WebSource):
 
     tracking_uri: str
     """The URL of the server."""
-    experiments: StringList = ()
+    experiments: StringList = Field(default=(), max_length=1000)
     """The names of the experiments to look at; left out, those that changed last."""
     poll_interval: Duration = Field(default=0.0, ge=0)
     """How often to ask at most; measurements between tell what was last known. 0s asks each time."""

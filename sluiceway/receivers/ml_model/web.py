@@ -19,10 +19,19 @@ from sluiceway.receivers.ml_model.settings import WebSource
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Web"]
+__all__ = ["StatusError", "Web"]
 
 MOST: Final = 32 << 20
 """Bytes of the longest answer that is read."""
+
+
+class StatusError(OSError):
+    """An answer that is not a 200."""
+
+    def __init__(self, path: str, status: int) -> None:
+        hint = {401: ": credentials are needed", 403: ": the credentials do not suffice"}.get(status, "")
+        super().__init__(f"{path}: HTTP {status}{hint}")
+        self.status = status
 
 
 class Web:
@@ -80,8 +89,7 @@ class Web:
             parts.append(part)
         body = b"".join(parts)
         if response.status != 200:
-            hint = {401: ": credentials are needed", 403: ": the credentials do not suffice"}.get(response.status, "")
-            raise OSError(f"{response.url.path}: HTTP {response.status}{hint}")
+            raise StatusError(response.url.path, response.status)
         return body
 
     def _opened(self) -> aiohttp.ClientSession:
