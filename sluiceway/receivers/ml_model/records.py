@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
+import numpy as np
 import orjson
 
 from sluiceway.clock import Clock
@@ -82,7 +84,11 @@ class Reader:
         step = max(_MOST_CELLS // max(len(columns), 1), 1)
         for begin in range(0, len(rows), step):
             part = rows[begin : begin + step]
-            self._add(read, {name: [row.get(name) for row in part] for name in columns})
+            table = {name: [row.get(name) for row in part] for name in columns}
+            for name in (self._source.columns.prediction, self._source.columns.label):
+                if name in table:
+                    table[name] = _quantities(table[name])
+            self._add(read, table)
         return read
 
     def table(self, table: Mapping[str, Any]) -> Read:
@@ -93,16 +99,51 @@ class Reader:
 
     def _add(self, read: Read, table: Mapping[str, Any]) -> None:
         source, now = self._source, self._clock.time_ns()
-        batch: Predictions | GroundTruth
-        if source.records == "predictions":
+        if source.records == "ground_truth":
+            labels, rejected = read_ground_truth(table, source.columns, now)
+            read.rejected.update(rejected)
+            if len(labels):
+                read.batches.append(labels)
+            return
+        names = (source.columns.model_name, source.columns.model_version)
+        for part in _by_model(table, [table[name] for name in names if name in table]):
             batch, rejected = read_predictions(
-                table, source.columns, self._settings.segments, now, source.model_name, source.model_version
+                part, source.columns, self._settings.segments, now, source.model_name, source.model_version
             )
-        else:
-            batch, rejected = read_ground_truth(table, source.columns, now)
-        read.rejected.update(rejected)
-        if len(batch):
-            read.batches.append(batch)
+            read.rejected.update(rejected)
+            if len(batch):
+                read.batches.append(batch)
+
+
+def _by_model(table: Mapping[str, Any], models: list[Any]) -> Iterator[Mapping[str, Any]]:
+    """The table of each model, with the columns that it has: one model's numbers may be another's classes."""
+    rows: dict[tuple[Any, ...], list[int]] = {}
+    for row, key in enumerate(zip(*(map(str, values) for values in models), strict=True)):
+        rows.setdefault(key, []).append(row)
+    if len(rows) < 2:
+        yield table
+        return
+    for chosen in rows.values():
+        part = {name: _take(values, chosen) for name, values in table.items()}
+        yield {name: values for name, values in part.items() if not _empty(values)} or part
+
+
+def _quantities(values: list[Any]) -> list[Any]:
+    """Numbers of which some have a fraction are all floats: in JSON, 3.0 may be written as 3."""
+    kinds = {*map(type, values)} - {type(None)}
+    if kinds != {int, float}:
+        return values
+    return [math.nan if value is None else float(value) for value in values]
+
+
+def _take(values: Any, rows: list[int]) -> Any:
+    return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
+
+
+def _empty(values: Any) -> bool:
+    if isinstance(values, np.ndarray):
+        return values.dtype.kind == "f" and bool(np.isnan(values).all())
+    return all(value is None for value in values)
 
 
 def parse_lines(data: bytes, longest: int, rejected: Counter[str]) -> Iterator[Row]:

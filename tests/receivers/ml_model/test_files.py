@@ -161,6 +161,38 @@ async def test_models_that_records_do_not_name(tmp_path: Path) -> None:
     assert found["ml.predictions"][0]["attributes"] == {"ml.model.name": "churn", "ml.model.version": "9"}
 
 
+@pytest.mark.parametrize("kind", ["json_lines", "parquet"])
+async def test_models_in_one_file_are_read_apart(tmp_path: Path, kind: str) -> None:
+    """One model's quantities do not become another's classes, and each has the scores that it has."""
+    rows = [
+        {"prediction_id": f"{model}{n}", "model_name": model, "label": n % 2, **said}
+        for n in range(40)
+        for model, said in (("score", {"score": n / 40}), ("both", {"probability_0": 0.25, "probability_1": 0.75}))
+    ]
+    rows += [
+        {
+            "prediction_id": f"r{n}",
+            "model_name": "regression",
+            "prediction": n / 2 if n % 2 else n // 2,
+            "label": n + 0.5,
+        }
+        for n in range(40)
+    ]
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist([{**{"label": None}, **row} for row in rows]), tmp_path / "hidden")
+    async with bench(tmp_path, f"format: {kind}, start_at: beginning", "data*") as running:
+        if kind == "parquet":
+            (tmp_path / "hidden").rename(tmp_path / "data")
+        else:
+            append(tmp_path / "data", "".join(json.dumps(row) + "\n" for row in rows))
+        await running.until(lambda found: total(found) == 120)
+        await running.clock.advance(600)
+        found = await running.measure()
+    figures = {(p["attributes"]["ml.model.name"], p["attributes"]["metric"]) for p in found["ml.performance"]}
+    assert {("score", "roc_auc"), ("both", "log_loss"), ("regression", "mae")} <= figures
+    assert {figure for model, figure in figures if model == "regression"} == {"mae", "rmse", "mape", "r2"}
+
+
 def parquet(path: Path, first: int, last: int, **more: Any) -> None:
     """A Parquet file with predictions."""
     numbers = range(first, last)
