@@ -76,6 +76,6 @@ class Servers:
             return str(error) or f"no answer within {source.timeout:g}s"
         except (OSError, ValueError, SluicewayError) as error:
             return str(error) or type(error).__name__
-        except Exception as error:  # noqa: BLE001 - whatever one server's answer does, the others are told
+        except Exception as error:
             self._context.logger.debug("a server's answer could not be read", exc_info=error)
             return f"{type(error).__name__}: {error}"

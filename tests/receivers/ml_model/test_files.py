@@ -178,8 +178,9 @@ async def test_models_in_one_file_are_read_apart(tmp_path: Path, kind: str) -> N
         }
         for n in range(40)
     ]
+    names = {name for row in rows for name in row}
     if kind == "parquet":
-        pq.write_table(pa.Table.from_pylist([{**{"label": None}, **row} for row in rows]), tmp_path / "hidden")
+        pq.write_table(pa.Table.from_pylist([dict.fromkeys(names) | row for row in rows]), tmp_path / "hidden")
     async with bench(tmp_path, f"format: {kind}, start_at: beginning", "data*") as running:
         if kind == "parquet":
             (tmp_path / "hidden").rename(tmp_path / "data")
