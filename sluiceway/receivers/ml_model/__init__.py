@@ -5,13 +5,14 @@ column that always grows), each record with columns whose names are a contract t
 `prediction_id`, `timestamp`, `model_name`, `model_version`, `prediction`, `score` or `probability_<class>`, `latency`
 in seconds, `error`, `label`, and `feature_<name>`. Members of objects are columns as well, `features.age`. Labels may
 come late and in any order; they are joined with their predictions by `prediction_id`. From an `mlflow` server come
-runs with their latest metrics and registered models, and in pipelines for logs each change of a run's state, once, as
-`ml.mlflow.run`; from `inference_servers` (Triton, vLLM, TorchServe, KServe) their own metrics under names that are the
-same for all.
+runs with their latest metrics and registered models, and from `inference_servers` (Triton, vLLM, TorchServe, KServe)
+their own metrics under names that are the same for all. In pipelines for logs, drift that begins or ends is told as
+`ml.drift`, and each change of a run's state as `ml.mlflow.run`, once.
 
 Files are followed when they are renamed or emptied. A source that is away, or lacks a column that is needed, is named
 in the status with what is there instead, and leaves the others working; records that break the contract are counted in
-`ml.records.rejected`. It never writes to a file, a database or a server, and never sends a feature's values on.
+`ml.records.rejected`. It never writes to a file, a database or a server, and never sends
+a feature's values on unless it is one of the `segments`.
 
 What can be lost: predictions that wait for their label, the window and the reference are in memory and lost when the
 collector ends, as is how far files and queries were read; `start_at` and `start` say where to begin again. So are lines
@@ -31,21 +32,65 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import Field, model_validator
 
 from sluiceway.component import Component, Consumer, Context, Kind
-from sluiceway.ml import make_engine
+from sluiceway.ml import EngineSettings, make_engine
 from sluiceway.otlp import Signal
 from sluiceway.receivers.ml_model.exposition import check_parser
-from sluiceway.receivers.ml_model.metrics import RESOURCE
-from sluiceway.receivers.ml_model.settings import MlModelSettings
-from sluiceway.scraping import Scrape, Scraper, Scraping
+from sluiceway.receivers.ml_model.metrics import METRICS, RESOURCE
+from sluiceway.receivers.ml_model.settings import (
+    FileSource,
+    GivenReference,
+    InferenceServer,
+    MlflowSource,
+    SqlSource,
+)
+from sluiceway.scraping import (
+    Declares,
+    MetricSettings,
+    ResourceSettings,
+    Scrape,
+    Scraper,
+    ScrapeSettings,
+    Scraping,
+)
 
 if TYPE_CHECKING:
     from sluiceway.receivers.ml_model.servers import Servers
     from sluiceway.receivers.ml_model.sources import Sources
 
 __all__ = ["COMPONENT", "MlModelReceiver", "MlModelSettings"]
+
+
+class MlModelSettings(EngineSettings, ScrapeSettings):
+    """The settings of the receiver `ml_model`."""
+
+    files: dict[str, FileSource] = Field(default_factory=dict)
+    """Files with predictions or labels, each source by a name of its own."""
+    sql: dict[str, SqlSource] = Field(default_factory=dict)
+    """Queries for predictions or labels."""
+    mlflow: dict[str, MlflowSource] = Field(default_factory=dict)
+    """MLflow tracking servers."""
+    inference_servers: dict[str, InferenceServer] = Field(default_factory=dict)
+    """Servers of models that show metrics."""
+    reference: GivenReference = GivenReference()
+    """What drift is measured against."""
+    metrics: Annotated[MetricSettings, Declares(*METRICS)] = MetricSettings()
+    """Which metrics are emitted, and how."""
+    resource_attributes: Annotated[ResourceSettings, Declares(*RESOURCE)] = ResourceSettings()
+    """Which attributes resources have, and which resources are emitted."""
+
+    @model_validator(mode="after")
+    def _check_sources(self) -> Self:
+        if not (self.files or self.sql or self.mlflow or self.inference_servers):
+            raise ValueError("needs at least one of files, sql, mlflow and inference_servers")
+        return self
+
+    def __hash__(self) -> int:
+        return hash((*self.files, *self.sql, *self.mlflow, *self.inference_servers, self.collection_interval))
 
 
 class MlModelReceiver:

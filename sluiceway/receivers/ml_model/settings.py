@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,13 +10,11 @@ from sluiceway.config.client import RequestHeaders, is_url
 from sluiceway.config.settings import mistake
 from sluiceway.config.tls import TlsClient
 from sluiceway.config.types import Duration, Opaque, Settings, StringList
-from sluiceway.ml import Columns, EngineSettings
+from sluiceway.ml import Columns
 from sluiceway.ml.settings import ReferenceSettings
-from sluiceway.receivers.ml_model.metrics import METRICS, RESOURCE
-from sluiceway.scraping import Declares, MetricSettings, ResourceSettings, ScrapeSettings
 
 __all__ = [
-    "FileSource", "Format", "GivenReference", "InferenceServer", "MlModelSettings", "MlflowSource", "Preset",
+    "FileSource", "Format", "GivenReference", "InferenceServer", "MlflowSource", "Preset",
     "RecordSource", "SqlSource", "WebSource",
 ]  # fmt: skip
 
@@ -192,34 +190,6 @@ class GivenReference(ReferenceSettings):
 
     def __hash__(self) -> int:
         return hash((self.type, self.file, self.query))
-
-
-class MlModelSettings(EngineSettings, ScrapeSettings):
-    """The settings of the receiver `ml_model`."""
-
-    files: dict[str, FileSource] = Field(default_factory=dict)
-    """Files with predictions or labels, each source by a name of its own."""
-    sql: dict[str, SqlSource] = Field(default_factory=dict)
-    """Queries for predictions or labels."""
-    mlflow: dict[str, MlflowSource] = Field(default_factory=dict)
-    """MLflow tracking servers."""
-    inference_servers: dict[str, InferenceServer] = Field(default_factory=dict)
-    """Servers of models that show metrics."""
-    reference: GivenReference = GivenReference()
-    """What drift is measured against."""
-    metrics: Annotated[MetricSettings, Declares(*METRICS)] = MetricSettings()
-    """Which metrics are emitted, and how."""
-    resource_attributes: Annotated[ResourceSettings, Declares(*RESOURCE)] = ResourceSettings()
-    """Which attributes resources have, and which resources are emitted."""
-
-    @model_validator(mode="after")
-    def _check_sources(self) -> Self:
-        if not (self.files or self.sql or self.mlflow or self.inference_servers):
-            raise ValueError("needs at least one of files, sql, mlflow and inference_servers")
-        return self
-
-    def __hash__(self) -> int:
-        return hash((*self.files, *self.sql, *self.mlflow, *self.inference_servers, self.collection_interval))
 
 
 def _check_url(url: str) -> str:

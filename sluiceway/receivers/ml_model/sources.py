@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from sluiceway.component import Context
 from sluiceway.ml.engine import Engine
@@ -13,8 +13,11 @@ from sluiceway.receivers.ml_model.intake import Intake, Source
 from sluiceway.receivers.ml_model.parquet import check_parquet
 from sluiceway.receivers.ml_model.records import Reader
 from sluiceway.receivers.ml_model.reference import Reference
-from sluiceway.receivers.ml_model.settings import FileSource, MlModelSettings
+from sluiceway.receivers.ml_model.settings import FileSource
 from sluiceway.receivers.ml_model.sql import Query, check_asyncpg
+
+if TYPE_CHECKING:
+    from sluiceway.receivers.ml_model import MlModelSettings
 
 __all__ = ["Sources"]
 

@@ -13,6 +13,9 @@ import pytest
 
 from sluiceway.component import Status
 from sluiceway.errors import ConfigError
+from sluiceway.ml import METRICS as ENGINE
+from sluiceway.receivers.ml_model import COMPONENT
+from sluiceway.testing import check_metrics
 from tests.receivers.ml_model.bench import Bench, counts, rejected, settings, total
 
 
@@ -265,6 +268,45 @@ async def test_a_reference_from_a_file(tmp_path: Path, kind: str) -> None:
         if point["attributes"].get("feature")
     }
     assert drifted == {"a": 1}
+
+
+async def test_all_that_is_measured_of_models_is_declared_and_emitted(tmp_path: Path) -> None:
+    """Each metric of the engine, as it was declared; drift is a log record too."""
+
+    def lines(first: int, last: int, score: float, plan: str, **more: Any) -> str:
+        records = (
+            {"prediction_id": n, "timestamp": 1_700_000_000, "model_name": "m", "score": score + n % 7 / 1000,
+             "prediction": int(score > 0.5), "label": n % 2, "latency": 0.01, "feature_plan": plan, "feature_n": n % 50}
+            | more
+            for n in range(first, last)
+        )  # fmt: skip
+        return "".join(json.dumps(record) + "\n" for record in records)
+
+    (tmp_path / "reference.jsonl").write_text(lines(0, 300, 0.9, "basic"))
+    yaml = f"""{{
+        reference: {{type: given, file: '{tmp_path}/reference.jsonl'}},
+        files: {{
+            p: {{include: ['{tmp_path}/p.jsonl'], start_at: beginning}},
+            l: {{include: ['{tmp_path}/l.jsonl'], start_at: beginning, records: ground_truth}},
+        }},
+    }}"""
+    (tmp_path / "p.jsonl").write_text(
+        lines(0, 1000, 0.9, "basic")
+        + lines(1000, 2000, 0.55, "new", feature_n=1000)
+        + lines(2000, 2001, 0.5, "new", error="oom")
+        + lines(2001, 2050, 0.5, "new", label=None)
+    )
+    (tmp_path / "l.jsonl").write_text(
+        "".join(json.dumps({"prediction_id": n, "label": 1}) + "\n" for n in range(2001, 2050))
+    )
+    async with Bench(yaml) as running:
+        await running.until(lambda found: total(found, "ml.labels") >= 49 and total(found) == 2050)
+        await running.clock.advance(600)
+        records = await running.records()
+        await running.until(lambda found: "ml.drift.changes" in found)
+    missing = check_metrics(COMPONENT, running.sink.batches)
+    assert missing & {metric.name for metric in ENGINE} == set()
+    assert {record.event_name for record in records} == {"ml.drift"}
 
 
 async def test_a_reference_that_is_away_is_named_and_tried_again(tmp_path: Path) -> None:

@@ -111,8 +111,9 @@ async def test_kserve() -> None:
     assert set(series(found, "ml.inference.phase.duration", "phase")) == {"preprocess", "postprocess"}
 
 
-def vllm(registry: prometheus.CollectorRegistry) -> None:
-    """Two engines of vLLM, as its metrics are declared."""
+def vllm_page() -> bytes:
+    """The page of a vLLM with two engines, as its metrics are declared."""
+    registry = prometheus.CollectorRegistry()
     labels = ["model_name", "engine"]
 
     def make(kind: Any, name: str, *more: str, **options: Any) -> Any:
@@ -139,13 +140,12 @@ def vllm(registry: prometheus.CollectorRegistry) -> None:
         for histogram in histograms:
             histogram.labels("llama", engine).observe(0.5)
             histogram.labels("llama", engine).observe(20)
+    return prometheus.generate_latest(registry)
 
 
 async def test_vllm() -> None:
     """Engines are added up, the fullest cache counts, and names of two versions are not counted twice."""
-    registry = prometheus.CollectorRegistry()
-    vllm(registry)
-    found, running = await measured("vllm", prometheus.generate_latest(registry))
+    found, running = await measured("vllm", vllm_page())
     assert running.status == (Status.OK, "")
     assert series(found, "ml.inference.requests", "reason") == {"stop": 14, "length": 4, "error": 2}
     assert series(found, "ml.inference.failures", "reason") == {"error": 2}

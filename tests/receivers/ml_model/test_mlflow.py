@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from sluiceway.component import Status, SystemClock
+from sluiceway.ml import METRICS as ENGINE
+from sluiceway.receivers.ml_model import COMPONENT
+from sluiceway.testing import check_metrics
 from tests.ports import free_port
 from tests.receivers.ml_model.bench import Bench, Points
-from tests.receivers.ml_model.test_inference_servers import serving
+from tests.receivers.ml_model.test_inference_servers import PAGES, serving, vllm_page
 from tests.servers.mlflow import MlflowServer
 
 NOW = 1_700_000_000_000
@@ -192,3 +196,25 @@ async def test_hostile_answers_do_no_harm() -> None:
     assert len(asked) == 201
     assert time.monotonic() - begun < 10
     assert {len(point["attributes"]["ml.mlflow.experiment.name"]) for point in found["ml.mlflow.runs"]} == {256}
+
+
+async def test_all_that_servers_show_is_declared_and_emitted(tracking: MlflowServer) -> None:
+    """Each metric of MLflow and of inference servers, as it was declared."""
+    tracking.run(tracking.experiment("all"), "one", NOW, auc=0.5)
+    tracking.ask("registered-models/create", {"name": "all"})
+    tracking.ask("model-versions/create", {"name": "all", "source": "s3://models/all"})
+    pending = b'nv_inference_pending_request_count{model="m",version="1"} 1\n'
+    pages = {name: (PAGES / f"{name}.txt").read_bytes() for name in ("triton", "kserve", "torchserve")}
+    pages["triton"] += pending
+    pages["vllm"] = vllm_page()
+    async with AsyncExitStack() as stack:
+        urls = {
+            name: await stack.enter_async_context(serving(lambda _, page=page: page)) for name, page in pages.items()
+        }
+        servers = ", ".join(f"{name}: {{preset: {name}, endpoint: '{url}'}}" for name, url in urls.items())
+        yaml = f"{{mlflow: {{m: {{tracking_uri: '{tracking.uri}'}}}}, inference_servers: {{{servers}}}}}"
+        running = await stack.enter_async_context(Bench(yaml))
+        await running.measure()
+        assert running.status == (Status.OK, "")
+    missing = check_metrics(COMPONENT, running.sink.batches)
+    assert missing == {metric.name for metric in ENGINE} - {"ml.inference.duration"}
