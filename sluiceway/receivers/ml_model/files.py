@@ -58,6 +58,8 @@ class Files:
         lines = [file for file in found if not self._is_parquet(file.path)]
         await self._intake.run(self._open, lines)
         self._skip_old(parquet)
+        if self._first and not found:
+            self._intake.warn("no files match the configured criteria")
         self._first = False
         present = {file.key for file in lines}
         for key, tail in list(self._tails.items()):

@@ -60,6 +60,10 @@ class Intake:
             else:
                 self._engine.ground_truth(batch)
 
+    def warn(self, text: str) -> None:
+        """Log something that is no error, but may be a mistake."""
+        self._context.logger.warning("%s: %s", self.name, text)
+
     async def follow(self, source: Source) -> None:
         """Poll the source until cancelled. Whatever goes wrong shows in `trouble`, and is tried again."""
         try:

@@ -57,6 +57,8 @@ class Mlflow:
         self._known: _Known | None = None
         self._statuses: dict[str, str] | None = None
         """The state of each run, as it was told."""
+        self._oldest = 0
+        """When the first of the runs began that were looked at last; 0 when all were."""
         self._due = 0.0
 
     async def measure(self) -> str:
@@ -101,11 +103,13 @@ class Mlflow:
     def _tell(self, runs: list[_Run], recorder: Recorder) -> None:
         """Record each change of a run's state, once; runs that were there at the start have not changed."""
         before, self._statuses = self._statuses, {run.id: run.status for run in runs}
+        oldest, full = self._oldest, len(runs) >= self._source.max_runs
+        self._oldest = min(run.started for run in runs) if full and runs else 0
         if before is None:
             return
         for run in runs:
             was = before.get(run.id, "")
-            if was == run.status:
+            if was == run.status or (not was and run.started < oldest):  # that came into sight as others were deleted
                 continue
             about = {
                 "ml.mlflow.experiment.name": run.experiment,

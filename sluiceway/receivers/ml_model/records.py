@@ -42,7 +42,11 @@ class Read:
 class Reader:
     """Makes batches of one source's records. Called in threads, one call at a time."""
 
-    def __init__(self, source: RecordSource, settings: EngineSettings, clock: Clock) -> None:
+    def __init__(
+        self, source: RecordSource, settings: EngineSettings, clock: Clock, *, cells: int | None = None
+    ) -> None:
+        """`cells` says how many values a batch may hold."""
+        self._cells = _MOST_CELLS if cells is None else cells
         self._source = source
         self._settings = settings
         self._clock = clock
@@ -81,7 +85,7 @@ class Reader:
             read.rejected["no_column"] = len(rows)
             return read
         columns = self.wanted(names)
-        step = max(_MOST_CELLS // max(len(columns), 1), 1)
+        step = max(self._cells // max(len(columns), 1), 1)
         for begin in range(0, len(rows), step):
             part = rows[begin : begin + step]
             table = {name: [row.get(name) for row in part] for name in columns}
@@ -169,10 +173,12 @@ def flat(row: Mapping[str, Any]) -> Row:
     """A record with the members of its objects beside them, as `features.age`; decimals become floats."""
     made: Row = {}
     for name, value in row.items():
-        if isinstance(value, dict):
-            made.update((f"{name}.{inner}", part) for inner, part in value.items())
+        kind = value.__class__
+        if kind is dict:
+            for inner, part in value.items():
+                made[f"{name}.{inner}"] = part
         else:
-            made[name] = float(value) if isinstance(value, Decimal) else value
+            made[name] = float(value) if kind is Decimal else value
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -38,7 +39,7 @@ class Reference:
         self._intake = intake
         source = RecordSource(columns=given.columns, model_name=given.model_name, model_version=given.model_version)
         self._source = source
-        self._reader = Reader(source, settings, context.clock)
+        self._reader = Reader(source, settings, context.clock, cells=sys.maxsize)  # one batch replaces another
 
     async def poll(self) -> str:
         """Read the reference; returns what is wrong with it, and raises when it cannot be had."""

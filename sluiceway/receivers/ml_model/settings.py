@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Literal, Self, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -78,9 +79,8 @@ class SqlSource(RecordSource):
 
     @field_validator("datasource")
     @classmethod
-    def _check_datasource(cls, datasource: Opaque) -> Opaque:
-        if not datasource.reveal().startswith(("postgresql://", "postgres://")):
-            raise ValueError("must begin with postgresql://")
+    def _check_place(cls, datasource: Opaque) -> Opaque:
+        _check_datasource(datasource)
         return datasource
 
     @field_validator("query")
@@ -182,8 +182,11 @@ class GivenReference(ReferenceSettings):
     def _check_place(self) -> Self:
         if self.file and self.query:
             raise mistake("either a file or a query", "query")
-        if self.query and not self.datasource.reveal().startswith(("postgresql://", "postgres://")):
-            raise mistake("must begin with postgresql://", "datasource")
+        if self.query:
+            try:
+                _check_datasource(self.datasource)
+            except ValueError as error:
+                raise mistake(str(error), "datasource") from None
         if (self.type == "given") != bool(self.file or self.query):
             raise mistake('"given" and a file or a query go together', "type")
         return self
@@ -195,4 +198,16 @@ class GivenReference(ReferenceSettings):
 def _check_url(url: str) -> str:
     if not is_url(url):
         raise ValueError("must be a URL, http:// or https://")
-    return url.rstrip("/")
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("must not hold credentials, which belong in username and password")
+    return url
+
+
+def _check_datasource(datasource: Opaque) -> None:
+    text = datasource.reveal()
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must begin with postgresql://")
+    try:
+        urlsplit(text).port  # noqa: B018 - raises for what is none
+    except ValueError:  # whose text would show what may be a part of the password
+        raise ValueError("is no URL; in a password, / is written as %2F, and @ as %40") from None

@@ -14,7 +14,7 @@ import pytest
 from sluiceway.component import Status
 from sluiceway.errors import ConfigError
 from sluiceway.ml import METRICS as ENGINE
-from sluiceway.receivers.ml_model import COMPONENT
+from sluiceway.receivers.ml_model import COMPONENT, records
 from sluiceway.testing import check_metrics
 from tests.receivers.ml_model.bench import Bench, counts, rejected, settings, total
 
@@ -270,6 +270,33 @@ async def test_a_reference_from_a_file(tmp_path: Path, kind: str) -> None:
     assert drifted == {"a": 1}
 
 
+async def test_a_large_reference_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it counts, and not only the part that was read last."""
+    monkeypatch.setattr(records, "_MOST_CELLS", 300)
+    lines = [{"prediction_id": n, "score": n / 1000, "feature_a": n} for n in range(1000)]
+    append(tmp_path / "reference.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    append(tmp_path / "p.jsonl", "".join(json.dumps(line) + "\n" for line in lines[::5]))
+    yaml = f"""{{
+        reference: {{type: given, file: '{tmp_path}/reference.jsonl'}},
+        files: {{p: {{include: ['{tmp_path}/p.jsonl'], start_at: beginning}}}},
+    }}"""
+    async with Bench(yaml) as running:
+        await running.until(lambda found: total(found) == 200)
+        await running.clock.advance(600)
+        found = await running.until(lambda found: "ml.drift.detected" in found)
+    assert {point["value"] for point in found["ml.drift.detected"]} == {0}
+
+
+async def test_no_file_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It may come; but it is told once, for it may be a mistake."""
+    async with bench(tmp_path) as running:
+        await running.until(lambda _: "p: no files match the configured criteria" in caplog.messages)
+        append(tmp_path / "a.jsonl", predictions(0, 3))
+        await running.until(lambda found: total(found) == 3)
+        assert running.status == (Status.OK, "")
+    assert len(caplog.messages) == 1
+
+
 async def test_all_that_is_measured_of_models_is_declared_and_emitted(tmp_path: Path) -> None:
     """Each metric of the engine, as it was declared; drift is a log record too."""
 
@@ -350,7 +377,10 @@ async def test_too_many_files_are_followed_in_turn(tmp_path: Path) -> None:
         ("{files: {p: {include: [a]}}, reference: {file: a}}", '"given" and a file or a query go together'),
         ("{sql: {p: {datasource: 'mysql://a', query: $1, cursor: id}}}", "must begin with postgresql://"),
         ("{sql: {p: {datasource: 'postgresql://a', query: SELECT, cursor: id}}}", "it has no $1"),
+        ("{sql: {p: {datasource: 'postgresql://u:ge/heim@h/d', query: $1, cursor: id}}}", "/ is written as %2F"),
+        ("{files: {p: {include: [a]}}, reference: {type: given, query: q, datasource: x}}", "must begin with postgre"),
         ("{mlflow: {m: {tracking_uri: here}}}", "must be a URL"),
+        ("{mlflow: {m: {tracking_uri: 'http://u:geheim@here'}}}", "must not hold credentials"),
         ("{mlflow: {m: {tracking_uri: 'http://a', token: x, username: u, password: p}}}", "either a token or"),
         ("{inference_servers: {m: {preset: bento, endpoint: 'http://a'}}}", "preset"),
         ("{inference_servers: {m: {preset: vllm, endpoint: 'http://a', username: u}}}", "go together"),
@@ -361,3 +391,5 @@ def test_mistakes_are_reported_by_their_keys(yaml: str, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         settings(yaml)
     assert text in str(caught.value).replace("::", ".")
+    assert "geheim" not in str(caught.value)
+    assert "ge/" not in str(caught.value)

@@ -91,6 +91,18 @@ async def test_changes_of_state_are_told_once(tracking: MlflowServer) -> None:
         assert record.severity_text == "WARN"
 
 
+async def test_runs_that_come_into_sight_are_not_new(tracking: MlflowServer) -> None:
+    """Older ones take the places of those that are deleted, and nothing has happened to them."""
+    experiment = tracking.experiment("sight")
+    runs = [tracking.run(experiment, str(number), NOW + number) for number in range(4)]
+    async with bench(tracking.uri, "experiments: [sight], max_runs: 2") as running:
+        assert await running.records() == []
+        tracking.ask("runs/delete", {"run_id": runs[3]})
+        assert await running.records() == []
+        tracking.run(experiment, "new", NOW + 9)
+        assert len(await running.records()) == 1
+
+
 async def test_registered_models(tracking: MlflowServer) -> None:
     """The newest version, and those of aliases and stages."""
     for name in ("churn", "empty"):
