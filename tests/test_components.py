@@ -27,6 +27,10 @@ YAML = {
         receivers:
           security_log: {include: [/nowhere/at/all.log], presets: [sshd, sudo]}
     """,
+    "receiver ml_model": """
+        receivers:
+          ml_model: {files: {predictions: {include: [/nowhere/at/all.jsonl]}}}
+    """,
     "extension health_check": """
         extensions:
           health_check: {endpoint: "127.0.0.1:0"}
