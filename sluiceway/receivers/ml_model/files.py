@@ -22,6 +22,9 @@ __all__ = ["Files", "is_parquet"]
 _Key: TypeAlias = tuple[int, int]
 _MOST_REMEMBERED: Final = 100_000
 _SHOWN: Final = 3
+_PATIENCE: Final = 60.0
+"""Seconds without anything new after which a file that no longer matches is let go: a program that was not told yet
+that its file was renamed goes on writing to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Files:
         self._reader = reader
         self._intake = intake
         self._tails: dict[_Key, Tail] = {}
+        self._gone: dict[_Key, float] = {}
+        """When something was read last from files that no longer match."""
         self._offsets: dict[_Key, int] = {}
         """How far files were read that are not held open."""
         self._whole: dict[_Key, tuple[int, int]] = {}
@@ -63,7 +68,11 @@ class Files:
         self._first = False
         present = {file.key for file in lines}
         for key, tail in list(self._tails.items()):
-            await self._follow(key, tail, gone=key not in present)
+            if key in present:
+                self._gone.pop(key, None)
+                await self._follow(tail)
+            else:
+                await self._follow_gone(key, tail)
         for file in parquet:
             await self._read_whole(file)
         paths = {file.path for file in found}
@@ -109,11 +118,11 @@ class Files:
             else:
                 self._troubles.pop(file.path, None)
 
-    async def _follow(self, key: _Key, tail: Tail, *, gone: bool) -> None:
-        """Read a file to its end. One that no longer matches is read once more, with a last line that has no end."""
+    async def _follow(self, tail: Tail, *, last: bool = False) -> None:
+        """Read a file to its end; the `last` time with a line that has none."""
         more = True
         while more:
-            piece, read = await self._intake.run(self._read, tail, gone)
+            piece, read = await self._intake.run(self._read, tail, last)
             self._intake.take(read)
             tail.advance(piece)
             if read.trouble:
@@ -121,9 +130,18 @@ class Files:
             elif read.batches:
                 self._troubles.pop(tail.path, None)
             more = piece.more
-        if gone:
+
+    async def _follow_gone(self, key: _Key, tail: Tail) -> None:
+        """Read a file that no longer matches, and let it go when nothing more comes, or when there are too many."""
+        before, now = tail.offset, self._intake.now()
+        await self._follow(tail)
+        since = self._gone.setdefault(key, now)
+        if tail.offset != before:
+            self._gone[key] = now
+        elif now - since >= _PATIENCE or len(self._tails) > 2 * self._source.max_files:
+            await self._follow(tail, last=True)
             self._remember(key, tail.offset)
-            del self._tails[key]
+            del self._tails[key], self._gone[key]
             tail.close()
 
     def _read(self, tail: Tail, last: bool) -> tuple[Piece, Read]:

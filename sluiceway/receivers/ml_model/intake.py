@@ -50,6 +50,10 @@ class Intake:
         """Call a function that may block."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
 
+    def now(self) -> float:
+        """Seconds on the collector's clock."""
+        return self._context.clock.now()
+
     def take(self, read: Read) -> None:
         """Hand records to the engine."""
         if read.rejected:

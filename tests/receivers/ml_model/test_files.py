@@ -67,19 +67,23 @@ async def test_only_what_is_new_is_read_unless_told_otherwise(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["a.jsonl.1", "b.jsonl"])
 async def test_a_file_that_is_renamed_is_read_to_its_end(tmp_path: Path, name: str) -> None:
-    """Whether its new name matches or not: what was written last is not lost, and nothing is read twice."""
+    """Whether its new name matches or not: what is written last, also after that, is not lost, nor read twice."""
     file = tmp_path / "a.jsonl"
     file.write_text(predictions(0, 5))
     async with bench(tmp_path) as running:
         await running.until(lambda found: total(found) == 5)
-        append(file, predictions(5, 8) + predictions(8, 9).rstrip())
+        append(file, predictions(5, 8))
         file.rename(tmp_path / name)
         file.write_text(predictions(9, 12))
+        await running.until(lambda found: total(found) == 11)
+        append(tmp_path / name, predictions(12, 14) + predictions(8, 9).rstrip())
+        await running.until(lambda found: total(found) == 13)
         if name == "b.jsonl":
             append(tmp_path / name, "\n")
-        found = await running.until(lambda found: total(found) >= 12)
-        found = await running.until(lambda _: True)
-    assert counts(found) == {"m": 12}
+        found = await running.until(lambda found: total(found) >= 14)
+        if name == "a.jsonl.1":
+            assert len(running.receiver._sources._opened[0][1]._tails) == 1
+    assert counts(found) == {"m": 14}
     assert rejected(found) == {}
 
 
