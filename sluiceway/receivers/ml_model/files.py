@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import glob
-import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from sluiceway.receivers.ml_model.intake import Intake
+from sluiceway.receivers.ml_model.matching import Found, Key, find, is_parquet
 from sluiceway.receivers.ml_model.parquet import read_parquet
 from sluiceway.receivers.ml_model.records import Read, Reader, missing_text, parse_lines
 from sluiceway.receivers.ml_model.settings import FileSource
 from sluiceway.receivers.ml_model.tail import Piece, Tail
 
-__all__ = ["Files", "is_parquet"]
+__all__ = ["Files"]
 
-_Key: TypeAlias = tuple[int, int]
 _MOST_REMEMBERED: Final = 100_000
 _SHOWN: Final = 3
+_LOOKED_AT: Final = 65_536
+"""Bytes at the end of a file that are looked at when it is not read."""
 _PATIENCE: Final = 60.0
 """Seconds without anything new after which a file that no longer matches is let go: a program that was not told yet
 that its file was renamed goes on writing to it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A file that matches."""
-
-    path: str
-    key: _Key
-    """Its device and inode: it keeps them when it is renamed."""
-    size: int
-    changed: int
 
 
 class Files:
@@ -46,25 +33,25 @@ class Files:
         self._source = source
         self._reader = reader
         self._intake = intake
-        self._tails: dict[_Key, Tail] = {}
-        self._gone: dict[_Key, float] = {}
+        self._tails: dict[Key, Tail] = {}
+        self._gone: dict[Key, float] = {}
         """When something was read last from files that no longer match."""
-        self._offsets: dict[_Key, int] = {}
+        self._offsets: dict[Key, int] = {}
         """How far files were read that are not held open."""
-        self._whole: dict[_Key, tuple[int, int]] = {}
+        self._whole: dict[Key, tuple[int, int]] = {}
         """The size and time of Parquet files that were read, or could not be."""
         self._troubles: dict[str, str] = {}
         self._first = True
 
     async def poll(self) -> str:
         """Read all that is new; returns what is wrong."""
-        found = await self._intake.run(self._look)
+        found = await self._intake.run(find, self._source)
         parquet = [file for file in found if self._is_parquet(file.path)]
         lines = [file for file in found if not self._is_parquet(file.path)]
         await self._intake.run(self._open, lines)
         self._skip_old(parquet)
-        if self._first and not found:
-            self._intake.warn("no files match the configured criteria")
+        if self._first:
+            await self._begin(found)
         self._first = False
         present = {file.key for file in lines}
         for key, tail in list(self._tails.items()):
@@ -84,25 +71,28 @@ class Files:
         while self._tails:
             self._tails.popitem()[1].close()
 
-    def _look(self) -> list[_Found]:
-        """The files that match, the oldest first; of too many the newest."""
-        found: dict[_Key, _Found] = {}
-        excluded = self._source.exclude
-        for pattern in self._source.include:
-            for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - patterns may be absolute
-                if any(fnmatchcase(path, out) for out in excluded):
-                    continue
-                try:
-                    known = Path(path).stat()
-                except OSError:
-                    continue  # it has gone meanwhile
-                if stat.S_ISREG(known.st_mode):
-                    key = (known.st_dev, known.st_ino)
-                    found[key] = _Found(path, key, known.st_size, known.st_mtime_ns)
-        newest = sorted(found.values(), key=lambda file: (file.changed, file.path))
-        return newest[-self._source.max_files :]
+    async def _begin(self, found: list[Found]) -> None:
+        """Say at once what may be wrong, and not only when something new has come."""
+        if not found:
+            self._intake.warn("no files match the configured criteria")
+        elif text := await self._intake.run(self._check, found[-1]):
+            self._troubles[found[-1].path] = text
 
-    def _open(self, found: list[_Found]) -> None:
+    def _check(self, file: Found) -> str:
+        """What is wrong with the last records of a file."""
+        try:
+            if self._is_parquet(file.path):
+                next(self._parts(file.path), None)
+                return ""
+            with Path(file.path).open("rb") as opened:
+                opened.seek(max(file.size - _LOOKED_AT, 0))
+                lines = opened.read(_LOOKED_AT)
+        except (OSError, ValueError) as error:
+            return f"{file.path}: {error}"
+        rows = list(parse_lines(lines, _LOOKED_AT, Counter()))
+        return self._reader.rows(rows, file.path).trouble if rows else ""
+
+    def _open(self, found: list[Found]) -> None:
         at_end = self._first and self._source.start_at == "end"
         for file in found:
             if file.key in self._tails:
@@ -131,7 +121,7 @@ class Files:
                 self._troubles.pop(tail.path, None)
             more = piece.more
 
-    async def _follow_gone(self, key: _Key, tail: Tail) -> None:
+    async def _follow_gone(self, key: Key, tail: Tail) -> None:
         """Read a file that no longer matches, and let it go when nothing more comes, or when there are too many."""
         before, now = tail.offset, self._intake.now()
         await self._follow(tail)
@@ -152,16 +142,16 @@ class Files:
         read.rejected += rejected
         return piece, read
 
-    def _remember(self, key: _Key, offset: int) -> None:
+    def _remember(self, key: Key, offset: int) -> None:
         self._offsets[key] = offset
         while len(self._offsets) > _MOST_REMEMBERED:
             del self._offsets[next(iter(self._offsets))]
 
-    def _skip_old(self, found: list[_Found]) -> None:
+    def _skip_old(self, found: list[Found]) -> None:
         if self._first and self._source.start_at == "end":
             self._whole = {file.key: (file.size, file.changed) for file in found}
 
-    async def _read_whole(self, file: _Found) -> None:
+    async def _read_whole(self, file: Found) -> None:
         """Read a Parquet file, unless it is as it was before."""
         seen = (file.size, file.changed)
         if self._whole.get(file.key) == seen:
@@ -195,11 +185,6 @@ class Files:
         texts = list(dict.fromkeys(self._troubles.values()))
         more = f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
         return "; ".join(texts[:_SHOWN]) + more
-
-
-def is_parquet(path: str) -> bool:
-    """Whether a file's name says that it is Parquet."""
-    return path.endswith((".parquet", ".pq"))
 
 
 def _next(parts: Iterator[Read]) -> Read | None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 from sluiceway.component import Context
 from sluiceway.ml.engine import Engine
-from sluiceway.receivers.ml_model.files import Files, is_parquet
+from sluiceway.receivers.ml_model.files import Files
 from sluiceway.receivers.ml_model.intake import Intake, Source
+from sluiceway.receivers.ml_model.matching import is_parquet
 from sluiceway.receivers.ml_model.parquet import check_parquet
 from sluiceway.receivers.ml_model.records import Reader
 from sluiceway.receivers.ml_model.reference import Reference
