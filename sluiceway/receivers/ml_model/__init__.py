@@ -39,7 +39,6 @@ from pydantic import Field, model_validator
 from sluiceway.component import Component, Consumer, Context, Kind
 from sluiceway.ml import EngineSettings, make_engine
 from sluiceway.otlp import Signal
-from sluiceway.receivers.ml_model.exposition import check_parser
 from sluiceway.receivers.ml_model.metrics import METRICS, RESOURCE
 from sluiceway.receivers.ml_model.settings import (
     FileSource,
@@ -133,8 +132,6 @@ class MlModelReceiver:
         settings, declared = self._settings, {attribute.name: attribute for attribute in RESOURCE}
         from sluiceway.receivers.ml_model.servers import Servers
 
-        if settings.inference_servers:
-            check_parser()
         scrapers = []
         self._servers = []
         for name, members in (("mlflow", settings.mlflow), ("inference_servers", settings.inference_servers)):

@@ -120,8 +120,7 @@ def _read(answer: bytes, source: InferenceServer) -> _Page:
             for part in ("bucket", "sum", "count") if name else ():
                 _take(page, rule, samples.get(f"{name}_{part}", ()), part, preset, source)
         else:
-            spelt = (name + end for name in rule.names for end in ("", "_total"))  # which some parsers add
-            name = next((name for name in spelt if name in samples), None)
+            name = next((name for name in rule.names if name in samples), None)
             _take(page, rule, samples[name] if name else (), "", preset, source)
     return page
 
