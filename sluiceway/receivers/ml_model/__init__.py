@@ -15,7 +15,7 @@ in the status with what is there instead, and leaves the others working; records
 a feature's values on unless it is one of the `segments`.
 
 What can be lost: predictions that wait for their label, the window and the reference are in memory and lost when the
-collector ends, as is how far files and queries were read; `start_at` and `start` say where to begin again. So are lines
+receiver ends, as is how far files and queries were read; `start_at` and `start` say where to begin again. So are lines
 of a file that is emptied or deleted before they were read (`poll_interval`), and rows that become visible after
 others with a larger `cursor`. Models, features, segments, runs and series have limits, beyond which nothing is told.
 

@@ -105,6 +105,7 @@ async def test_records_that_break_the_contract_are_counted(tmp_path: Path) -> No
         predictions(0, 1),
         "no json\n",
         "[" * 100_000 + "\n",
+        '{"a":' * 300 + "NaN\n",
         "[1]\n",
         '{"prediction_id": "x"}\n',
         '{"prediction_id": "y", "prediction": 1, "latency": -1}\n',
@@ -120,7 +121,7 @@ async def test_records_that_break_the_contract_are_counted(tmp_path: Path) -> No
     async with bench(tmp_path, "start_at: beginning, max_record_size: 2048") as running:
         found = await running.until(lambda found: total(found) >= 4)
     assert counts(found) == {"m": 4}
-    assert rejected(found) == {"not_json": 3, "too_long": 3, "no_prediction": 2, "bad_number": 1}
+    assert rejected(found) == {"not_json": 4, "too_long": 3, "no_prediction": 2, "bad_number": 1}
 
 
 async def test_a_missing_column_is_named(tmp_path: Path) -> None:
