@@ -18,6 +18,8 @@ __all__ = ["Files"]
 
 _MOST_REMEMBERED: Final = 100_000
 _SHOWN: Final = 3
+_PIECES: Final = 64
+"""Pieces of a file that are read before the next file has its turn."""
 _LOOKED_AT: Final = 65_536
 """Bytes at the end of a file that are looked at when it is not read."""
 _PATIENCE: Final = 60.0
@@ -55,15 +57,19 @@ class Files:
         self._first = False
         present = {file.key for file in lines}
         for key, tail in list(self._tails.items()):
-            if key in present:
-                self._gone.pop(key, None)
-                await self._follow(tail)
-            else:
-                await self._follow_gone(key, tail)
+            try:
+                if key in present:
+                    self._gone.pop(key, None)
+                    await self._follow(tail)
+                else:
+                    await self._follow_gone(key, tail)
+            except OSError as error:  # such as a file on a server that has gone; it is opened again
+                self._troubles[tail.path] = f"{tail.path}: {error}"
+                self._let_go(key, tail)
         for file in parquet:
             await self._read_whole(file)
         paths = {file.path for file in found}
-        self._troubles = {path: text for path, text in self._troubles.items() if path in paths or path == ""}
+        self._troubles = {path: text for path, text in self._troubles.items() if path in paths}
         return self._text()
 
     def close(self) -> None:
@@ -103,15 +109,13 @@ class Files:
                 self._tails[file.key] = Tail(file.path, offset=offset, longest=self._source.max_record_size)
             except OSError as error:
                 self._troubles[file.path] = str(error)
-                if offset:
-                    self._offsets[file.key] = offset
+                self._offsets[file.key] = file.size if offset is None else offset
             else:
                 self._troubles.pop(file.path, None)
 
     async def _follow(self, tail: Tail, *, last: bool = False) -> None:
-        """Read a file to its end; the `last` time with a line that has none."""
-        more = True
-        while more:
+        """Read a file to its end, or as much as others may wait for; the `last` time with a line that has no end."""
+        for _ in range(_PIECES):
             piece, read = await self._intake.run(self._read, tail, last)
             self._intake.take(read)
             tail.advance(piece)
@@ -119,7 +123,8 @@ class Files:
                 self._troubles[tail.path] = read.trouble
             elif read.batches:
                 self._troubles.pop(tail.path, None)
-            more = piece.more
+            if not piece.more:
+                return
 
     async def _follow_gone(self, key: Key, tail: Tail) -> None:
         """Read a file that no longer matches, and let it go when nothing more comes, or when there are too many."""
@@ -130,9 +135,7 @@ class Files:
             self._gone[key] = now
         elif now - since >= _PATIENCE or len(self._tails) > 2 * self._source.max_files:
             await self._follow(tail, last=True)
-            self._remember(key, tail.offset)
-            del self._tails[key], self._gone[key]
-            tail.close()
+            self._let_go(key, tail)
 
     def _read(self, tail: Tail, last: bool) -> tuple[Piece, Read]:
         piece = tail.read(last=last)
@@ -142,8 +145,11 @@ class Files:
         read.rejected += rejected
         return piece, read
 
-    def _remember(self, key: Key, offset: int) -> None:
-        self._offsets[key] = offset
+    def _let_go(self, key: Key, tail: Tail) -> None:
+        del self._tails[key]
+        self._gone.pop(key, None)
+        tail.close()
+        self._offsets[key] = tail.offset
         while len(self._offsets) > _MOST_REMEMBERED:
             del self._offsets[next(iter(self._offsets))]
 

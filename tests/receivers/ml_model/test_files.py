@@ -14,7 +14,8 @@ import pytest
 from sluiceway.component import Status
 from sluiceway.errors import ConfigError
 from sluiceway.ml import METRICS as ENGINE
-from sluiceway.receivers.ml_model import COMPONENT, records
+from sluiceway.receivers.ml_model import COMPONENT, files, records
+from sluiceway.receivers.ml_model.tail import Tail
 from sluiceway.testing import check_metrics
 from tests.receivers.ml_model.bench import Bench, counts, rejected, settings, total
 
@@ -300,6 +301,55 @@ async def test_a_large_reference_is_one(tmp_path: Path, monkeypatch: pytest.Monk
         await running.clock.advance(600)
         found = await running.until(lambda found: "ml.drift.detected" in found)
     assert {point["value"] for point in found["ml.drift.detected"]} == {0}
+
+
+async def test_a_file_that_cannot_be_opened_is_named_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other files are read meanwhile; what was in it at the start is left out as it is elsewhere."""
+    append(tmp_path / "a.jsonl", predictions(0, 5))
+    append(tmp_path / "b.jsonl", predictions(5, 6))
+    denied = {str(tmp_path / "a.jsonl")}
+
+    class Denying(Tail):
+        def __init__(self, path: str, **options: Any) -> None:
+            if path in denied:
+                raise PermissionError(13, "Permission denied", path)
+            super().__init__(path, **options)
+
+    monkeypatch.setattr(files, "Tail", Denying)
+    async with bench(tmp_path, "start_at: end") as running:
+        await running.until(lambda _: "Permission denied: '" in running.status[1])
+        append(tmp_path / "b.jsonl", predictions(6, 9))
+        append(tmp_path / "a.jsonl", predictions(9, 11))
+        await running.until(lambda found: total(found) == 3)
+        denied.clear()
+        found = await running.until(lambda found: total(found) == 5 and running.status == (Status.OK, ""))
+    assert rejected(found) == {}
+
+
+async def test_a_file_that_cannot_be_read_is_named_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From where reading stood."""
+    append(tmp_path / "a.jsonl", predictions(0, 5))
+    append(tmp_path / "b.jsonl", predictions(5, 6))
+    async with bench(tmp_path) as running:
+        await running.until(lambda found: total(found) == 6)
+        read = Tail.read
+
+        def fail(tail: Tail, **options: Any) -> Any:
+            if tail.path.endswith("a.jsonl"):
+                raise OSError(116, "Stale file handle")
+            return read(tail, **options)
+
+        monkeypatch.setattr(Tail, "read", fail)
+        append(tmp_path / "a.jsonl", predictions(6, 8))
+        append(tmp_path / "b.jsonl", predictions(8, 9))
+        await running.until(lambda found: total(found) == 7 and "a.jsonl: " in running.status[1])
+        monkeypatch.setattr(Tail, "read", read)
+        found = await running.until(lambda found: total(found) == 9 and running.status == (Status.OK, ""))
+    assert rejected(found) == {}
 
 
 async def test_no_file_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
