@@ -226,9 +226,7 @@ def _list(values: Sequence[Any] | Array) -> list[Any]:
 
 
 def _objects(values: list[Any]) -> Array:
-    made = np.empty(len(values), object)
-    made[:] = values
-    return made
+    return np.fromiter(values, object, len(values))  # lists among them would be taken for more dimensions
 
 
 def _texts(values: Sequence[Any] | Array | None, size: int, instead: str = "") -> Array:
@@ -267,6 +265,8 @@ def _numbers(
     try:
         found = np.array(listed, np.float64)
     except (TypeError, ValueError, OverflowError):
+        found = np.empty(0)
+    if found.shape != (size,):  # texts that are no numbers, or lists
         found = np.fromiter((_number(value) for value in listed), np.float64, size)
     given = _there(_objects(listed))
     return found, np.isinf(found) | (np.isnan(found) & given & np.array([value == value for value in listed], bool))

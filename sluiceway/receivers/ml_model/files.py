@@ -117,8 +117,8 @@ class Files:
         """Read a file to its end, or as much as others may wait for; the `last` time with a line that has no end."""
         for _ in range(_PIECES):
             piece, read = await self._intake.run(self._read, tail, last)
-            self._intake.take(read)
             tail.advance(piece)
+            self._intake.take(read)
             if read.trouble:
                 self._troubles[tail.path] = read.trouble
             elif read.batches:

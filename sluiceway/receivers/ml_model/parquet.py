@@ -26,19 +26,18 @@ def read_parquet(path: str, choose: Callable[[Sequence[str]], Sequence[str]]) ->
 
     Members of structs are columns as `features.age`. Raises `ValueError` for what is no Parquet, and `OSError`.
     """
+    check_parquet()
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    check_parquet()
-    with pq.ParquetFile(path) as file:
-        names = [_name(leaf) for leaf in _leaves(file.schema)]
-        columns = list(choose(names))
-        try:
+    try:
+        with pq.ParquetFile(path) as file:
+            columns = list(choose([_name(leaf) for leaf in _leaves(file.schema)]))
             for batch in file.iter_batches(ROWS, columns=columns):
                 table = pa.Table.from_batches([batch]).flatten()
                 yield {name: _values(table.column(name)) for name in table.column_names if name in columns}
-        except pa.ArrowException as error:
-            raise ValueError(str(error)) from None
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from None
 
 
 def _leaves(schema: Any) -> Iterator[str]:

@@ -17,7 +17,7 @@ from sluiceway.clock import Clock
 from sluiceway.config.nearest import nearest
 from sluiceway.escape import escape
 from sluiceway.ml import EngineSettings
-from sluiceway.ml.batches import GroundTruth, Predictions, read_ground_truth, read_predictions
+from sluiceway.ml.batches import GroundTruth, Predictions, Rejected, read_ground_truth, read_predictions
 from sluiceway.receivers.ml_model.settings import RecordSource
 
 __all__ = ["Read", "Reader", "Row", "missing_text", "parse_lines"]
@@ -102,21 +102,29 @@ class Reader:
         return read
 
     def _add(self, read: Read, table: Mapping[str, Any]) -> None:
-        source, now = self._source, self._clock.time_ns()
-        if source.records == "ground_truth":
-            labels, rejected = read_ground_truth(table, source.columns, now)
-            read.rejected.update(rejected)
-            if len(labels):
-                read.batches.append(labels)
-            return
-        names = (source.columns.model_name, source.columns.model_version)
-        for part in _by_model(table, [table[name] for name in names if name in table]):
-            batch, rejected = read_predictions(
-                part, source.columns, self._settings.segments, now, source.model_name, source.model_version
-            )
+        source = self._source
+        parts: Iterable[Mapping[str, Any]] = (table,)
+        if source.records == "predictions":
+            names = (source.columns.model_name, source.columns.model_version)
+            parts = _by_model(table, [table[name] for name in names if name in table])
+        for part in parts:
+            try:
+                batch, rejected = self._batch(part)
+            except Exception as error:  # noqa: BLE001 - what cannot be read must not be read again and again
+                read.trouble = f"records that cannot be read: {type(error).__name__}: {error}"
+                read.rejected["unreadable"] += len(next(iter(part.values())))
+                continue
             read.rejected.update(rejected)
             if len(batch):
                 read.batches.append(batch)
+
+    def _batch(self, table: Mapping[str, Any]) -> tuple[Predictions | GroundTruth, Rejected]:
+        source, now = self._source, self._clock.time_ns()
+        if source.records == "ground_truth":
+            return read_ground_truth(table, source.columns, now)
+        return read_predictions(
+            table, source.columns, self._settings.segments, now, source.model_name, source.model_version
+        )
 
 
 def _by_model(table: Mapping[str, Any], models: list[Any]) -> Iterator[Mapping[str, Any]]:

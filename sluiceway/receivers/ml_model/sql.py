@@ -90,8 +90,8 @@ class Query:
         passed = len(found) - len(fresh)
         if passed:
             read.rejected += Counter(not_after_cursor=passed)
-        self._intake.take(read)
         self._last = last
+        self._intake.take(read)
         if not passed:
             return read.trouble
         column = self._source.cursor

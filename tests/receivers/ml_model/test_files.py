@@ -110,6 +110,7 @@ async def test_records_that_break_the_contract_are_counted(tmp_path: Path) -> No
         "[1]\n",
         '{"prediction_id": "x"}\n',
         '{"prediction_id": "y", "prediction": 1, "latency": -1}\n',
+        '{"prediction_id": "v", "prediction": 1, "latency": [1]}\n',
         '{"prediction_id": "z", "prediction": NaN}\n',
         '{"prediction_id": "n", "model_name": "m", "prediction": 1, "feature_a": NaN}\n',
         '{"prediction_id": "long", "prediction": "' + "x" * 2_000_000 + '"}\n',
@@ -120,9 +121,30 @@ async def test_records_that_break_the_contract_are_counted(tmp_path: Path) -> No
     ]
     (tmp_path / "a.jsonl").write_text("".join(lines), encoding="latin-1")
     async with bench(tmp_path, "start_at: beginning, max_record_size: 2048") as running:
-        found = await running.until(lambda found: total(found) >= 4)
-    assert counts(found) == {"m": 4}
-    assert rejected(found) == {"not_json": 4, "too_long": 3, "no_prediction": 2, "bad_number": 1}
+        await running.until(lambda found: total(found) >= 4)
+        append(tmp_path / "a.jsonl", '{"prediction": 1, "model_name": "m", "latency": [2], "feature_a": [3]}\n')
+        append(tmp_path / "a.jsonl", predictions(3, 4))
+        found = await running.until(lambda found: total(found) >= 5)
+    assert counts(found) == {"m": 5}
+    assert rejected(found) == {"not_json": 4, "too_long": 3, "no_prediction": 2, "bad_number": 3}
+
+
+async def test_what_cannot_be_read_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should it break what reads it, it is left out and named, and what comes after it is read."""
+    read = records.read_predictions
+
+    def fail(table: Any, *more: Any) -> Any:
+        if "poison" in table["prediction_id"]:
+            raise ZeroDivisionError
+        return read(table, *more)
+
+    monkeypatch.setattr(records, "read_predictions", fail)
+    async with bench(tmp_path) as running:
+        append(tmp_path / "a.jsonl", predictions(0, 3) + '{"prediction_id": "poison", "prediction": 1}\n')
+        await running.until(lambda _: "ZeroDivisionError" in running.status[1])
+        append(tmp_path / "a.jsonl", predictions(3, 5))
+        found = await running.until(lambda found: total(found) == 5 and running.status == (Status.OK, ""))
+    assert rejected(found) == {"unreadable": 1}
 
 
 async def test_a_missing_column_is_named(tmp_path: Path) -> None:
