@@ -104,11 +104,19 @@ class GroundTruth:
 
 
 def read_predictions(
-    table: Table, columns: Columns, segments: Sequence[str], now: int, model: str = "", version: str = ""
+    table: Table,
+    columns: Columns,
+    segments: Sequence[str],
+    now: int,
+    model: str = "",
+    version: str = "",
+    *,
+    reference: bool = False,
 ) -> tuple[Predictions, Rejected]:
     """Predictions out of a table with one sequence for each column; `now` is the time of those that have none.
 
-    `model` and `version` stand in where there is none. Records that break the contract are left out, and counted.
+    `model` and `version` stand in where there is none. Records that break the contract are left out, and counted; those
+    of a `reference` need no prediction.
     """
     size = len(next(iter(table.values()), ()))
     probabilities = dict(columns.probability_columns(table))
@@ -137,7 +145,7 @@ def read_predictions(
         said |= _there(prediction)
     if scores is not None:
         said |= ~np.isnan(scores if scores.ndim == 1 else scores.max(axis=1, initial=-np.inf))
-    return _keep(batch, {"bad_number": wrong | bad, "no_prediction": ~said})
+    return _keep(batch, {"bad_number": wrong | bad, "no_prediction": ~said & (not reference)})
 
 
 def read_ground_truth(table: Table, columns: Columns, now: int) -> tuple[GroundTruth, Rejected]:

@@ -43,10 +43,10 @@ class Reader:
     """Makes batches of one source's records. Called in threads, one call at a time."""
 
     def __init__(
-        self, source: RecordSource, settings: EngineSettings, clock: Clock, *, cells: int | None = None
+        self, source: RecordSource, settings: EngineSettings, clock: Clock, *, reference: bool = False
     ) -> None:
-        """`cells` says how many values a batch may hold."""
-        self._cells = _MOST_CELLS if cells is None else cells
+        """A `reference` is one batch, since the next would replace it, and needs no predictions."""
+        self._reference = reference
         self._source = source
         self._settings = settings
         self._clock = clock
@@ -85,7 +85,7 @@ class Reader:
             read.rejected["no_column"] = len(rows)
             return read
         columns = self.wanted(names)
-        step = max(self._cells // max(len(columns), 1), 1)
+        step = len(rows) if self._reference else max(_MOST_CELLS // max(len(columns), 1), 1)
         for begin in range(0, len(rows), step):
             part = rows[begin : begin + step]
             table = {name: [row.get(name) for row in part] for name in columns}
@@ -123,7 +123,13 @@ class Reader:
         if source.records == "ground_truth":
             return read_ground_truth(table, source.columns, now)
         return read_predictions(
-            table, source.columns, self._settings.segments, now, source.model_name, source.model_version
+            table,
+            source.columns,
+            self._settings.segments,
+            now,
+            source.model_name,
+            source.model_version,
+            reference=self._reference,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -27,6 +26,17 @@ _RETRY: Final = 10.0
 _LONGEST_LINE: Final = 1 << 20
 
 
+class _Source(RecordSource):
+    """Features suffice: what a model was trained with is a reference."""
+
+    def missing(self, names: frozenset[str]) -> list[str]:
+        """The columns that are needed and not there."""
+        missing = super().missing(names)
+        if any(True for _ in self.columns.feature_columns(names)):
+            return [name for name in missing if name != self.columns.prediction]
+        return missing
+
+
 class Reference:
     """A source that is polled until it has given the reference."""
 
@@ -37,9 +47,9 @@ class Reference:
         self._given = given
         self._engine = engine
         self._intake = intake
-        source = RecordSource(columns=given.columns, model_name=given.model_name, model_version=given.model_version)
+        source = _Source(columns=given.columns, model_name=given.model_name, model_version=given.model_version)
         self._source = source
-        self._reader = Reader(source, settings, context.clock, cells=sys.maxsize)  # one batch replaces another
+        self._reader = Reader(source, settings, context.clock, reference=True)
 
     async def poll(self) -> str:
         """Read the reference; returns what is wrong with it, and raises when it cannot be had."""

@@ -164,7 +164,7 @@ class GivenReference(ReferenceSettings):
     """What drift is measured against: the engine's ways, or predictions from a file or a query."""
 
     file: str = ""
-    """A file in Parquet or with JSON lines that holds the reference."""
+    """A file in Parquet or with JSON lines that holds the reference: predictions, or only features."""
     datasource: Opaque = Opaque("")
     """The database of `query`."""
     query: str = ""
