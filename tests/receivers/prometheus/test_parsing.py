@@ -64,8 +64,8 @@ def test_text_is_read_as_the_official_client_reads_it(given: list[str]) -> None:
 def test_openmetrics_is_read_as_the_official_client_reads_it() -> None:
     """Types, units, texts and exemplars are the same, too."""
     body = (
-        "# HELP a_seconds Some \\\"text\\\"\\n.\n# TYPE a_seconds counter\n# UNIT a_seconds seconds\n"
-        'a_seconds_total{x="} # {"} 1.5 12.5 # {trace_id="ab",k="#"} 0.5 11.25\na_seconds_created{x="} # {"} 3\n'
+        '# HELP a_seconds Some \\"text\\"\\n.\n# TYPE a_seconds counter\n# UNIT a_seconds seconds\n'
+        'a_seconds_total{x="} # {"} 1.5 12.5 # {trace_id="ab",k="#"} 0.5 11.25\na_seconds_created{x="} # {"} 3 12.5\n'
         '# TYPE h histogram\nh_bucket{le="1.0"} 1 # {} 0.5\nh_bucket{le="+Inf"} 2\nh_count 2\nh_sum 4\n# EOF\n'
     )
     ours = families(Answer(body.encode(), Format.OPENMETRICS))
@@ -117,7 +117,7 @@ def test_names_may_be_quoted(key: str, labels: dict[str, str]) -> None:
     assert labels_of(key.encode()) == labels
 
 
-@pytest.mark.parametrize("key", ['a{b="c",b="d"}', 'a{b}', 'a{"b"}', "a{,}", 'a{b="c" d="e"}', "{}", 'a{b="c"}x', "1a"])
+@pytest.mark.parametrize("key", ['a{b="c",b="d"}', "a{b}", 'a{"b"}', "a{,}", 'a{b="c" d="e"}', "{}", 'a{b="c"}x', "1a"])
 def test_series_that_are_none_are_refused(key: str) -> None:
     """Names that come twice, labels without values, and what is no series."""
     with pytest.raises(ExpositionError):
@@ -126,7 +126,7 @@ def test_series_that_are_none_are_refused(key: str) -> None:
 
 async def test_one_url_can_be_scraped_by_others() -> None:
     """`scrape_url` gives the families of one answer."""
-    async with Page("# TYPE up_time gauge\nup_time{a=\"b\"} 5\nnv_inference_count 3\n") as page:
+    async with Page('# TYPE up_time gauge\nup_time{a="b"} 5\nnv_inference_count 3\n') as page:
         found = await scrape_url(f"http://{page.endpoint}/metrics")
     assert [(family.name, family.type, [sample.value for sample in family.samples]) for family in found] == [
         ("up_time", "gauge", [5]), ("nv_inference_count", "unknown", [3]),
