@@ -45,7 +45,8 @@ _SCHEMA: Final = {
 class Sample(NamedTuple):
     """One sample: its labels with the name first, its value, its time in nanoseconds, and what else it has.
 
-    `native` is the histogram that it is, or whose beginning it says. `counted` is false for what is no sample in Prometheus either: when something began.
+    `native` is the histogram that it is, or whose beginning it says. `counted` is false for what is no sample in
+    Prometheus either: when something began.
     """
 
     key: tuple[tuple[str, str], ...]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import textwrap
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Self
 
 import yaml
@@ -16,7 +18,7 @@ from sluiceway.component import Context, Kind, Reason, Status
 from sluiceway.receivers.prometheus import COMPONENT
 from sluiceway.testing import MemorySink, points, settings
 
-__all__ = ["Bench", "Page", "ended", "value"]
+__all__ = ["Bench", "Page", "ended", "until", "value"]
 
 PATIENCE = 20.0
 """Seconds that anything may take."""
@@ -93,15 +95,26 @@ class Bench:
 
     async def next(self, holds: Callable[[dict[str, Any]], Any] = bool) -> dict[str, Any]:
         """The points of the next batch of which something holds."""
-        begin, deadline = len(self.sink.batches), asyncio.get_running_loop().time() + PATIENCE
-        while True:
-            for index in range(begin, len(self.sink.batches)):
-                found = points([self.sink.batches[index]])
-                if holds(found):
-                    return found
-                begin = index + 1
-            assert asyncio.get_running_loop().time() < deadline, (self.statuses[-1:], self.sink.batches[-1:])
-            await asyncio.sleep(0.01)
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        for index in itertools.count(len(self.sink.batches)):
+            await until(partial(self._has, index))
+            found = points([self.sink.batches[index]])
+            if holds(found):
+                return found
+            assert asyncio.get_running_loop().time() < deadline, (self.statuses[-1:], found.keys())
+        raise AssertionError
+
+    def _has(self, index: int) -> bool:
+        return len(self.sink.batches) > index
+
+
+async def until(holds: Callable[[], Any]) -> Any:
+    """Wait until something holds, and return it."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while not (found := holds()):
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.01)
+    return found
 
 
 def value(found: dict[str, Any], name: str, **attributes: str) -> float | None:

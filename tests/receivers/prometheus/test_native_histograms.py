@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sluiceway.otlp.anyvalue import varint
 from sluiceway.receivers.prometheus.protobuf import _message
-from tests.receivers.prometheus.bench import Bench, Page, ended, value
-from tests.servers.prometheus import fetch, prometheus_server
+from tests.receivers.prometheus.bench import Bench, Page, ended, until, value
+from tests.servers.prometheus import PrometheusServer, fetch, prometheus_server
 
+QUERY = "{}/api/v1/query?query=h"
 CONTENT_TYPE = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 
 
@@ -35,6 +36,11 @@ def family(**more: Any) -> bytes:
     return varint(made.ByteSize()) + made.SerializeToString()
 
 
+def shows_buckets(server: PrometheusServer) -> bool:
+    """Whether Prometheus knows the histogram."""
+    return b"buckets" in fetch(QUERY.format(server.url))
+
+
 def buckets(point: Any) -> list[tuple[float, float, float]]:
     """The buckets that hold something: lower bound, upper bound, count."""
     base = 2 ** (2**-point.scale)
@@ -54,10 +60,8 @@ async def test_native_histograms_are_those_of_prometheus(tmp_path: Path) -> None
             found = await bench.next()
         yaml = f"{{global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}, scrape_configs: {job}}}"
         with prometheus_server(tmp_path, yaml) as server:
-            while not (result := await asyncio.to_thread(fetch, f"{server.url}/api/v1/query?query=h")).count(
-                b"buckets"
-            ):
-                await asyncio.sleep(0.05)
+            await until(partial(shows_buckets, server))
+            result = fetch(QUERY.format(server.url))
     theirs = json.loads(result)["data"]["result"][0]["histogram"][1]
     point = found["h"][0]["point"]
     assert (point.count, point.sum) == (int(theirs["count"]), float(theirs["sum"]))
@@ -71,19 +75,19 @@ async def test_native_histograms_are_those_of_prometheus(tmp_path: Path) -> None
 
 async def test_a_native_histogram_that_vanishes_ends() -> None:
     """It gets one point with the flag and nothing in it."""
-    async with Page(family(), CONTENT_TYPE) as page:
-        async with Bench(f"[{{job_name: api, static_configs: [{{targets: ['{page.endpoint}']}}]}}]") as bench:
-            await bench.next()
-            page.body = b""
-            found = await bench.next(lambda found: "h" in found and ended(found, "h"))
-            assert found["h"][0]["point"].count == 0
-            assert "h" not in await bench.next()
+    page = Page(family(), CONTENT_TYPE)
+    async with page, Bench(f"[{{job_name: api, static_configs: [{{targets: ['{page.endpoint}']}}]}}]") as bench:
+        await bench.next()
+        page.body = b""
+        found = await bench.next(lambda found: "h" in found and ended(found, "h"))
+        assert found["h"][0]["point"].count == 0
+        assert "h" not in await bench.next()
 
 
 async def test_native_histograms_that_cannot_be_are_refused() -> None:
     """Of schemas that are not exponential, or with fewer buckets than they say."""
     for more, text in (({"schema": 99}, "schema 99"), ({"schema": -53}, "schema -53")):
-        async with Page(family(**more), CONTENT_TYPE) as page:
-            async with Bench(f"[{{job_name: api, static_configs: [{{targets: ['{page.endpoint}']}}]}}]") as bench:
-                assert value(await bench.next(), "up") == 0
-                assert text in bench.warnings[0]
+        page = Page(family(**more), CONTENT_TYPE)
+        async with page, Bench(f"[{{job_name: api, static_configs: [{{targets: ['{page.endpoint}']}}]}}]") as bench:
+            assert value(await bench.next(), "up") == 0
+            assert text in bench.warnings[0]

@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from sluiceway.component import Reason, Status
 from sluiceway.errors import RefusedError
-from tests.receivers.prometheus.bench import Bench, Page, ended, value
+from tests.receivers.prometheus.bench import Bench, Page, ended, until, value
 
 FIGURES = ("up", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling", "scrape_series_added")
 
@@ -50,7 +50,7 @@ async def test_the_text_of_the_official_client_becomes_the_same_figures() -> Non
     assert (found["size"][0]["point"].count, found["size"][0]["point"].sum) == (1, 7)
     assert [value(found, name) for name in FIGURES[:1]] == [1]
     assert value(found, "scrape_samples_scraped") == value(found, "scrape_series_added") == 14
-    host, _, port = page.endpoint.rpartition(":")
+    port = page.endpoint.rpartition(":")[2]
     resource = found["temperature_celsius"][0]["resource"]
     assert resource == {
         "service.name": "api", "service.instance.id": page.endpoint, "server.port": port, "url.scheme": "http",
@@ -176,9 +176,9 @@ async def test_series_are_relabelled() -> None:
     """Rules drop and rename series, and what they drop is scraped but does not count afterwards."""
     rules = "[{source_labels: [__name__], regex: 'go_.*', action: drop}, {regex: secret, action: labeldrop}, "
     rules += "{source_labels: [path], regex: '/(.*)', target_label: page, replacement: '${1}!'}]"
-    async with Page('go_x 1\na{secret="s",path="/home"} 2\n') as page:
-        async with Bench(job(page, f"metric_relabel_configs: {rules}")) as bench:
-            found = await bench.next()
+    page = Page('go_x 1\na{secret="s",path="/home"} 2\n')
+    async with page, Bench(job(page, f"metric_relabel_configs: {rules}")) as bench:
+        found = await bench.next()
     assert found["a"][0]["attributes"] == {"path": "/home", "page": "home!"}
     assert [value(found, name) for name in FIGURES] == [1, 2, 1, 1]
 
@@ -243,9 +243,9 @@ async def test_hostile_answers_fail_the_scrape_and_nothing_else() -> None:
 
 async def test_a_fallback_says_how_to_read_what_has_no_type() -> None:
     """`fallback_scrape_protocol` holds where the answer does not say what it is."""
-    async with Page("a 1\n", "application/octet-stream") as page:
-        async with Bench(job(page, "fallback_scrape_protocol: PrometheusText0.0.4")) as bench:
-            assert value(await bench.next(), "a") == 1
+    page = Page("a 1\n", "application/octet-stream")
+    async with page, Bench(job(page, "fallback_scrape_protocol: PrometheusText0.0.4")) as bench:
+        assert value(await bench.next(), "a") == 1
 
 
 async def test_a_target_that_drips_is_given_up() -> None:
@@ -326,8 +326,7 @@ async def test_what_the_pipeline_refuses_is_dropped_and_counted() -> None:
     """The next scrape comes anyway."""
     async with Page("a 1\n") as page, Bench(job(page)) as bench:
         bench.sink.error = RefusedError("full")
-        while not bench.dropped:
-            await asyncio.sleep(0.01)
+        await until(lambda: bench.dropped)
         assert bench.dropped[0] == (6, Reason.REJECTED)
         bench.sink.error = None
         assert value(await bench.next(), "a") == 1
