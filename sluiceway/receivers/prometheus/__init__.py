@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["COMPONENT", "PrometheusReceiver", "PrometheusSettings"]
 
 _REFUSED = {
-    "target_allocator": "target_allocator is not supported: have it, or anything else, write a file for file_sd_configs",
+    "target_allocator": "target_allocator is not supported: let file_sd_configs read a file of targets",
     "use_start_time_metric": "use_start_time_metric is not supported: start times are found without it",
     "start_time_metric_regex": "start_time_metric_regex is not supported: start times are found without it",
     "api_server": "api_server is not supported: the state of targets is in the metric up, and in the status",

@@ -88,7 +88,7 @@ def _groups(path: Path) -> Iterator[Group]:
     text = path.read_text()
     content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
     if not isinstance(content, list):
-        raise ValueError("expected a list of {targets: [...], labels: {...}}")
+        raise ValueError("expected a list of {targets: [...], labels: {...}}")  # noqa: TRY004 - wrong content
     for index, entry in enumerate(content):
         if not isinstance(entry, dict) or set(entry) - {"targets", "labels"}:
             raise ValueError(f"entry {index}: expected targets and labels, and nothing else")

@@ -45,7 +45,8 @@ _SCHEMA: Final = {
 class Sample(NamedTuple):
     """One sample: its labels with the name first, its value, its time in nanoseconds, and what else it has.
 
-    `counted` is false for what is no sample in Prometheus either: when something began.
+    `native` is the histogram that it is, or whose beginning it says. `counted` is false for what is no sample in
+    Prometheus either: when something began.
     """
 
     key: tuple[tuple[str, str], ...]
@@ -87,12 +88,13 @@ def families(body: bytes) -> Iterator[Any]:
     while at < len(body):
         try:
             size, at = read_varint(body, at)
-            if at + size > len(body):
-                raise ValueError("a message is cut off")
-            yield _message().FromString(body[at : at + size])
+            message = _message().FromString(body[at : at + size])
         except (DecodeError, ValueError) as error:
             raise ExpositionError(f"cannot read the protobuf format: {error}") from None
         at += size
+        if at > len(body):
+            raise ExpositionError("cannot read the protobuf format: a message is cut off")
+        yield message
 
 
 def kind_of(family: Any) -> str:
@@ -132,10 +134,11 @@ def _samples(name: str, kind: str, labels: Any, metric: Any, time: int | None) -
 
 
 def _histogram(name: str, key: Any, labels: Any, histogram: Any, time: int | None) -> Iterator[Sample]:
-    if _is_native(histogram):
+    native = _native(histogram) if _is_native(histogram) else None
+    if native is not None:
         exemplars = [_read_exemplar(one) for one in histogram.exemplars]
         exemplars = exemplars or [found for part in histogram.bucket if (found := _exemplar(part)) is not None]
-        yield Sample(key, 0.0, time, exemplars, _native(histogram))
+        yield Sample(key, 0.0, time, exemplars, native)
     else:
         count = float(histogram.sample_count_float or histogram.sample_count)
         for part in histogram.bucket:
@@ -146,7 +149,7 @@ def _histogram(name: str, key: Any, labels: Any, histogram: Any, time: int | Non
             yield Sample((("__name__", f"{name}_bucket"), *labels, ("le", "+Inf")), count, time)
         yield Sample((("__name__", f"{name}_sum"), *labels), histogram.sample_sum, time)
         yield Sample((("__name__", f"{name}_count"), *labels), count, time)
-    yield from _created(name, labels, histogram)
+    yield from _created(name, labels, histogram, native)
 
 
 def _is_native(histogram: Any) -> bool:
@@ -190,11 +193,11 @@ def _buckets(spans: Any, deltas: Any, counts: Any) -> tuple[int, list[int]]:
     return spans[0].offset - 1, written
 
 
-def _created(name: str, labels: Any, message: Any) -> Iterator[Sample]:
+def _created(name: str, labels: Any, message: Any, native: ExponentialHistogram | None = None) -> Iterator[Sample]:
     if message.HasField("created_timestamp"):
         began = message.created_timestamp
         key = (("__name__", f"{name}_created"), *labels)
-        yield Sample(key, began.seconds + began.nanos / 1e9, counted=False)
+        yield Sample(key, began.seconds + began.nanos / 1e9, native=native, counted=False)
 
 
 def _exemplar(message: Any) -> Exemplar | None:

@@ -88,7 +88,7 @@ class Reader:
         known: dict[Any, Series | None] = {}
         order: list[tuple[Series, Any]] = []
 
-        def admit(key: Key, native: bool) -> Series:
+        def admit(key: Key, _native: bool) -> Series:
             series = known[key] = Series()
             labels[key] = labels_of(key)
             order.append((series, key))

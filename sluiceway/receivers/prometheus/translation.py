@@ -235,7 +235,7 @@ def _series_in(metric: _Metric, name: str, labels: Labels) -> Series:
     bound = {"histogram": "le", "summary": "quantile"}.get(metric.kind, "")
     kept = {name: value for name, value in sorted(labels.items()) if value and name not in _INSTANCE and name != bound}
     tail = encode_attributes(_TAIL.get(metric.kind, 0x3A), kept)
-    if metric.kind == "counter" and name.endswith("_created") and name != metric.name:
+    if metric.kind in ("counter", "exponential") and name.endswith("_created") and name != metric.name:
         series = metric.created[tail] = Series()
         series.metric = metric
         return series
