@@ -327,7 +327,9 @@ class Context:
     """Whether all that a processor's pipeline ends with are exporters whose queues answer at once, so that no processor
     sees how a delivery ended."""
     shared: dict[str, Any] = field(default_factory=dict)
-    """One dict for all processors made from the same entry of the configuration, for what they must have in common."""
+    """One dict for all instances made from the same entry of the configuration, for what they must have in common."""
+    gives: Signal | None = None
+    """The signal that this instance of a connector makes; each has an instance of its own."""
     statuses: Callable[[], Mapping[str, StatusEntry]] = _no_statuses
     """The state of every component of the collector, by `<kind>:<id>` (`exporter:otlp_http/eu`)."""
     ready: Callable[[], bool] = _always_ready

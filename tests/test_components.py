@@ -46,6 +46,10 @@ YAML = {
         receivers:
           postgresql: {endpoint: "127.0.0.1:1", username: otel, password: secret}
     """,
+    "receiver ml_model": """
+        receivers:
+          ml_model: {files: {predictions: {include: [/nowhere/at/all.jsonl]}}}
+    """,
     "extension health_check": """
         extensions:
           health_check: {endpoint: "127.0.0.1:0"}

@@ -195,7 +195,8 @@ class _Builder:
     def connector(self, connection: Connection) -> Consumer:
         place = f"{connection.takes.value} to {connection.gives.value}"
         settings = self.config.connectors[connection.id]
-        node = self.place(Kind.CONNECTOR, settings, place, signals=frozenset([connection.takes]))
+        signals = frozenset([connection.takes])
+        node = self.place(Kind.CONNECTOR, settings, place, signals=signals, gives=connection.gives)
         self.point(node.link, FanOut([self.graph.inlets[id] for id in connection.to]))
         consumer: Consumer = node.instance
         return consumer
@@ -228,6 +229,7 @@ class _Builder:
         *,
         signals: frozenset[Signal] = ALL_SIGNALS,
         pipeline: PipelineConfig | None = None,
+        gives: Signal | None = None,
     ) -> Node:
         """Put one instance into the graph: the running one if it would be made from the same, else a new one."""
         key = Key(kind, settings.id, place)
@@ -239,7 +241,8 @@ class _Builder:
         )
         node = self.running.get(key)
         if node is None or node.made_from != made_from:
-            node = self.make(key, made_from, settings, self.context(key, settings, signals, pipeline))
+            context = self.context(key, settings, signals, pipeline)
+            node = self.make(key, made_from, settings, replace(context, gives=gives))
         if node not in self.graph.nodes:
             self.graph.nodes.append(node)
         return node
