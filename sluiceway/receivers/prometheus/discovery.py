@@ -66,7 +66,7 @@ class TargetFiles:
                 continue
             try:
                 read[path] = (stamp, list(_groups(Path(path))))
-            except (OSError, ValueError, yaml.YAMLError) as error:
+            except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
                 wrong[path] = f"{path}: {str(error).splitlines()[0][:200]}"
                 if known is not None:
                     read[path] = (None, known[1])

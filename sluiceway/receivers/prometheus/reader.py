@@ -108,6 +108,12 @@ class Reader:
         return name
 
     def _read_protobuf(self, body: bytes, reading: Reading, known: dict[Any, Series | None], admit: Any) -> None:
+        try:
+            self._read_families(body, reading, known, admit)
+        except UnicodeDecodeError:
+            raise ExpositionError("invalid UTF-8 in the protobuf format") from None
+
+    def _read_families(self, body: bytes, reading: Reading, known: dict[Any, Series | None], admit: Any) -> None:
         for family in protobuf.families(body):
             self._describe("TYPE", family.name, protobuf.kind_of(family))
             self._describe("HELP", family.name, family.help)

@@ -14,6 +14,7 @@ there already.
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -177,7 +178,7 @@ class Client:
         if coding not in ("gzip", "x-gzip"):
             raise ScrapeError(f"the target answered with the encoding {ascii(coding)[:60]}, which was not asked for")
         try:
-            return decompress("gzip", body, limit)
+            return await asyncio.to_thread(decompress, "gzip", body, limit)
         except TooLargeError:
             raise ScrapeError(f"body size limit exceeded ({limit} bytes)") from None
         except DecodeError as error:

@@ -18,7 +18,7 @@ from sluiceway.receivers.prometheus.scrape import Answer, Client, Request, Scrap
 from sluiceway.receivers.prometheus.settings import PrometheusConfig, ScrapeConfig
 from sluiceway.receivers.prometheus.translation import Translation
 
-__all__ = ["Outcome", "Target"]
+__all__ = ["Asked", "Outcome", "Target"]
 
 _NOBODY: Final = -2
 """The number of a scrape in which nothing was seen."""
@@ -36,6 +36,16 @@ _REPORTS: Final = {
     "scrape_sample_limit": ("", "The configured sample limit for a target"),
     "scrape_body_size_bytes": ("By", "The uncompressed size of the last scrape response, if successful"),
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of asking a target: its answer, or what is wrong; when (nanoseconds), and how many seconds it took."""
+
+    answer: Answer | None
+    error: str
+    time: int
+    duration: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +86,7 @@ class Target:
             config.of(job, name) or 0 for name in ("label_limit", "label_name_length_limit", "label_value_length_limit")
         )
 
-    @property
-    def job_name(self) -> str:
-        """The job that it was configured in; the label `job` may be another."""
-        return self._job.job_name
+        self._limited = any(self._limits)
 
     @property
     def name(self) -> str:
@@ -94,8 +101,8 @@ class Target:
         limit = config.of(job, "body_size_limit") or 0
         return request_of(job, config.protocols(job), self.key.timeout, limit, legacy=legacy)
 
-    async def scrape(self, client: Client) -> Outcome:
-        """Ask once, and make a batch of what was said, or of what is no longer known."""
+    async def ask(self, client: Client) -> Asked:
+        """Ask once. What the target says is not read yet, so that this can be cancelled."""
         clock = self._context.clock
         begin, now = clock.now(), clock.time_ns() // 1_000_000 * 1_000_000
         answer: Answer | None = None
@@ -107,10 +114,13 @@ class Target:
             error = f"context deadline exceeded (no answer within {self.key.timeout:g}s)"
         except ScrapeError as failure:
             error = str(failure)
-        duration = clock.now() - begin
-        if answer is not None and len(answer.body) >= _THREAD:
-            return await asyncio.to_thread(self._outcome, answer, error, now, duration)
-        return self._outcome(answer, error, now, duration)
+        return Asked(answer, error, now, clock.now() - begin)
+
+    async def read(self, asked: Asked) -> Outcome:
+        """Make a batch of what was said, or of what is no longer known. Must not be cancelled."""
+        if asked.answer is not None and len(asked.answer.body) >= _THREAD:
+            return await asyncio.to_thread(self.outcome, asked)
+        return self.outcome(asked)
 
     def end(self) -> Batch:
         """The batch that ends all series, of a target that is no longer to be scraped."""
@@ -118,7 +128,9 @@ class Target:
         nothing = Reading(_NOBODY, now, False)
         return self._batch(*(part.encode(nothing, now)[:2] for part in (self._translation, self._reports)))
 
-    def _outcome(self, answer: Answer | None, error: str, now: int, duration: float) -> Outcome:
+    def outcome(self, asked: Asked) -> Outcome:
+        """As `read`, at once."""
+        answer, error, now = asked.answer, asked.error, asked.time
         self._number += 1
         self._added = 0
         reading = Reading(self._number, now, self._job.honor_timestamps, self._job.track_timestamps_staleness)
@@ -128,7 +140,7 @@ class Target:
             content = self._translation.encode(Reading(_NOBODY, now, False), now, keep=True)[:2]
         else:
             content = self._encode(reading, now)
-        reports = self._report(reading, now, duration, up=not error, size=len(answer.body) if answer else 0)
+        reports = self._report(reading, now, asked.duration, up=not error, size=len(answer.body) if answer else 0)
         return Outcome(self._batch(content, reports), error, reading.repeated)
 
     def _batch(self, *contents: tuple[bytes, int]) -> Batch:
@@ -170,15 +182,19 @@ class Target:
 
     def _admit(self, key: Key, native: bool) -> Series | None:
         """The series for a key that is new; None when relabelling drops it. Raises `ExpositionError`."""
-        labels = {name: value for name, value in labels_of(key).items() if value}
+        labels = labels_of(key)
+        if "" in labels.values():
+            labels = {name: value for name, value in labels.items() if value}
         self._join(labels)
         if not relabel(labels, self._job.metric_relabel_configs):
             self._known[key] = None
             return None
-        labels = {name: value for name, value in labels.items() if value}
-        if not labels.get("__name__"):
+        if "" in labels.values():
+            labels = {name: value for name, value in labels.items() if value}
+        if "__name__" not in labels:
             raise ExpositionError(f"missing metric name ({key!r:.120} label set)")
-        self._check(labels)
+        if self._limited:
+            self._check(labels)
         series, new = self._translation.place(labels, native=native)
         series.keys.append(key)
         self._known[key] = series

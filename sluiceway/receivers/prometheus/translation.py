@@ -198,11 +198,13 @@ class Translation:
 
     def _scope_of(self, labels: Labels, resource: _Resource) -> _Scope:
         """Take the labels of the scope out of `labels`, and find it."""
-        told = {name: labels.pop(name) for name in list(labels) if name.startswith("otel_scope_")}
+        told = {}
+        if "otel_scope_name" in labels:
+            told = {name: labels.pop(name) for name in list(labels) if name.startswith("otel_scope_")}
         key = tuple(sorted(told.items()))
         scope = resource.scopes.get(key)
         if scope is None:
-            own = self._scope if "otel_scope_name" not in told else ("", "")
+            own = ("", "") if told else self._scope
             name, version = told.pop("otel_scope_name", own[0]), told.pop("otel_scope_version", own[1])
             url = told.pop("otel_scope_schema_url", "")
             attributes = {name.removeprefix("otel_scope_"): value for name, value in told.items()}
