@@ -150,8 +150,10 @@ class Target:
 
     def _read(self, answer: Answer, reading: Reading) -> str:
         """Take an answer; returns what is wrong with it."""
-        if self._reader.crowded or self._translation.stale_metadata:
+        if self._translation.stale_metadata:
             self._reset()
+        if self._translation.crowded:
+            self._reader.refresh()
         try:
             self._reader.read(answer.body, answer.format, reading, self._known, self._admit)
         except ExpositionError as failure:
@@ -172,6 +174,9 @@ class Target:
 
     def _encode(self, reading: Reading, now: int) -> tuple[bytes, int]:
         content, points, dropped = self._translation.encode(reading, now)
+        if (named := self._reader.named) is not None:
+            self._translation.prune(named)
+            self._reader.named = None
         for series in dropped:
             for key in series.keys[1:]:
                 self._known.pop(key, None)

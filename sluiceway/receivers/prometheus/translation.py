@@ -107,6 +107,16 @@ class Translation:
         self._series: dict[tuple[tuple[str, str], ...], Series] = {}
         self._asked: set[str] = set()
 
+    @property
+    def crowded(self) -> bool:
+        """Whether most of what is known of metrics is about those that are no longer there."""
+        return len(self.metadata) + len(self._asked) > 4 * len(self._series) + 1_000
+
+    def prune(self, named: set[str]) -> None:
+        """Forget what was said of other metrics than these."""
+        self.metadata = {name: known for name, known in self.metadata.items() if name in named}
+        self._asked = {dict(key)["__name__"] for key in self._series}
+
     def forget(self) -> None:
         """Forget all series: their types are no longer what they were."""
         self._resources.clear()
