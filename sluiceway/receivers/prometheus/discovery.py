@@ -14,7 +14,8 @@ from yarl import URL
 
 from sluiceway.config.files import stamp_of
 from sluiceway.receivers.prometheus.relabel import relabel
-from sluiceway.receivers.prometheus.settings import PrometheusConfig, ScrapeConfig, seconds
+from sluiceway.receivers.prometheus.scalars import seconds
+from sluiceway.receivers.prometheus.settings import PrometheusConfig, ScrapeConfig
 
 __all__ = ["Group", "TargetFiles", "TargetKey", "targets_of"]
 

@@ -27,7 +27,7 @@ from sluiceway.config.client import user_agent
 from sluiceway.config.decompression import decompress
 from sluiceway.config.http_client import HttpClient, way_to
 from sluiceway.config.types import Opaque
-from sluiceway.errors import DecodeError, TooLargeError
+from sluiceway.errors import ConfigError, DecodeError, TooLargeError
 from sluiceway.receivers.prometheus.exposition import Exemplar, Labels
 from sluiceway.receivers.prometheus.reader import Format, Reader
 from sluiceway.receivers.prometheus.settings import PROTOCOLS, ScrapeConfig
@@ -151,7 +151,7 @@ class Client:
                 return Answer(body, _format(response.headers.get("Content-Type", ""), request.fallback))
         except aiohttp.ClientError as error:
             raise ScrapeError(str(error)[:300] or type(error).__name__) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ConfigError) as error:
             raise ScrapeError(str(error)[:300]) from error
 
     def _headers(self, request: Request) -> dict[str, str]:

@@ -16,7 +16,7 @@ from sluiceway.receivers.prometheus.reader import Reader
 from sluiceway.receivers.prometheus.relabel import relabel
 from sluiceway.receivers.prometheus.scrape import Answer, Client, Request, ScrapeError, request_of
 from sluiceway.receivers.prometheus.settings import PrometheusConfig, ScrapeConfig
-from sluiceway.receivers.prometheus.translation import Translation
+from sluiceway.receivers.prometheus.translation import Encoded, Translation
 
 __all__ = ["Asked", "Outcome", "Target"]
 
@@ -114,6 +114,9 @@ class Target:
             error = f"context deadline exceeded (no answer within {self.key.timeout:g}s)"
         except ScrapeError as failure:
             error = str(failure)
+        except Exception as failure:
+            self._context.logger.debug("a target could not be asked", exc_info=failure)
+            error = f"{type(failure).__name__}: {failure}"[:300]
         return Asked(answer, error, now, clock.now() - begin)
 
     async def read(self, asked: Asked) -> Outcome:
@@ -126,7 +129,7 @@ class Target:
         """The batch that ends all series, of a target that is no longer to be scraped."""
         now = self._context.clock.time_ns() // 1_000_000 * 1_000_000
         nothing = Reading(_NOBODY, now, False)
-        return self._batch(*(part.encode(nothing, now)[:2] for part in (self._translation, self._reports)))
+        return self._batch(self._translation.encode(nothing, now)[0], self._reports.encode(nothing, now)[0])
 
     def outcome(self, asked: Asked) -> Outcome:
         """As `read`, at once."""
@@ -137,16 +140,15 @@ class Target:
         if answer is not None:
             error = self._read(answer, reading)
         if error:
-            content = self._translation.encode(Reading(_NOBODY, now, False), now, keep=True)[:2]
+            content = self._translation.encode(Reading(_NOBODY, now, False), now, keep=True)[0]
         else:
             content = self._encode(reading, now)
         reports = self._report(reading, now, asked.duration, up=not error, size=len(answer.body) if answer else 0)
         return Outcome(self._batch(content, reports), error, reading.repeated)
 
-    def _batch(self, *contents: tuple[bytes, int]) -> Batch:
-        payload = b"".join(content for content, _ in contents)
-        points = sum(count for _, count in contents)
-        return Batch(Signal.METRICS, payload, points, Origin(self._context.clock.now()))
+    def _batch(self, content: Encoded, reports: Encoded) -> Batch:
+        points = content.points + reports.points
+        return Batch(Signal.METRICS, content.beside(reports), points, Origin(self._context.clock.now()))
 
     def _read(self, answer: Answer, reading: Reading) -> str:
         """Take an answer; returns what is wrong with it."""
@@ -172,8 +174,8 @@ class Target:
         self._reader = Reader(self._translation.describe)
         self._known.clear()
 
-    def _encode(self, reading: Reading, now: int) -> tuple[bytes, int]:
-        content, points, dropped = self._translation.encode(reading, now)
+    def _encode(self, reading: Reading, now: int) -> Encoded:
+        content, dropped = self._translation.encode(reading, now)
         if (named := self._reader.named) is not None:
             self._translation.prune(named)
             self._reader.named = None
@@ -183,7 +185,7 @@ class Target:
         if len(self._known) > 2 * reading.scraped + 1_000:  # mostly series that relabelling drops, long gone
             for key in [key for key, series in self._known.items() if series is None]:
                 del self._known[key]
-        return content, points
+        return content
 
     def _admit(self, key: Key, native: bool) -> Series | None:
         """The series for a key that is new; None when relabelling drops it. Raises `ExpositionError`."""
@@ -238,7 +240,7 @@ class Target:
                     f"length: {len(value.encode())}, limit: {value_length})"
                 )
 
-    def _report(self, reading: Reading, now: int, duration: float, *, up: bool, size: int) -> tuple[bytes, int]:
+    def _report(self, reading: Reading, now: int, duration: float, *, up: bool, size: int) -> Encoded:
         """What the scrape says of itself."""
         values = {
             "up": float(up),
@@ -258,4 +260,4 @@ class Target:
         for name, value in values.items():
             series, _ = self._reports.place({**self._labels, "__name__": name})
             own.take(series, value, None)
-        return self._reports.encode(own, now)[:2]
+        return self._reports.encode(own, now)[0]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from sluiceway.otlp.metrics import ExponentialHistogram, MetricWriter, encode_at
 from sluiceway.receivers.prometheus._series import Reading, Series, Whole, histograms, numbers, summaries
 from sluiceway.receivers.prometheus.exposition import Exemplar, Labels, Metadata
 
-__all__ = ["Translation"]
+__all__ = ["Encoded", "Translation"]
 
 _SUFFIXES: Final = ("_bucket", "_count", "_sum", "_total", "_info", "_created")
 _INSTANCE: Final = frozenset({"__name__", "job", "instance", "__scheme__", "__metrics_path__"})
@@ -53,7 +54,7 @@ class _Metric:
         """The field `metrics` of a scope, and how many points it has."""
         tag, rest = _KINDS.get(self.kind, _GAUGE)
         texts = ((0x0A, trim(self.name, self.metadata)), (0x12, self.metadata.help), (0x1A, self.metadata.unit))
-        head = b"".join(sized(field, text.encode()) for field, text in texts if text)
+        head = b"".join(sized(place, text.encode()) for place, text in texts if text)
         if self.kind == "exponential":
             writer = MetricWriter(head, (tag, rest))
             _exponential(self, writer, number, now)
@@ -92,6 +93,20 @@ class _Resource:
             if series.seen == number:
                 attributes |= {name: value for name, value in told.items() if name not in attributes}
         return sized(0x0A, encode_attributes(0x0A, attributes))
+
+
+@dataclass(slots=True)
+class Encoded:
+    """A scrape in OTLP: of each resource its own field and those of its scopes, by job and instance."""
+
+    resources: dict[tuple[str, str], tuple[bytes, bytes]] = field(default_factory=dict)
+    points: int = 0
+
+    def beside(self, other: Encoded) -> bytes:
+        """The message MetricsData, with what another has of the same resources in these."""
+        keys = dict.fromkeys((*self.resources, *other.resources))
+        parts = ([found for one in (self, other) if (found := one.resources.get(key))] for key in keys)
+        return b"".join(sized(0x0A, part[0][0] + b"".join([scopes for _, scopes in part])) for part in parts)
 
 
 class Translation:
@@ -148,25 +163,25 @@ class Translation:
         made.keys.append(identity)
         return made, True
 
-    def encode(self, reading: Reading, now: int, *, keep: bool = False) -> tuple[bytes, int, list[Series]]:
-        """The scrape as MetricsData, how many points that is, and the series that are gone.
+    def encode(self, reading: Reading, now: int, *, keep: bool = False) -> tuple[Encoded, list[Series]]:
+        """The scrape in OTLP, and the series that are gone.
 
         Series that are not in `reading` end with a point without value, and are forgotten unless they are to be kept.
         """
-        number, points, resources = reading.number, 0, []
-        for resource in self._resources.values():
+        number, encoded = reading.number, Encoded()
+        for key, resource in self._resources.items():
             scopes = []
             for scope in resource.scopes.values():
                 written = [metric.encode(number, now, self._name) for metric in scope.metrics.values()]
                 count = sum(count for _, count in written)
-                points += count
+                encoded.points += count
                 if count:
                     content = scope.head + b"".join([content for content, _ in written]) + scope.tail
                     scopes.append(sized(0x12, content))
             if scopes:
-                resources.append(sized(0x0A, resource.head(number) + b"".join(scopes)))
+                encoded.resources[key] = (resource.head(number), b"".join(scopes))
         alike = keep or reading.kept - reading.repeated == len(self._series)
-        return b"".join(resources), points, [] if alike else self._drop(number)
+        return encoded, [] if alike else self._drop(number)
 
     def _drop(self, number: int) -> list[Series]:
         dropped = [series for series in self._series.values() if series.seen != number]

@@ -60,6 +60,7 @@ async def test_the_text_of_the_official_client_becomes_the_same_figures() -> Non
         "service_version": "1.2",
     }  # fmt: skip
     assert "target_info" not in found
+    assert found["up"][0]["resource"] == resource
 
 
 async def test_openmetrics_brings_start_times_exemplars_and_units() -> None:

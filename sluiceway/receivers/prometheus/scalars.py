@@ -1,0 +1,44 @@
+"""Durations and sizes as Prometheus writes them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+__all__ = ["PromDuration", "PromSize", "seconds"]
+
+_DURATION: Final = re.compile(
+    r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII
+)
+_SECONDS: Final = (365 * 86_400.0, 7 * 86_400.0, 86_400.0, 3_600.0, 60.0, 1.0, 0.001)
+_SIZE: Final = re.compile(r"(\d{1,15})(?:([KMGT])?i?B)?", re.ASCII)
+
+
+def seconds(value: object) -> object:
+    """Read a duration as Prometheus writes it; what is no text stays as it is. Raises `ValueError`."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value)
+    if value != "0" and (match is None or not value):
+        raise ValueError(f"not a valid duration string: {value[:100]!r}")
+    numbers = match.groups() if match else ()
+    return sum((int(number) * unit for number, unit in zip(numbers, _SECONDS, strict=False) if number), 0.0)
+
+
+def _bytes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value)
+    if match is None:
+        raise ValueError(f"units: unknown unit in {value[:100]!r}: expected such as 10MB")
+    return int(match[1]) * 1024 ** " KMGT".index(match[2] or " ")
+
+
+PromDuration = Annotated[
+    float, BeforeValidator(seconds), WithJsonSchema({"type": "string", "description": "Such as 1d2h, 15s or 500ms."})
+]
+"""Seconds, written as Prometheus has it: `1d`, `1m30s`, `500ms`."""
+PromSize = Annotated[int, BeforeValidator(_bytes), WithJsonSchema({"type": ["integer", "string"]})]
+"""Bytes, written as `10MB`, where units are powers of 1024 as in Prometheus."""
