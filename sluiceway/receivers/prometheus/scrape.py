@@ -150,7 +150,7 @@ class Client:
                 body = await self._body(response, request.limit)
                 return Answer(body, _format(response.headers.get("Content-Type", ""), request.fallback))
         except aiohttp.ClientError as error:
-            raise ScrapeError(str(error)[:300] or type(error).__name__) from error
+            raise ScrapeError(_why(error)) from error
         except (OSError, ValueError, ConfigError) as error:
             raise ScrapeError(str(error)[:300]) from error
 
@@ -183,6 +183,17 @@ class Client:
             raise ScrapeError(f"body size limit exceeded ({limit} bytes)") from None
         except DecodeError as error:
             raise ScrapeError(str(error)) from None
+
+
+def _why(error: aiohttp.ClientError) -> str:
+    """What went wrong, without what only a programmer knows."""
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"cannot connect to {error.host}:{error.port}: {error.certificate_error}"[:300]
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"[:300]
+    return str(error)[:300] or type(error).__name__
 
 
 def _format(content_type: str, fallback: str | None) -> Format:

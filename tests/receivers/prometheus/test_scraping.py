@@ -124,6 +124,8 @@ async def test_a_target_that_is_away_is_down_until_it_is_back() -> None:
         assert f"api/{page.endpoint}" in bench.statuses[-1][1]
         await bench.next()
         assert len(bench.warnings) == 1
+        assert bench.warnings[0].startswith(f"cannot connect to {page.endpoint}: ")
+        assert "object" not in bench.warnings[0]
         await page.__aenter__()
         found = await bench.next(lambda found: value(found, "up") == 1)
         assert value(found, "a") == 1
