@@ -67,7 +67,7 @@ class _Limits(Settings):
     body_size_limit: PromSize | None = Field(default=None, ge=0)
     """Bytes of an answer, decompressed; a longer one fails the scrape. 0 stands for 256MB."""
     sample_limit: int | None = Field(default=None, ge=0)
-    """Samples of a scrape after relabelling; more fail it. 0 has no limit."""
+    """Samples of a scrape after relabelling; more fail it. 0 stands for a million."""
     label_limit: int | None = Field(default=None, ge=0)
     """Labels of a series; more fail the scrape. 0 has no limit."""
     label_name_length_limit: int | None = Field(default=None, ge=0)

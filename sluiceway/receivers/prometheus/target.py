@@ -24,6 +24,8 @@ _NOBODY: Final = -2
 """The number of a scrape in which nothing was seen."""
 _THREAD: Final = 128 * 1024
 """Bytes of an answer from which on it is read in a thread."""
+_MOST: Final = 1_000_000
+"""Samples of a scrape, where nothing else is said; a target may not fill our memory."""
 _REPORTS: Final = {
     "up": ("", "The scraping was successful"),
     "scrape_duration_seconds": ("s", "Duration of the scrape"),
@@ -82,6 +84,9 @@ class Target:
         self._known: dict[Any, Series | None] = {}
         self._number = 0
         self._added = 0
+        self._usual = 0
+        self._reading = Reading(0, 0, False)
+        self._most = config.of(job, "sample_limit") or _MOST
         self._limits = tuple(
             config.of(job, name) or 0 for name in ("label_limit", "label_name_length_limit", "label_value_length_limit")
         )
@@ -141,8 +146,11 @@ class Target:
             error = self._read(answer, reading)
         if error:
             content = self._translation.encode(Reading(_NOBODY, now, False), now, keep=True)[0]
+            if len(self._known) > 2 * self._usual + 1_000:  # mostly series of scrapes that failed
+                self._reset()
         else:
             content = self._encode(reading, now)
+            self._usual = reading.scraped
         reports = self._report(reading, now, asked.duration, up=not error, size=len(answer.body) if answer else 0)
         return Outcome(self._batch(content, reports), error, reading.repeated)
 
@@ -156,6 +164,7 @@ class Target:
             self._reset()
         if self._translation.crowded:
             self._reader.refresh()
+        self._reading = reading
         try:
             self._reader.read(answer.body, answer.format, reading, self._known, self._admit)
         except ExpositionError as failure:
@@ -163,10 +172,7 @@ class Target:
         except Exception as failure:
             self._context.logger.debug("an answer could not be read", exc_info=failure)
             return f"{type(failure).__name__}: {failure}"[:300]
-        limit = self._config.of(self._job, "sample_limit")
-        if limit and reading.kept > limit:
-            return f"sample limit exceeded ({reading.kept} samples, limit {limit})"
-        return ""
+        return f"sample limit exceeded (limit {self._most})" if reading.kept > self._most else ""
 
     def _reset(self) -> None:
         self._translation.forget()
@@ -189,6 +195,8 @@ class Target:
 
     def _admit(self, key: Key, native: bool) -> Series | None:
         """The series for a key that is new; None when relabelling drops it. Raises `ExpositionError`."""
+        if len(self._known) > 2 * max(self._most, _MOST):
+            raise ExpositionError("far more series than can be remembered")
         labels = labels_of(key)
         if "" in labels.values():
             labels = {name: value for name, value in labels.items() if value}
@@ -196,6 +204,8 @@ class Target:
         if not relabel(labels, self._job.metric_relabel_configs):
             self._known[key] = None
             return None
+        if self._reading.kept >= self._most:
+            raise ExpositionError(f"sample limit exceeded (limit {self._most})")
         if "" in labels.values():
             labels = {name: value for name, value in labels.items() if value}
         if "__name__" not in labels:

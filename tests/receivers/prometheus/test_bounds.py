@@ -76,3 +76,24 @@ def test_every_scrape_is_a_valid_batch() -> None:
     for body in (text, text, "x 1\n", "{"):
         outcome = shown(asked, body)
         assert accept(Signal.METRICS, outcome.batch.payload).items == outcome.batch.items
+
+
+def test_scrapes_that_fail_leave_nothing_behind() -> None:
+    """New series before a bad line are forgotten, however often that happens."""
+    asked = target()
+    shown(asked, "a 1\n")
+    for turn in range(20):
+        assert shown(asked, "".join(f"x{turn}_{i} 1\n" for i in range(400)) + "{").error
+    assert len(asked._known) < 1_500
+    assert len(asked._translation._series) < 1_500
+
+
+def test_more_samples_than_allowed_are_not_even_read() -> None:
+    """The limit holds while an answer is read, and what relabelling drops does not count."""
+    asked = target(
+        ", sample_limit: 10, metric_relabel_configs: [{source_labels: [__name__], regex: 'drop.*', action: drop}]"
+    )
+    many = "".join(f"drop{i} 1\n" for i in range(100))
+    assert not shown(asked, "".join(f"x{i} 1\n" for i in range(10)) + many).error
+    assert "limit 10" in shown(asked, many + "".join(f"x{i} 1\n" for i in range(1000))).error
+    assert len(asked._known) < 150
