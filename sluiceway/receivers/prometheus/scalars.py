@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 __all__ = ["PromDuration", "PromSize", "seconds"]
 
@@ -17,9 +17,9 @@ _SIZE: Final = re.compile(r"(\d{1,15})(?:([KMGT])?i?B)?", re.ASCII)
 
 
 def seconds(value: object) -> object:
-    """Read a duration as Prometheus writes it; what is no text stays as it is. Raises `ValueError`."""
+    """Read a duration as Prometheus writes it; raises `ValueError`."""
     if not isinstance(value, str):
-        return value
+        raise ValueError("not a valid duration string: expected such as 30s")  # noqa: TRY004 - pydantic's contract
     match = _DURATION.fullmatch(value)
     if value != "0" and (match is None or not value):
         raise ValueError(f"not a valid duration string: {value[:100]!r}")
@@ -37,8 +37,15 @@ def _bytes(value: object) -> object:
 
 
 PromDuration = Annotated[
-    float, BeforeValidator(seconds), WithJsonSchema({"type": "string", "description": "Such as 1d2h, 15s or 500ms."})
+    float,
+    BeforeValidator(seconds),
+    PlainSerializer(lambda value: f"{round(value * 1000)}ms", when_used="json-unless-none"),
+    WithJsonSchema({"type": "string", "pattern": f"^(?=.)({_DURATION.pattern.replace('(?:', '(')}|0)$"}),
 ]
 """Seconds, written as Prometheus has it: `1d`, `1m30s`, `500ms`."""
-PromSize = Annotated[int, BeforeValidator(_bytes), WithJsonSchema({"type": ["integer", "string"]})]
+PromSize = Annotated[
+    int,
+    BeforeValidator(_bytes),
+    WithJsonSchema({"type": ["integer", "string"], "minimum": 0, "pattern": "^[0-9]{1,15}(([KMGT])?i?B)?$"}),
+]
 """Bytes, written as `10MB`, where units are powers of 1024 as in Prometheus."""
