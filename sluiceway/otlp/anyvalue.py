@@ -77,7 +77,8 @@ def _number(value: float) -> float:
 
 def sized(tag: int, content: bytes) -> bytes:
     """A field with its length in front; `tag` is the number of the field times 8 plus 2, at most 0x7A."""
-    return bytes((tag,)) + varint(len(content)) + content
+    size = len(content)
+    return bytes((tag, size)) + content if size < 0x80 else bytes((tag,)) + varint(size) + content
 
 
 def varint(value: int) -> bytes:

@@ -127,7 +127,9 @@ class MetricWriter:
         point += encode_attributes(0x3A, attributes)
         if flags:
             point += b"\x40" + varint(flags)
-        self._append(point + _exemplars(0x2A, exemplars))
+        if exemplars:
+            point += _exemplars(0x2A, exemplars)
+        self._append(point)
 
     def add_histogram(
         self,

@@ -138,6 +138,21 @@ def number(bytes text):
     return value
 
 
+cdef int64_t _time(const char *text, const char *end, bint seconds) except -2:
+    """A time in nanoseconds, of milliseconds or seconds; -1 for what is not simply one."""
+    cdef double value = 0.0
+    cdef const char *at = text
+    if at == end or end - at > 14:
+        return -1
+    while at < end:
+        if not (48 <= at[0] <= 57 or (seconds and at[0] == b".")):
+            return -1
+        at += 1
+    if not _number(text, end, &value) or value >= (9e9 if seconds else 9e12):
+        return -1
+    return <int64_t>(value * 1000.0 if seconds else value) * 1_000_000
+
+
 cdef const char *_last_brace(const char *begin, const char *end) noexcept:
     while end > begin:
         end -= 1
@@ -159,6 +174,8 @@ def read(bytes body, Reading reading, dict known, object admit, object comment, 
     cdef const char *line_end
     cdef const char *split
     cdef const char *value_at
+    cdef const char *value_end
+    cdef int64_t timestamp
     cdef double value = 0.0
     cdef bytes key
     cdef PyObject *found
@@ -183,7 +200,15 @@ def read(bytes body, Reading reading, dict known, object admit, object comment, 
         value_at = split + 1
         while value_at < line_end and value_at[0] == b" ":
             value_at += 1
-        if value_at == line_end or not _number(value_at, line_end, &value):
+        timestamp = -1
+        value_end = <const char *>memchr(value_at, b" ", line_end - value_at)
+        if value_end == NULL:
+            value_end = line_end
+        else:
+            timestamp = _time(value_end + 1, line_end, exemplars)
+        if (value_end < line_end and timestamp < 0) or value_at == value_end or not _number(
+            value_at, value_end, &value
+        ):
             careful(at[: line_end - at])
             at = line_end + 1
             continue
@@ -200,8 +225,12 @@ def read(bytes body, Reading reading, dict known, object admit, object comment, 
             continue
         series.seen = reading.number
         series.value = value
-        series.time = reading.time
-        series.timed = False
+        if timestamp >= 0 and reading.honor_timestamps:
+            series.time = timestamp
+            series.timed = not reading.track
+        else:
+            series.time = reading.time
+            series.timed = False
         if series.exemplar is not None or series.native is not None:
             series.exemplar = series.native = None
     return <Py_ssize_t>(end - PyBytes_AS_STRING(body))

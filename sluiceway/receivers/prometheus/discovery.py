@@ -14,7 +14,8 @@ from yarl import URL
 
 from sluiceway.config.files import stamp_of
 from sluiceway.receivers.prometheus.relabel import relabel
-from sluiceway.receivers.prometheus.settings import PrometheusConfig, ScrapeConfig, seconds
+from sluiceway.receivers.prometheus.scalars import seconds
+from sluiceway.receivers.prometheus.settings import PrometheusConfig, ScrapeConfig
 
 __all__ = ["Group", "TargetFiles", "TargetKey", "targets_of"]
 
@@ -66,7 +67,7 @@ class TargetFiles:
                 continue
             try:
                 read[path] = (stamp, list(_groups(Path(path))))
-            except (OSError, ValueError, yaml.YAMLError) as error:
+            except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
                 wrong[path] = f"{path}: {str(error).splitlines()[0][:200]}"
                 if known is not None:
                     read[path] = (None, known[1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Final, NamedTuple, TypeAlias
 
 from sluiceway.receivers.prometheus._series import number
@@ -100,7 +101,7 @@ def _series(text: bytes, at: int) -> tuple[Labels, int]:
     labels: Labels = {}
     name = _NAME.match(text, at)
     if name is not None:
-        labels["__name__"] = name[0].decode()
+        labels["__name__"] = intern(name[0].decode())
         at = name.end()
     if (brace := _BRACE.match(text, at)) is not None:
         at = _pairs(text, brace.end(), labels)
@@ -125,7 +126,7 @@ def _pairs(text: bytes, at: int, labels: Labels) -> int:
             content = _decode(value, text)
         if name in labels:
             raise ExpositionError(f'label name "{name[:100]}" is not unique: invalid sample')
-        labels[name] = content
+        labels[intern(name)] = intern(content)
         at = pair.end()
         if comma is None and text[at : at + 1] != b"}":
             raise ExpositionError(f"cannot read the labels of {_shown(text)}")

@@ -35,12 +35,13 @@ class Reader:
         self.metadata: dict[str, Metadata] = {}
         self._describe = describe or self._note
         self._comments: dict[tuple[bytes, bytes], bytes] = {}
-        self._seen = 0
+        self.named: set[str] | None = None
+        """The metrics that comments spoke of since `refresh`."""
 
-    @property
-    def crowded(self) -> bool:
-        """Whether most of what is known of metrics is about those that are no longer there."""
-        return len(self._comments) > 2 * self._seen + 1_000
+    def refresh(self) -> None:
+        """Have the next body say everything anew, and `named` tell afterwards of what it did."""
+        self._comments.clear()
+        self.named = set()
 
     def read(
         self, body: bytes, format: Format, reading: Reading, known: dict[Any, Series | None],
@@ -50,7 +51,6 @@ class Reader:
 
         Raises `ExpositionError` where the body cannot be read, and what `admit` raises.
         """
-        self._seen = 0
         if format is Format.PROTOBUF:
             self._read_protobuf(body, reading, known, admit)
             return
@@ -108,10 +108,16 @@ class Reader:
         return name
 
     def _read_protobuf(self, body: bytes, reading: Reading, known: dict[Any, Series | None], admit: Any) -> None:
+        try:
+            self._read_families(body, reading, known, admit)
+        except UnicodeDecodeError:
+            raise ExpositionError("invalid UTF-8 in the protobuf format") from None
+
+    def _read_families(self, body: bytes, reading: Reading, known: dict[Any, Series | None], admit: Any) -> None:
         for family in protobuf.families(body):
-            self._describe("TYPE", family.name, protobuf.kind_of(family))
-            self._describe("HELP", family.name, family.help)
-            self._describe("UNIT", family.name, family.unit)
+            self._say("TYPE", family.name, protobuf.kind_of(family))
+            self._say("HELP", family.name, family.help)
+            self._say("UNIT", family.name, family.unit)
             for sample in protobuf.samples(family):
                 native = sample.native is not None
                 key = (sample.key, native)
@@ -127,7 +133,6 @@ class Reader:
             if strict:
                 raise ExpositionError(f"cannot read the line {line[:120]!a}")
             return
-        self._seen += 1
         word, name = words[0], words[1]
         if self._comments.get((word, name)) == line:
             return
@@ -136,8 +141,13 @@ class Reader:
             raise ExpositionError(f"invalid metric type {ascii(text)[:60]}")
         if word == b"HELP" and "\\" in text:
             text = text.replace("\\\\", "\0").replace("\\n", "\n").replace('\\"', '"').replace("\0", "\\")
-        self._describe(word.decode(), _unquoted(name), text)
+        self._say(word.decode(), _unquoted(name), text)
         self._comments[word, name] = line
+
+    def _say(self, word: str, name: str, text: str) -> None:
+        if self.named is not None:
+            self.named.add(name)
+        self._describe(word, name, text)
 
     def _note(self, word: str, name: str, text: str) -> None:
         setattr(

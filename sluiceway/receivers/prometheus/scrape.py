@@ -14,6 +14,7 @@ there already.
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from sluiceway.config.client import user_agent
 from sluiceway.config.decompression import decompress
 from sluiceway.config.http_client import HttpClient, way_to
 from sluiceway.config.types import Opaque
-from sluiceway.errors import DecodeError, TooLargeError
+from sluiceway.errors import ConfigError, DecodeError, TooLargeError
 from sluiceway.receivers.prometheus.exposition import Exemplar, Labels
 from sluiceway.receivers.prometheus.reader import Format, Reader
 from sluiceway.receivers.prometheus.settings import PROTOCOLS, ScrapeConfig
@@ -149,8 +150,8 @@ class Client:
                 body = await self._body(response, request.limit)
                 return Answer(body, _format(response.headers.get("Content-Type", ""), request.fallback))
         except aiohttp.ClientError as error:
-            raise ScrapeError(str(error)[:300] or type(error).__name__) from error
-        except (OSError, ValueError) as error:
+            raise ScrapeError(_why(error)) from error
+        except (OSError, ValueError, ConfigError) as error:
             raise ScrapeError(str(error)[:300]) from error
 
     def _headers(self, request: Request) -> dict[str, str]:
@@ -177,11 +178,22 @@ class Client:
         if coding not in ("gzip", "x-gzip"):
             raise ScrapeError(f"the target answered with the encoding {ascii(coding)[:60]}, which was not asked for")
         try:
-            return decompress("gzip", body, limit)
+            return await asyncio.to_thread(decompress, "gzip", body, limit)
         except TooLargeError:
             raise ScrapeError(f"body size limit exceeded ({limit} bytes)") from None
         except DecodeError as error:
             raise ScrapeError(str(error)) from None
+
+
+def _why(error: aiohttp.ClientError) -> str:
+    """What went wrong, without what only a programmer knows."""
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"cannot connect to {error.host}:{error.port}: {error.certificate_error}"[:300]
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"[:300]
+    return str(error)[:300] or type(error).__name__
 
 
 def _format(content_type: str, fallback: str | None) -> Format:

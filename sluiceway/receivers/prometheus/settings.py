@@ -4,52 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from sluiceway.config.client import is_url
 from sluiceway.config.settings import Mistake, mistake, mistakes
-from sluiceway.config.tls import TlsClient
 from sluiceway.config.types import Opaque, Section, Settings
+from sluiceway.receivers.prometheus.access import Authorization, BasicAuth, TlsConfig
 from sluiceway.receivers.prometheus.relabel import Relabel
+from sluiceway.receivers.prometheus.scalars import PromDuration, PromSize
 
-__all__ = ["FileSd", "PrometheusConfig", "ScrapeConfig", "StaticConfig", "seconds"]
+__all__ = ["FileSd", "PrometheusConfig", "ScrapeConfig", "StaticConfig"]
 
-_DURATION: Final = re.compile(
-    r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII
-)
-_SECONDS: Final = (365 * 86_400.0, 7 * 86_400.0, 86_400.0, 3_600.0, 60.0, 1.0, 0.001)
-_SIZE: Final = re.compile(r"(\d{1,15})(?:([KMGT])?i?B)?", re.ASCII)
 _ELSEWHERE: Final = "write the targets to a file and name it in file_sd_configs, or list them in static_configs"
 
 
-def seconds(value: object) -> object:
-    """Read a duration as Prometheus writes it; what is no text stays as it is. Raises `ValueError`."""
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value)
-    if value != "0" and (match is None or not value):
-        raise ValueError(f"not a valid duration string: {value[:100]!r}")
-    numbers = match.groups() if match else ()
-    return sum((int(number) * unit for number, unit in zip(numbers, _SECONDS, strict=False) if number), 0.0)
-
-
-def _bytes(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _SIZE.fullmatch(value)
-    if match is None:
-        raise ValueError(f"units: unknown unit in {value[:100]!r}: expected such as 10MB")
-    return int(match[1]) * 1024 ** " KMGT".index(match[2] or " ")
-
-
-PromDuration = Annotated[
-    float, BeforeValidator(seconds), WithJsonSchema({"type": "string", "description": "Such as 1d2h, 15s or 500ms."})
-]
-"""Seconds, written as Prometheus has it: `1d`, `1m30s`, `500ms`."""
-PromSize = Annotated[int, BeforeValidator(_bytes), WithJsonSchema({"type": ["integer", "string"]})]
-"""Bytes, written as `10MB`, where units are powers of 1024 as in Prometheus."""
 Protocol = Literal[
     "PrometheusProto", "OpenMetricsText0.0.1", "OpenMetricsText1.0.0", "PrometheusText0.0.4", "PrometheusText1.0.0"
 ]
@@ -85,87 +55,6 @@ class FileSd(Settings):
         return self
 
 
-class BasicAuth(Settings):
-    """A user and a password."""
-
-    username: str = ""
-    """The user."""
-    username_file: str = ""
-    """A file with the user's name."""
-    password: Opaque = Opaque("")
-    """The password."""
-    password_file: str = ""
-    """A file with the password, read for each scrape."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.password and self.password_file:
-            raise mistake("at most one of basic_auth password & password_file must be configured")
-        if self.username and self.username_file:
-            raise mistake("at most one of basic_auth username & username_file must be configured")
-        return self
-
-
-class Authorization(Settings):
-    """A header `Authorization`."""
-
-    type: str = "Bearer"
-    """Its first word."""
-    credentials: Opaque = Opaque("")
-    """What follows."""
-    credentials_file: str = ""
-    """A file with it, read for each scrape."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.type.strip().lower() == "basic":
-            raise mistake('authorization type cannot be set to "basic", use "basic_auth" instead', "type")
-        if self.credentials and self.credentials_file:
-            raise mistake("at most one of authorization credentials & credentials_file must be configured")
-        return self
-
-
-class TlsConfig(Settings):
-    """How to encrypt."""
-
-    ca: str = ""
-    """The authorities to trust, as PEM."""
-    ca_file: str = ""
-    """A file with them."""
-    cert: str = ""
-    """Our certificate, as PEM."""
-    cert_file: str = ""
-    """A file with it."""
-    key: Opaque = Opaque("")
-    """Its key, as PEM."""
-    key_file: str = ""
-    """A file with it."""
-    server_name: str = ""
-    """The name that the target's certificate must have, when it is not the address."""
-    insecure_skip_verify: bool = False
-    """Whether to take any certificate."""
-    min_version: Literal["", "TLS10", "TLS11", "TLS12", "TLS13"] = ""
-    """The lowest version."""
-    max_version: Literal["", "TLS10", "TLS11", "TLS12", "TLS13"] = ""
-    """The highest version."""
-
-    @property
-    def client(self) -> TlsClient:
-        """The same in our own keys. Raises pydantic's error where they contradict."""
-        versions = {f"TLS1{minor}": f"1.{minor}" for minor in range(4)}
-        return TlsClient.model_validate({
-            "ca_pem": self.ca, "ca_file": self.ca_file, "cert_pem": self.cert, "cert_file": self.cert_file,
-            "key_pem": self.key.reveal(), "key_file": self.key_file, "server_name_override": self.server_name,
-            "insecure_skip_verify": self.insecure_skip_verify, "reload_interval": "5s",
-            "min_version": versions.get(self.min_version, ""), "max_version": versions.get(self.max_version, ""),
-        })  # fmt: skip
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _ = self.client
-        return self
-
-
 class _Limits(Settings):
     scrape_interval: PromDuration | None = Field(default=None, gt=0)
     """Time from one scrape of a target to the next; 1m unless `global` says otherwise."""
@@ -178,7 +67,7 @@ class _Limits(Settings):
     body_size_limit: PromSize | None = Field(default=None, ge=0)
     """Bytes of an answer, decompressed; a longer one fails the scrape. 0 stands for 256MB."""
     sample_limit: int | None = Field(default=None, ge=0)
-    """Samples of a scrape after relabelling; more fail it. 0 has no limit."""
+    """Samples of a scrape after relabelling; more fail it. 0 stands for a million."""
     label_limit: int | None = Field(default=None, ge=0)
     """Labels of a series; more fail the scrape. 0 has no limit."""
     label_name_length_limit: int | None = Field(default=None, ge=0)

@@ -16,14 +16,16 @@ from sluiceway.receivers.prometheus.reader import Reader
 from sluiceway.receivers.prometheus.relabel import relabel
 from sluiceway.receivers.prometheus.scrape import Answer, Client, Request, ScrapeError, request_of
 from sluiceway.receivers.prometheus.settings import PrometheusConfig, ScrapeConfig
-from sluiceway.receivers.prometheus.translation import Translation
+from sluiceway.receivers.prometheus.translation import Encoded, Translation
 
-__all__ = ["Outcome", "Target"]
+__all__ = ["Asked", "Outcome", "Target"]
 
 _NOBODY: Final = -2
 """The number of a scrape in which nothing was seen."""
 _THREAD: Final = 128 * 1024
 """Bytes of an answer from which on it is read in a thread."""
+_MOST: Final = 1_000_000
+"""Samples of a scrape, where nothing else is said; a target may not fill our memory."""
 _REPORTS: Final = {
     "up": ("", "The scraping was successful"),
     "scrape_duration_seconds": ("s", "Duration of the scrape"),
@@ -36,6 +38,16 @@ _REPORTS: Final = {
     "scrape_sample_limit": ("", "The configured sample limit for a target"),
     "scrape_body_size_bytes": ("By", "The uncompressed size of the last scrape response, if successful"),
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of asking a target: its answer, or what is wrong; when (nanoseconds), and how many seconds it took."""
+
+    answer: Answer | None
+    error: str
+    time: int
+    duration: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +84,14 @@ class Target:
         self._known: dict[Any, Series | None] = {}
         self._number = 0
         self._added = 0
+        self._usual = 0
+        self._reading = Reading(0, 0, False)
+        self._most = config.of(job, "sample_limit") or _MOST
         self._limits = tuple(
             config.of(job, name) or 0 for name in ("label_limit", "label_name_length_limit", "label_value_length_limit")
         )
 
-    @property
-    def job_name(self) -> str:
-        """The job that it was configured in; the label `job` may be another."""
-        return self._job.job_name
+        self._limited = any(self._limits)
 
     @property
     def name(self) -> str:
@@ -94,8 +106,8 @@ class Target:
         limit = config.of(job, "body_size_limit") or 0
         return request_of(job, config.protocols(job), self.key.timeout, limit, legacy=legacy)
 
-    async def scrape(self, client: Client) -> Outcome:
-        """Ask once, and make a batch of what was said, or of what is no longer known."""
+    async def ask(self, client: Client) -> Asked:
+        """Ask once. What the target says is not read yet, so that this can be cancelled."""
         clock = self._context.clock
         begin, now = clock.now(), clock.time_ns() // 1_000_000 * 1_000_000
         answer: Answer | None = None
@@ -107,39 +119,52 @@ class Target:
             error = f"context deadline exceeded (no answer within {self.key.timeout:g}s)"
         except ScrapeError as failure:
             error = str(failure)
-        duration = clock.now() - begin
-        if answer is not None and len(answer.body) >= _THREAD:
-            return await asyncio.to_thread(self._outcome, answer, error, now, duration)
-        return self._outcome(answer, error, now, duration)
+        except Exception as failure:
+            self._context.logger.debug("a target could not be asked", exc_info=failure)
+            error = f"{type(failure).__name__}: {failure}"[:300]
+        return Asked(answer, error, now, clock.now() - begin)
+
+    async def read(self, asked: Asked) -> Outcome:
+        """Make a batch of what was said, or of what is no longer known. Must not be cancelled."""
+        if asked.answer is not None and len(asked.answer.body) >= _THREAD:
+            return await asyncio.to_thread(self.outcome, asked)
+        return self.outcome(asked)
 
     def end(self) -> Batch:
         """The batch that ends all series, of a target that is no longer to be scraped."""
         now = self._context.clock.time_ns() // 1_000_000 * 1_000_000
         nothing = Reading(_NOBODY, now, False)
-        return self._batch(*(part.encode(nothing, now)[:2] for part in (self._translation, self._reports)))
+        return self._batch(self._translation.encode(nothing, now)[0], self._reports.encode(nothing, now)[0])
 
-    def _outcome(self, answer: Answer | None, error: str, now: int, duration: float) -> Outcome:
+    def outcome(self, asked: Asked) -> Outcome:
+        """As `read`, at once."""
+        answer, error, now = asked.answer, asked.error, asked.time
         self._number += 1
         self._added = 0
         reading = Reading(self._number, now, self._job.honor_timestamps, self._job.track_timestamps_staleness)
         if answer is not None:
             error = self._read(answer, reading)
         if error:
-            content = self._translation.encode(Reading(_NOBODY, now, False), now, keep=True)[:2]
+            content = self._translation.encode(Reading(_NOBODY, now, False), now, keep=True)[0]
+            if len(self._known) > 2 * self._usual + 1_000:  # mostly series of scrapes that failed
+                self._reset()
         else:
             content = self._encode(reading, now)
-        reports = self._report(reading, now, duration, up=not error, size=len(answer.body) if answer else 0)
+            self._usual = reading.scraped
+        reports = self._report(reading, now, asked.duration, up=not error, size=len(answer.body) if answer else 0)
         return Outcome(self._batch(content, reports), error, reading.repeated)
 
-    def _batch(self, *contents: tuple[bytes, int]) -> Batch:
-        payload = b"".join(content for content, _ in contents)
-        points = sum(count for _, count in contents)
-        return Batch(Signal.METRICS, payload, points, Origin(self._context.clock.now()))
+    def _batch(self, content: Encoded, reports: Encoded) -> Batch:
+        points = content.points + reports.points
+        return Batch(Signal.METRICS, content.beside(reports), points, Origin(self._context.clock.now()))
 
     def _read(self, answer: Answer, reading: Reading) -> str:
         """Take an answer; returns what is wrong with it."""
-        if self._reader.crowded or self._translation.stale_metadata:
+        if self._translation.stale_metadata:
             self._reset()
+        if self._translation.crowded:
+            self._reader.refresh()
+        self._reading = reading
         try:
             self._reader.read(answer.body, answer.format, reading, self._known, self._admit)
         except ExpositionError as failure:
@@ -147,10 +172,7 @@ class Target:
         except Exception as failure:
             self._context.logger.debug("an answer could not be read", exc_info=failure)
             return f"{type(failure).__name__}: {failure}"[:300]
-        limit = self._config.of(self._job, "sample_limit")
-        if limit and reading.kept > limit:
-            return f"sample limit exceeded ({reading.kept} samples, limit {limit})"
-        return ""
+        return f"sample limit exceeded (limit {self._most})" if reading.kept > self._most else ""
 
     def _reset(self) -> None:
         self._translation.forget()
@@ -158,27 +180,38 @@ class Target:
         self._reader = Reader(self._translation.describe)
         self._known.clear()
 
-    def _encode(self, reading: Reading, now: int) -> tuple[bytes, int]:
-        content, points, dropped = self._translation.encode(reading, now)
+    def _encode(self, reading: Reading, now: int) -> Encoded:
+        content, dropped = self._translation.encode(reading, now)
+        if (named := self._reader.named) is not None:
+            self._translation.prune(named)
+            self._reader.named = None
         for series in dropped:
             for key in series.keys[1:]:
                 self._known.pop(key, None)
         if len(self._known) > 2 * reading.scraped + 1_000:  # mostly series that relabelling drops, long gone
             for key in [key for key, series in self._known.items() if series is None]:
                 del self._known[key]
-        return content, points
+        return content
 
     def _admit(self, key: Key, native: bool) -> Series | None:
         """The series for a key that is new; None when relabelling drops it. Raises `ExpositionError`."""
-        labels = {name: value for name, value in labels_of(key).items() if value}
+        if len(self._known) > 2 * max(self._most, _MOST):
+            raise ExpositionError("far more series than can be remembered")
+        labels = labels_of(key)
+        if "" in labels.values():
+            labels = {name: value for name, value in labels.items() if value}
         self._join(labels)
         if not relabel(labels, self._job.metric_relabel_configs):
             self._known[key] = None
             return None
-        labels = {name: value for name, value in labels.items() if value}
-        if not labels.get("__name__"):
+        if self._reading.kept >= self._most:
+            raise ExpositionError(f"sample limit exceeded (limit {self._most})")
+        if "" in labels.values():
+            labels = {name: value for name, value in labels.items() if value}
+        if "__name__" not in labels:
             raise ExpositionError(f"missing metric name ({key!r:.120} label set)")
-        self._check(labels)
+        if self._limited:
+            self._check(labels)
         series, new = self._translation.place(labels, native=native)
         series.keys.append(key)
         self._known[key] = series
@@ -217,7 +250,7 @@ class Target:
                     f"length: {len(value.encode())}, limit: {value_length})"
                 )
 
-    def _report(self, reading: Reading, now: int, duration: float, *, up: bool, size: int) -> tuple[bytes, int]:
+    def _report(self, reading: Reading, now: int, duration: float, *, up: bool, size: int) -> Encoded:
         """What the scrape says of itself."""
         values = {
             "up": float(up),
@@ -237,4 +270,4 @@ class Target:
         for name, value in values.items():
             series, _ = self._reports.place({**self._labels, "__name__": name})
             own.take(series, value, None)
-        return self._reports.encode(own, now)[:2]
+        return self._reports.encode(own, now)[0]

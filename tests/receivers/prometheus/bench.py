@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import ssl
 import textwrap
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -34,15 +35,16 @@ class Page:
         self.requests: list[web.Request] = []
         self.handler: Callable[[web.Request], Any] | None = None
         self.endpoint = ""
+        self.tls: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_get("/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", int(self.endpoint.rpartition(":")[2] or 0)).start()
-        host, port = self._runner.addresses[0]
-        self.endpoint = f"{host}:{port}"
+        port = int(self.endpoint.rpartition(":")[2] or 0)
+        await web.TCPSite(self._runner, "127.0.0.1", port, ssl_context=self.tls).start()
+        self.endpoint = "{}:{}".format(*self._runner.addresses[0])
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import ssl
 from pathlib import Path
 
+import trustme
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Summary, generate_latest
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
@@ -14,6 +16,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from sluiceway.component import Reason, Status
 from sluiceway.errors import RefusedError
+from sluiceway.testing import settle
 from tests.receivers.prometheus.bench import Bench, Page, ended, until, value
 
 FIGURES = ("up", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling", "scrape_series_added")
@@ -57,6 +60,7 @@ async def test_the_text_of_the_official_client_becomes_the_same_figures() -> Non
         "service_version": "1.2",
     }  # fmt: skip
     assert "target_info" not in found
+    assert found["up"][0]["resource"] == resource
 
 
 async def test_openmetrics_brings_start_times_exemplars_and_units() -> None:
@@ -120,6 +124,8 @@ async def test_a_target_that_is_away_is_down_until_it_is_back() -> None:
         assert f"api/{page.endpoint}" in bench.statuses[-1][1]
         await bench.next()
         assert len(bench.warnings) == 1
+        assert bench.warnings[0].startswith(f"cannot connect to {page.endpoint}: ")
+        assert "object" not in bench.warnings[0]
         await page.__aenter__()
         found = await bench.next(lambda found: value(found, "up") == 1)
         assert value(found, "a") == 1
@@ -330,3 +336,54 @@ async def test_what_the_pipeline_refuses_is_dropped_and_counted() -> None:
         assert bench.dropped[0] == (6, Reason.REJECTED)
         bench.sink.error = None
         assert value(await bench.next(), "a") == 1
+
+
+async def test_suffixes_are_trimmed_and_more_is_told_where_that_is_asked_for() -> None:
+    """`trim_metric_suffixes` and `report_extra_scrape_metrics` do what they do in the Collector."""
+    page = Page("# TYPE a_seconds counter\n# UNIT a_seconds seconds\na_seconds_total 1\n# EOF\n", OPENMETRICS)
+    async with page, Bench(job(page), "{trim_metric_suffixes: true, report_extra_scrape_metrics: true}") as bench:
+        found = await bench.next()
+    assert value(found, "a") == 1
+    assert value(found, "scrape_timeout_seconds") == 0.1
+    assert value(found, "scrape_body_size_bytes") == len(page.body)
+    assert value(found, "scrape_sample_limit") == 0
+
+
+async def test_openmetrics_may_say_when_a_sample_was_taken() -> None:
+    """In seconds, to the millisecond."""
+    async with Page("a 1 1700000000.25\nb 2 1.7e9\n# EOF\n", OPENMETRICS) as page, Bench(job(page)) as bench:
+        found = await bench.next()
+    assert found["a"][0]["point"].time_unix_nano == 1_700_000_000_250_000_000
+    assert found["b"][0]["point"].time_unix_nano == 1_700_000_000_000_000_000
+
+
+async def test_tls_is_checked_against_the_authorities_that_are_named(tmp_path: Path) -> None:
+    """With the right `ca_file` it is up, without it is down, and the status says why."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    page = Page("a 1\n")
+    page.tls = context
+    async with page:
+        async with Bench(job(page, f"scheme: https, tls_config: {{ca_file: {tmp_path}/ca.pem}}")) as bench:
+            assert value(await bench.next(), "a") == 1
+        async with Bench(job(page, "scheme: https")) as bench:
+            assert value(await bench.next(), "up") == 0
+            assert "CERTIFICATE_VERIFY_FAILED" in bench.warnings[0]
+
+
+async def test_what_is_being_pushed_comes_to_its_end_when_the_receiver_stops() -> None:
+    """Neither stopping nor a target that goes away loses a batch that is on its way."""
+    async with Page("a 1\n") as page:
+        bench = Bench(job(page))
+        await bench.receiver.__aenter__()
+        bench.sink.gate = asyncio.Event()
+        await until(lambda: bench.sink.calls)
+        stopping = asyncio.create_task(bench.receiver.__aexit__(None, None, None))
+        await settle()
+        assert not stopping.done()
+        bench.sink.gate.set()
+        await stopping
+    assert bench.sink.items == 6
+    assert not bench.dropped
