@@ -411,7 +411,6 @@ cdef class Views:
     cdef Draft draft
     cdef uint32_t start
     cdef uint32_t stop
-    cdef uint32_t at
     cdef int part
 
     def __init__(self):
@@ -419,18 +418,10 @@ cdef class Views:
 
     def __iter__(self):
         self.require_open()
-        return make_views(self.draft, self.start, self.stop, self.part)
-
-    def __next__(self):
-        self.require_open()
-        cdef uint32_t index = self.at
-        while index < self.stop:
-            if self.is_one(index):
-                self.at = index + 1
-                return self.draft.view_at(index)
-            index += 1
-        self.at = index
-        raise StopIteration
+        cdef ViewsIterator walk = ViewsIterator.__new__(ViewsIterator)
+        walk.views = self
+        walk.at = self.start
+        return walk
 
     def __len__(self):
         self.require_open()
@@ -465,10 +456,34 @@ cdef class Views:
         return self.draft.require_open()
 
 
+cdef class ViewsIterator:
+    """Walks through a sequence of views, which may become shorter meanwhile."""
+
+    cdef Views views
+    cdef uint32_t at
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef Views views = self.views
+        if views is None:
+            raise TypeError("it is made by its sequence")
+        views.require_open()
+        cdef uint32_t index = self.at
+        while index < views.stop:
+            if views.is_one(index):
+                self.at = index + 1
+                return views.draft.view_at(index)
+            index += 1
+        self.at = index
+        raise StopIteration
+
+
 cdef Views make_views(Draft draft, uint32_t start, uint32_t stop, int part):
     cdef Views views = Views.__new__(Views)
     views.draft = draft
-    views.start = views.at = start
+    views.start = start
     views.stop = stop
     views.part = part
     return views

@@ -7,6 +7,7 @@ import gc
 import threading
 import time
 from collections.abc import MutableMapping
+from itertools import islice
 from random import Random
 
 import numpy as np
@@ -338,6 +339,19 @@ def test_columns_are_written():
         assert [span.name for span in view.spans] == ["a", "GET /1", "c"]
 
     edit(edit(spans(3), work), look)
+
+
+def test_an_iterator_goes_on_where_it_is():
+    """A walk that is taken up again, as by `islice`, does not begin anew; one of its own does."""
+
+    def look(view):
+        walk = iter(view.spans)
+        assert iter(walk) is walk
+        assert [span.name for span in islice(walk, 2)] == ["GET /0", "GET /1"]
+        assert [span.name for span in walk] == ["GET /2"]
+        assert next(iter(view.spans)).name == "GET /0"
+
+    edit(spans(3), look)
 
 
 def test_items_that_were_dropped_have_no_place_in_columns():
