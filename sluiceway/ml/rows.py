@@ -110,11 +110,11 @@ class Codes:
         """The numbers of texts; -1 for None and for an empty one."""
         listed = texts.tolist()
         codes = self._codes
-        if len(self.names) < self._most:
+        if len(self.names) <= self._most:
             for text in dict.fromkeys(listed):
                 if text not in codes:
-                    self._append(text if len(self.names) < self._most - 1 else OTHER)
-                    if len(self.names) == self._most:
+                    self._append(text if len(self.names) < self._most else OTHER)
+                    if len(self.names) > self._most:
                         break
         other = codes.get(OTHER, -1)
         return np.fromiter(map(codes.get, listed, repeat(other)), np.int32, len(listed))

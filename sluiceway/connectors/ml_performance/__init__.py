@@ -147,7 +147,7 @@ class MlPerformance:
     ) -> None:
         """Close the window and send what it shows; what is refused now is dropped."""
         try:
-            if self._leads:
+            if self._leads and self._reader.records:
                 await self._flush(last=True)
         finally:
             if self in self._running:

@@ -37,8 +37,10 @@ class Reader:
     def __init__(self, engine: Engine, settings: EngineSettings) -> None:
         self._engine = engine
         self._segments = settings.segments
+        self.records = 0
+        """Records that were looked at."""
         self.others = 0
-        """Records that are neither predictions nor ground truths."""
+        """Those of them that are neither predictions nor ground truths."""
 
     def read(self, batch: Batch, now: int) -> Iterator[None]:
         """Take a batch part by part: after each, other tasks may have their turn."""
@@ -52,19 +54,21 @@ class Reader:
             view.close()
 
     def _take(self, records: Sequence[LogRecord], now: int) -> None:
-        predictions: list[Row] = []
+        self.records += len(records)
+        predictions: dict[tuple[str, ...], list[Row]] = {}
         truths: list[Row] = []
         for record in records:
             name = record.event_name or record.attributes.get("event.name")
             if name == PREDICTION:
-                predictions.append(_prediction(record))
+                row = _prediction(record)
+                predictions.setdefault(tuple(str(row.get(key)) for key in _MODEL), []).append(row)
             elif name == GROUND_TRUTH:
                 truths.append(_row(record, record.attributes.copy()))
             else:
                 self.others += 1
         rejected: Counter[str] = Counter()
-        if predictions:
-            table = _table(predictions, {*_FIXED, _TIME, *self._segments})
+        for rows in predictions.values():  # each model is a table of its own: they may have different columns
+            table = _table(rows, {*_FIXED, _TIME, *self._segments})
             made, wrong = read_predictions(table, ATTRIBUTES, self._segments, now)
             self._engine.predictions(made)
             rejected.update(wrong)
