@@ -45,12 +45,14 @@ def start(grpc: int, http: int, health: int, metrics: int) -> subprocess.Popen[b
     """Start the collector and wait until its health check says that it is ready."""
     protocols = "receivers.otlp.protocols"
     reader = f"[{{pull: {{exporter: {{prometheus: {{host: localhost, port: {metrics}}}}}}}}}]"
+    machine = "otlp, host_metrics" if sys.platform == "linux" else "otlp"
     collector = subprocess.Popen([
         sys.executable, "-m", "sluiceway", "run", "--config", str(CONFIG),
         "--set", f"{protocols}.grpc.endpoint=localhost:{grpc}",
         "--set", f"{protocols}.http.endpoint=localhost:{http}",
         "--set", f"extensions.health_check.endpoint=localhost:{health}",
         "--set", f"service.telemetry.metrics.readers={reader}",
+        "--set", f"service.pipelines.metrics.receivers=[{machine}]",
     ])  # fmt: skip
     for _ in range(100):
         try:
@@ -97,7 +99,10 @@ def main() -> int:
     collector = start(grpc, http, health, metrics)
     print(f"Sluiceway is ready. Sending spans, metrics and logs to localhost:{grpc} ...\n", flush=True)
     send(f"http://localhost:{grpc}")
-    print("\nSent: enduser.id, a password and an authorization header. Above is what came out.", flush=True)
+    print(
+        "\nSent: enduser.id, a password and an authorization header. Above is what came out, and this machine.",
+        flush=True,
+    )
     collector.send_signal(signal.SIGTERM)
     return collector.wait(30)
 

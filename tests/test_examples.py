@@ -25,12 +25,13 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def test_the_quickstart_example() -> None:
-    """It ends by itself, its summary balances, and what it prints has the data but none of the secrets."""
+    """It ends by itself, its summary balances, and what it prints has the data, this machine's too, but no secrets."""
     done = subprocess.run(
         [sys.executable, "examples/quickstart.py"], cwd=ROOT, check=False, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0
     assert all(text in done.stdout for text in ("POST /orders", "order placed", "orders", "tenant.id: Str(acme)"))
+    assert "system.memory.usage" in done.stdout
     assert not [secret for secret in SECRETS if secret in done.stdout + done.stderr]
     assert re.search(r"traces +debug +2 +0 +2 +0 +0\n", done.stderr)
     assert done.stderr.endswith(f"{BALANCES}\n")

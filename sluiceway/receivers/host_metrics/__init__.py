@@ -46,7 +46,7 @@ from sluiceway.receivers.host_metrics.pressure import PressureScraper, PressureS
 from sluiceway.receivers.host_metrics.process import RESOURCE, ProcessScraper, ProcessSettings
 from sluiceway.receivers.host_metrics.processes import ProcessesScraper, ProcessesSettings
 from sluiceway.receivers.host_metrics.system import SystemScraper, SystemSettings
-from sluiceway.scraping import ResourceSettings, Scraper, ScrapeSettings, Scraping
+from sluiceway.scraping import ResourceSettings, Scrape, Scraper, ScrapeSettings, Scraping
 
 __all__ = ["COMPONENT", "HostMetricsReceiver", "HostMetricsSettings", "Scrapers"]
 
@@ -142,9 +142,14 @@ class HostMetricsReceiver:
 
 
 def _scraper(name: str, settings: Any, files: Files) -> Scraper:
-    scrape = SCRAPERS[name](settings, files).scrape
+    part = SCRAPERS[name](settings, files)
+
+    def measure(scrape: Scrape) -> None:
+        scrape.start = files.boot_time or scrape.start
+        part.scrape(scrape)
+
     resource = settings.resource_attributes if name == "process" else ResourceSettings()
-    return Scraper(name, scrape, settings.metrics, resource, {attribute.name: attribute for attribute in RESOURCE})
+    return Scraper(name, measure, settings.metrics, resource, {attribute.name: attribute for attribute in RESOURCE})
 
 
 COMPONENT = Component(

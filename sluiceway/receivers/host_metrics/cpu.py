@@ -55,7 +55,7 @@ class CpuScraper:
         ticks = self._files.parse("proc/stat", cpu_ticks)
         for cpu, spent in ticks.items():
             for state, count in zip(STATES, spent, strict=False):
-                scrape.record(TIME, count * TICK, {"cpu": cpu, "state": state}, start=self._files.boot_time)
+                scrape.record(TIME, count * TICK, {"cpu": cpu, "state": state})
             for state, part in _parts(self._before.get(cpu), spent):
                 scrape.record(UTILIZATION, part, {"cpu": cpu, "state": state})
         self._before = ticks

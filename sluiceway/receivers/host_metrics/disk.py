@@ -57,7 +57,6 @@ class DiskScraper:
 
     def scrape(self, scrape: Scrape) -> None:
         """Measure once. Raises `OSError` when there is nothing to be had."""
-        start = self._files.boot_time
         for device, numbers in self._files.parse("proc/diskstats", _devices).items():
             if not admits(self._settings.include, self._settings.exclude, device):
                 continue
@@ -65,13 +64,13 @@ class DiskScraper:
             for direction, first in (("read", 0), ("write", 4)):
                 done, merged, sectors, milliseconds = numbers[first : first + 4]
                 here = {"device": device, "direction": direction}
-                scrape.record(IO, sectors * SECTOR, here, start=start)
-                scrape.record(OPERATIONS, done, here, start=start)
-                scrape.record(MERGED, merged, here, start=start)
-                scrape.record(OPERATION_TIME, milliseconds / 1e3, here, start=start)
-            scrape.record(PENDING, numbers[8], at, start=start)
-            scrape.record(IO_TIME, numbers[9] / 1e3, at, start=start)
-            scrape.record(WEIGHTED_IO_TIME, numbers[10] / 1e3, at, start=start)
+                scrape.record(IO, sectors * SECTOR, here)
+                scrape.record(OPERATIONS, done, here)
+                scrape.record(MERGED, merged, here)
+                scrape.record(OPERATION_TIME, milliseconds / 1e3, here)
+            scrape.record(PENDING, numbers[8], at)
+            scrape.record(IO_TIME, numbers[9] / 1e3, at)
+            scrape.record(WEIGHTED_IO_TIME, numbers[10] / 1e3, at)
 
 
 def _devices(data: bytes) -> dict[str, list[int]]:

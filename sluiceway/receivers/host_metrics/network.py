@@ -77,14 +77,13 @@ class NetworkScraper:
                     scrape.problem(str(error))
 
     def _record_interfaces(self, scrape: Scrape) -> None:
-        start = self._files.boot_time
         for device, numbers in self._files.parse(f"{self._folder}/dev", _interfaces).items():
             if not admits(self._settings.include, self._settings.exclude, device):
                 continue
             for direction, first in (("receive", 0), ("transmit", 8)):
                 here = {"device": device, "direction": direction}
                 for metric, number in zip((IO, PACKETS, ERRORS, DROPPED), numbers[first : first + 4], strict=True):
-                    scrape.record(metric, number, here, start=start)
+                    scrape.record(metric, number, here)
 
     def _record_connections(self, scrape: Scrape) -> None:
         counts: Counter[str] = Counter(dict.fromkeys((*STATES.values(), *OTHER), 0))

@@ -46,15 +46,14 @@ class PagingScraper:
     def scrape(self, scrape: Scrape) -> None:
         """Measure once. Raises `OSError` when there is nothing to be had."""
         counts = self._files.parse("proc/vmstat", _counts)
-        start = self._files.boot_time
         for direction, major, minor in (
             ("page_in", counts.swapped_in, counts.read),
             ("page_out", counts.swapped_out, counts.written),
         ):
-            scrape.record(OPERATIONS, major, {"direction": direction, "type": "major"}, start=start)
-            scrape.record(OPERATIONS, minor, {"direction": direction, "type": "minor"}, start=start)
-        scrape.record(FAULTS, counts.major_faults, {"type": "major"}, start=start)
-        scrape.record(FAULTS, counts.faults - counts.major_faults, {"type": "minor"}, start=start)
+            scrape.record(OPERATIONS, major, {"direction": direction, "type": "major"})
+            scrape.record(OPERATIONS, minor, {"direction": direction, "type": "minor"})
+        scrape.record(FAULTS, counts.major_faults, {"type": "major"})
+        scrape.record(FAULTS, counts.faults - counts.major_faults, {"type": "minor"})
         self._record_swaps(scrape)
 
     def _record_swaps(self, scrape: Scrape) -> None:

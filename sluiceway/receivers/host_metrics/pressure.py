@@ -59,7 +59,7 @@ class PressureScraper:
             found = True
             for kind, seconds, ratios in lines:
                 here = {"resource": resource, "kind": kind}
-                scrape.record(TIME, seconds, here, start=self._files.boot_time)
+                scrape.record(TIME, seconds, here)
                 for window, ratio in ratios.items():
                     scrape.record(RATIO, ratio, {**here, "window": window})
         if not found:

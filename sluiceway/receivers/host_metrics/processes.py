@@ -40,7 +40,7 @@ class ProcessesScraper:
     def scrape(self, scrape: Scrape) -> None:
         """Measure once. Raises `OSError` when there is nothing to be had."""
         created = self._files.parse("proc/stat", lambda data: int(fields(data)[b"processes"]))
-        scrape.record(CREATED, created, start=self._files.boot_time)
+        scrape.record(CREATED, created)
         if self._settings.metrics.enables(COUNT):
             counts = Counter(dict.fromkeys((*STATUSES.values(), UNKNOWN), 0))
             counts.update(STATUSES.get(state, UNKNOWN) for state in self._states())

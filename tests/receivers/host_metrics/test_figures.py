@@ -73,6 +73,12 @@ async def test_load(tmp_path: Path, settings: str, share: int) -> None:
     assert averages == [0.5 / share, 1.5 / share, 2.5 / share]
 
 
+async def test_everything_counts_from_the_start_of_the_machine(tmp_path: Path) -> None:
+    """Also sums that may become smaller begin when the machine was started, as in the Collector."""
+    found = await _measure(make_tree(tmp_path), "memory")
+    assert {point["point"].start_time_unix_nano for point in found["system.memory.usage"]} == {1_700_000_000 * 10**9}
+
+
 async def test_states_of_memory(tmp_path: Path) -> None:
     """What is not told is used, so that the states add up to all the memory."""
     found = await _measure(make_tree(tmp_path), "memory")
