@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from sluiceway.config.nearest import nearest
 from sluiceway.stanza.operators.flow import Router
 from sluiceway.stanza.operators.operator import Operator
 
-__all__ = ["Wiring", "wire"]
+__all__ = ["Wiring", "numbered", "wire"]
 
 
 class Wiring(NamedTuple):
@@ -23,13 +24,33 @@ class Wiring(NamedTuple):
     faults: tuple[tuple[str, tuple[str | int, ...]], ...]
 
 
+def numbered(operators: Sequence[Operator]) -> tuple[Operator, ...]:
+    """Give ids to those that have none: the first of a type has the type's name, the next a number behind it.
+
+    They are `move`, `move1`, `move2` ..., as in the Collector; a number that is another's id is left out.
+    """
+    taken = {operator.name for operator in operators if operator.name != operator.type}
+    next_number: Counter[str] = Counter()
+    found = []
+    for operator in operators:
+        name = operator.name
+        if name == operator.type:
+            while (number := next_number[name]) and f"{name}{number}" in taken:
+                next_number[name] += 1
+            next_number[name] += 1
+            found.append(operator.model_copy(update={"id": f"{name}{number}"}) if number else operator)
+        else:
+            found.append(operator)
+    return tuple(found)
+
+
 def wire(operators: Sequence[Operator]) -> Wiring:
     """Find every operator's place, and an order; nothing is raised."""
     places: dict[str, int] = {}
     faults: list[tuple[str, tuple[str | int, ...]]] = []
     for place, operator in enumerate(operators):
         if operator.name in places:
-            faults.append((f'operator with id "{operator.name}" already exists: give each an id', (place,)))
+            faults.append((f'operator with id "{operator.name}" already exists', (place,)))
         places.setdefault(operator.name, place)
     edges: list[set[int]] = []
     for place, operator in enumerate(operators):

@@ -6,11 +6,12 @@ import time
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from sluiceway.component import Reason
 from sluiceway.stanza import Entry
-from tests.stanza.programs import NOW, one, program, run
+from tests.stanza.programs import NOW, Holder, one, program, run
 
 PARSED = [
     (r'[{type: regex_parser, regex: "^(?P<a>[^ ]+) (?P<b>x)?"}]', "één ", {"a": "één", "b": ""}),
@@ -56,7 +57,7 @@ BAD = [
      ("operators", 0, "parse_form")),
     ("[{type: noop, output: nop}, {type: noop, id: noop2}]", "which is not there; did you mean",
      ("operators", 0, "output")),
-    ("[{type: noop}, {type: noop}]", "already exists", ("operators", 1)),
+    ("[{type: noop, id: a}, {type: move, id: a, from: body.x, to: body.y}]", "already exists", ("operators", 1)),
     ("[{type: noop, id: a, output: b}, {type: noop, id: b, output: a}]", "in a circle", ("operators", 0)),
     ("[{type: noop, output: noop}]", "sends to itself", ("operators", 0, "output")),
     ("[{type: filter, expr: 'f(body)'}]", "unknown function f at column 1", ("operators", 0, "expr")),
@@ -66,6 +67,13 @@ BAD = [
      ("operators", 0, "mapping", "eror")),
     ("[{type: recombine, combine_field: body}]", "must be set", ("operators", 0)),
 ]  # fmt: skip
+
+
+def test_operators_without_ids_are_numbered() -> None:
+    """As in the Collector: `noop`, `noop1` ..., without the numbers that are ids of others; outputs may name them."""
+    text = "[{type: noop}, {type: noop, output: noop3}, {type: noop, id: noop2}, {type: noop}]"
+    operators = Holder.model_validate({"operators": yaml.safe_load(text)}).operators
+    assert [operator.name for operator in operators] == ["noop", "noop1", "noop2", "noop3"]
 
 
 @pytest.mark.parametrize(("text", "message", "place"), BAD, ids=lambda value: str(value)[:40])

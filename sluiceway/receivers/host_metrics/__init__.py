@@ -32,7 +32,7 @@ from pydantic import model_validator
 
 from sluiceway.component import Component, Consumer, Context, Kind
 from sluiceway.config.types import Duration, Section, Settings
-from sluiceway.errors import ConfigError
+from sluiceway.errors import ConfigError, Problem
 from sluiceway.otlp import Signal
 from sluiceway.receivers.host_metrics.cpu import CpuScraper, CpuSettings
 from sluiceway.receivers.host_metrics.disk import DiskScraper, DiskSettings
@@ -122,10 +122,10 @@ class HostMetricsReceiver:
 
     def __init__(self, settings: HostMetricsSettings, context: Context, next: Consumer) -> None:
         if sys.platform != "linux":
-            raise ConfigError(f"receivers::{context.id}: measures Linux only, and this is {sys.platform}")
+            raise ConfigError(f"measures Linux only, and this is {sys.platform}")
         root = settings.root_path
         if root and not Path(root, "proc").is_dir():
-            raise ConfigError(f"receivers::{context.id}::root_path: there is no {root}/proc")
+            raise ConfigError(Problem(f"there is no {root}/proc", "root_path"))
         files = Files(root)
         self.scraping = Scraping(
             settings, context, next, [_scraper(name, chosen, files) for name, chosen in settings.scrapers.chosen()]

@@ -2,8 +2,9 @@
 
 Each entry becomes a log record whose body is the map of its fields, with the time of the journal. What has arrived is
 handed on as one batch. While the pipeline refuses, nothing more is read: the journal itself holds what comes. The
-cursor moves on once the pipeline has answered, and is kept in memory: after a restart of the collector reading begins
-anew at `start_at`. What journald deletes before it was read is lost.
+cursor moves on once the pipeline has answered. With `storage` it is kept, and reading goes on there after a restart of
+the collector; without, it is in memory, and reading begins anew at `start_at`. What journald deletes before it was read
+is lost.
 
 A journalctl that cannot be started or that ends is started again after 2s, and later each time, up to 60s; the status
 says why meanwhile. A single entry of more than 16 MiB is dropped and counted.

@@ -31,7 +31,7 @@ from sluiceway.stanza.operators.syslog import SyslogParser
 from sluiceway.stanza.operators.texts import CsvParser, KeyValueParser, UriParser
 from sluiceway.stanza.operators.timestamp import TimeParser
 from sluiceway.stanza.operators.trace import TraceParser
-from sluiceway.stanza.wiring import wire
+from sluiceway.stanza.wiring import numbered, wire
 
 __all__ = ["OPERATORS", "Operators"]
 
@@ -90,6 +90,7 @@ def _operator(value: Any, info: ValidationInfo) -> Operator:
 def _wired(operators: tuple[Operator, ...]) -> tuple[Operator, ...]:
     if len(operators) > _MAX_OPERATORS:
         raise mistake(f"there are at most {_MAX_OPERATORS} operators")
+    operators = numbered(operators)
     found = wire(operators).faults
     if found:
         raise mistakes([Mistake(message, path) for message, path in found])

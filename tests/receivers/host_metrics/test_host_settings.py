@@ -52,7 +52,7 @@ def test_a_metric_of_another_scraper() -> None:
 
 def test_a_root_that_is_none() -> None:
     """A `root_path` without a /proc is told at the start."""
-    with pytest.raises(ConfigError, match="receivers::host_metrics::root_path: there is no /nowhere/at/all/proc"):
+    with pytest.raises(ConfigError, match="root_path: there is no /nowhere/at/all/proc"):
         Bench("{root_path: /nowhere/at/all, scrapers: {cpu: }}")
 
 
