@@ -99,9 +99,14 @@ class Engine:
                         self._roll(slot, model)
             self._record(scrape)
 
-    def snapshot(self) -> bytes:
-        """The references, to be kept where the process ends."""
-        return dump({key: self._by_slot[slot].keep() for key, slot in self._models.items()})
+    def changes(self) -> dict[_Key, int]:
+        """How often the references of each model were set: as long as it is the same, so is a snapshot."""
+        return {key: self._by_slot[slot].references.changes for key, slot in self._models.items()}
+
+    def snapshot(self) -> Callable[[], bytes]:
+        """The references, to be kept where the process ends: what is given makes the bytes, in any thread."""
+        seen = {key: self._by_slot[slot].keep() for key, slot in self._models.items()}
+        return partial(dump, self._restored | seen)
 
     def restore(self, snapshot: bytes) -> None:
         """Take references back, for models that have not been seen yet; raises `ValueError` for what is none."""

@@ -86,6 +86,8 @@ class References:
         self._done: set[str] = set() if first else {*self._collecting}
         self.given = False
         """Whether the references are to stay as they are."""
+        self.changes = 0
+        """How often they were set."""
 
     def encode(self, features: Mapping[str, Array]) -> Sample:
         """Features in columns; those beyond the bound, or that are not asked for, are left out."""
@@ -122,6 +124,7 @@ class References:
 
     def set(self, sample: Sample) -> None:
         """Make columns the reference, beside those of other names."""
+        self.changes += 1
         for name, values in sample.items():
             made = Numbers(values, self._drift.bins) if values.dtype.kind == "f" else Categories(values)
             if len(made):

@@ -125,6 +125,8 @@ class EngineSettings(Settings):
     """What drift is measured against."""
     drift: Section[DriftSettings] = DriftSettings()
     """How drift is found."""
+    storage: str | None = None
+    """The id of a storage extension that keeps references over a restart, such as `file_storage`; none unless set."""
     metrics: Annotated[MetricSettings, Declares(*METRICS)] = MetricSettings()
     """Which metrics are emitted, and how."""
 

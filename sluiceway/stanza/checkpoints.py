@@ -1,4 +1,4 @@
-"""Where reading stands, kept in a storage extension."""
+"""What a component must remember, such as where reading stands, kept in a storage extension."""
 
 from __future__ import annotations
 
@@ -16,12 +16,23 @@ __all__ = ["Checkpoints"]
 class Checkpoints:
     """Keeps values by name; in memory only, where no storage is named.
 
-    What could not be written is tried again with the next change; until then a restart repeats what was read since.
+    What could not be written is tried again with the next change; until then a restart begins with what was kept last.
     """
 
-    def __init__(self, storage: str | None, context: Context, name: str = "") -> None:
+    def __init__(
+        self,
+        storage: str | None,
+        context: Context,
+        name: str = "",
+        *,
+        what: str = "where reading stands",
+        otherwise: str = "after a restart lines come again",
+    ) -> None:
+        """`what` is kept, and what happens `otherwise`, as messages have it."""
         self._context = context
         self._name = name
+        self._what = what
+        self._otherwise = otherwise
         self._storage = _find(storage, context) if storage else None
         self._client: StorageClient | None = None
         self._stack = AsyncExitStack()
@@ -63,17 +74,17 @@ class Checkpoints:
         try:
             await self._client.batch(written)
         except OSError as error:
-            self._tell(f"cannot keep where reading stands: {error.strerror or error}")
+            self._tell(f"cannot keep {self._what}: {error.strerror or error}")
             return
         self._unsaved = {key: value for key, value in self._unsaved.items() if written.get(key, b"") != value}
         self._tell("")
 
     def _tell(self, problem: str) -> None:
         if problem and not self._is_failing:
-            self._context.logger.error("%s; after a restart lines come again", problem)
+            self._context.logger.error("%s; %s", problem, self._otherwise)
             self._context.report(Status.RECOVERABLE_ERROR, problem)
         elif not problem and self._is_failing:
-            self._context.logger.info("Where reading stands is kept again")
+            self._context.logger.info("What is to be remembered is kept again")
             self._context.report(Status.OK)
         self._is_failing = bool(problem)
 

@@ -175,7 +175,7 @@ async def test_references_outlive_a_restart() -> None:
     kinds = np.array(["x", "y"] * 50, object)
     batch = predictions(100, prediction=kinds, features={"age": random.normal(size=100), "kind": kinds})
     before.engine.predictions(batch)
-    after.engine.restore(before.engine.snapshot())
+    after.engine.restore(before.engine.snapshot()())
     moved = {"age": random.normal(size=100) + 3, "kind": kinds}
     for fed in (before, after):
         fed.engine.predictions(predictions(100, first=500, prediction=kinds, features=moved))

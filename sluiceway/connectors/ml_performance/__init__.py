@@ -16,8 +16,9 @@ them are bounded. Drift is told when its test, Kolmogorov-Smirnov for numbers an
 significant after the correction of Benjamini and Hochberg over the features of a model, and where `drift::thresholds`
 are set, large enough as well. Windows follow the time at which records come, not the one that they bear.
 
-What is held is in memory: when the process is killed, the window, what waits for its label, and references are lost.
-Cumulative series then start anew. Needs the extra `ml`: `pip install 'sluiceway[ml]'`.
+What is held is in memory: when the process ends, the window and what waits for its label are lost, and references
+unless `storage` names where to keep them. Cumulative series then start anew. Needs the extra `ml`: `pip install
+'sluiceway[ml]'`.
 
 ```yaml
 connectors:
@@ -48,6 +49,7 @@ from sluiceway.stanza import Entry, encode
 if TYPE_CHECKING:
     from sluiceway.connectors.ml_performance.records import Reader
     from sluiceway.ml.engine import Engine
+    from sluiceway.ml.keeping import Keeper
 
 __all__ = ["COMPONENT", "MlPerformance", "MlPerformanceConfig"]
 
@@ -113,6 +115,7 @@ class MlPerformance:
         self._context = context
         self._engine: Engine = context.shared.setdefault("engine", None) or make_engine(config, context.clock)
         context.shared["engine"] = self._engine
+        self._keeper: Keeper | None = None
         self._running: list[MlPerformance] = context.shared.setdefault("running", [])
         self._start = context.clock.time_ns()
         self._reader = self._make_reader()
@@ -136,7 +139,11 @@ class MlPerformance:
         return self._context.gives or Signal.METRICS
 
     async def __aenter__(self) -> Self:
-        """Begin to send."""
+        """Read what was kept, and begin to send. Raises `StartError`."""
+        if not self._running:
+            from sluiceway.ml.keeping import Keeper
+
+            self._keeper = await Keeper(self._engine, self._config.storage, self._context).__aenter__()
         self._running.append(self)
         await self._tasks.__aenter__()
         self._task = self._tasks.create_task(self._run(), name=f"{self._context.id} flush")
@@ -152,6 +159,9 @@ class MlPerformance:
         finally:
             if self in self._running:
                 self._running.remove(self)
+            keeper, self._keeper = self._keeper, None
+            if keeper is not None:
+                await keeper.__aexit__(None, None, None)
             if self._events:
                 self._context.drop(len(self._events), Reason.SHUTDOWN)
             if self._task is not None:
@@ -185,6 +195,8 @@ class MlPerformance:
                 self._context.clock.time_ns(), self._start, self._config.metrics, scope=_SCOPE, version=__version__
             )
             await self._engine.write(scrape, close=last)
+            if self._keeper is not None:
+                await self._keeper.save()
             payload, points = scrape.finish()
             for one in list(self._running):
                 if one.gives is Signal.METRICS:

@@ -14,10 +14,11 @@ in the status with what is there instead, and leaves the others working; records
 `ml.records.rejected`. It never writes to a file, a database or a server, and never sends
 a feature's values on unless it is one of the `segments`.
 
-What can be lost: predictions that wait for their label, the window and the reference are in memory and lost when the
-receiver ends, as is how far files and queries were read; `start_at` and `start` say where to begin again. So are lines
-of a file that is emptied or deleted before they were read (`poll_interval`), and rows that become visible after
-others with a larger `cursor`. Models, features, segments, runs and series have limits, beyond which nothing is told.
+What can be lost: predictions that wait for their label and the window are in memory and lost when the receiver ends,
+references too unless `storage` is set, and how far files and queries were read: `start_at` and `start` say where to
+begin again. So are lines of a file that is emptied or deleted before they were read (`poll_interval`), and rows that
+become visible after others with a larger `cursor`. Models, features, segments, runs and series have limits, beyond
+which nothing is told.
 
 ```yaml
 receivers:
@@ -123,10 +124,17 @@ class MlModelReceiver:
         if not (settings.files or settings.sql):
             return []
         engine = make_engine(settings, self._context.clock)
+        from sluiceway.ml.keeping import Keeper
         from sluiceway.receivers.ml_model.sources import Sources
 
+        keeper = await stack.enter_async_context(Keeper(engine, settings.storage, self._context))
         self._sources = await stack.enter_async_context(Sources(settings, engine, self._context))
-        return [Scraper("model", engine.write, settings.metrics)]
+
+        async def model(scrape: Scrape) -> None:
+            await engine.write(scrape)
+            await keeper.save()
+
+        return [Scraper("model", model, settings.metrics)]
 
     def _open_servers(self, stack: AsyncExitStack) -> list[Scraper]:
         settings, declared = self._settings, {attribute.name: attribute for attribute in RESOURCE}
