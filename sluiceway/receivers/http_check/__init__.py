@@ -99,19 +99,19 @@ class HttpCheckReceiver:
         self._next = next
         self._proofs = [credentials(target.auth, context) for target in settings.targets]
         self._lookups: ThreadPoolExecutor | None = None
-        self._scraping: Scraping | None = None
+        self.scraping: Scraping | None = None
 
     async def __aenter__(self) -> Self:
         self._lookups = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="http_check")
         part = Scraper("http_check", self._open(self._lookups).scrape, self._settings.metrics)
         scraping = Scraping(self._settings, self._context, self._next, [part])
-        self._scraping = await scraping.__aenter__()
+        self.scraping = await scraping.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        scraping, self._scraping = self._scraping, None
+        scraping, self.scraping = self.scraping, None
         lookups, self._lookups = self._lookups, None
         try:
             if scraping is not None:

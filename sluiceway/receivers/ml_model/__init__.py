@@ -102,7 +102,7 @@ class MlModelReceiver:
         self._next = next
         self._sources: Sources | None = None
         self._servers: list[Servers] = []
-        self._scraping: Scraping | None = None
+        self.scraping: Scraping | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -110,7 +110,7 @@ class MlModelReceiver:
             scrapers = [*await self._start_sources(stack), *self._open_servers(stack)]
             scrapers.append(Scraper("sources", self._tell))
             scraping = Scraping(self._settings, self._context, self._next, scrapers)
-            self._scraping = await stack.enter_async_context(scraping)
+            self.scraping = await stack.enter_async_context(scraping)
             self._stack = stack.pop_all()
         return self
 

@@ -132,7 +132,7 @@ class PostgresReceiver:
         self._context = context
         self._next = next
         self._scraper: PostgresScraper | None = None
-        self._scraping: Scraping | None = None
+        self.scraping: Scraping | None = None
 
     async def __aenter__(self) -> Self:
         settings = self._settings
@@ -140,13 +140,13 @@ class PostgresReceiver:
         declared = {attribute.name: attribute for attribute in RESOURCE}
         part = Scraper("postgresql", scraper.scrape, settings.metrics, settings.resource_attributes, declared)
         scraping = Scraping(settings, self._context, self._next, [part])
-        self._scraping = await scraping.__aenter__()
+        self.scraping = await scraping.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        scraping, self._scraping = self._scraping, None
+        scraping, self.scraping = self.scraping, None
         scraper, self._scraper = self._scraper, None
         try:
             if scraping is not None:

@@ -113,7 +113,7 @@ class RedisReceiver:
         self._context = context
         self._next = next
         self._scraper: RedisScraper | None = None
-        self._scraping: Scraping | None = None
+        self.scraping: Scraping | None = None
 
     async def __aenter__(self) -> Self:
         settings = self._settings
@@ -121,13 +121,13 @@ class RedisReceiver:
         declared = {attribute.name: attribute for attribute in RESOURCE}
         part = Scraper("redis", scraper.scrape, settings.metrics, settings.resource_attributes, declared)
         scraping = Scraping(settings, self._context, self._next, [part])
-        self._scraping = await scraping.__aenter__()
+        self.scraping = await scraping.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        scraping, self._scraping = self._scraping, None
+        scraping, self.scraping = self.scraping, None
         scraper, self._scraper = self._scraper, None
         try:
             if scraping is not None:

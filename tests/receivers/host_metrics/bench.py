@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from sluiceway.component import Context, Kind, Status, SystemClock
-from sluiceway.config.decode import decode
-from sluiceway.config.parse import parse
-from sluiceway.otlp import Signal
-from sluiceway.receivers.host_metrics import COMPONENT, HostMetricsReceiver, HostMetricsSettings
+from sluiceway.component import SystemClock
+from sluiceway.receivers.host_metrics import COMPONENT, HostMetricsSettings
 from sluiceway.scraping import Metric, declared
-from sluiceway.testing import ManualClock, MemorySink, points
+from sluiceway.testing import ManualClock
+from tests.receivers import measuring
+from tests.receivers.measuring import Points, ReceiverBench
 
-Points = dict[str, list[dict[str, Any]]]
+__all__ = ["TREE", "Bench", "Points", "everything", "make_tree", "names", "values"]
 
 TREE = {
     "stat": "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 100 200 300 400 500 600 700 800 1 1\ncpu1 1 2 3 4 5 6 7 8 0 0\n"
@@ -71,10 +68,7 @@ def make_tree(root: Path, **changed: str | None) -> Path:
 
 def everything(scraper: str) -> str:
     """A scraper's setting with all its metrics on."""
-    for path, mark in declared(HostMetricsSettings):
-        if path == ("scrapers", scraper, "metrics"):
-            return "{metrics: {" + ", ".join(f"{name}: {{enabled: true}}" for name in mark.entries) + "}}"
-    raise AssertionError(scraper)
+    return f"{{metrics: {measuring.all_on(HostMetricsSettings, 'scrapers', scraper)}}}"
 
 
 def names(scraper: str) -> set[str]:
@@ -88,43 +82,11 @@ def names(scraper: str) -> set[str]:
     }
 
 
-class Bench:
+class Bench(ReceiverBench):
     """A receiver that runs, whose measurements are asked for by `measure`."""
 
     def __init__(self, yaml: str, clock: SystemClock | None = None) -> None:
-        self.clock: Any = clock or ManualClock(wall=1_700_001_000)
-        self.sink = MemorySink()
-        self.statuses: list[tuple[Status, str]] = []
-        settings = decode(HostMetricsSettings, parse(yaml, "host.yaml")).model_copy(update={"initial_delay": 1e9})
-        context = Context(
-            "host_metrics",
-            Kind.RECEIVER,
-            frozenset({Signal.METRICS}),
-            clock=self.clock,
-            logger=logging.getLogger("host-test"),
-            report=lambda status, text="": self.statuses.append((status, text)),
-        )
-        self.receiver: HostMetricsReceiver = COMPONENT.create(settings, context, self.sink)
-
-    async def __aenter__(self) -> Self:
-        await self.receiver.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.receiver.__aexit__(kind, error, trace)
-
-    async def measure(self) -> Points:
-        """Measure once; the points of this measurement by their metrics' names."""
-        before = len(self.sink.batches)
-        await self.receiver.scraping.measure()
-        return points(self.sink.batches[before:])
-
-    @property
-    def status(self) -> tuple[Status, str]:
-        """What was reported last."""
-        return self.statuses[-1]
+        super().__init__(COMPONENT, yaml, clock or ManualClock(wall=1_700_001_000))
 
 
 def values(found: Points, name: str, *keys: str) -> dict[Any, Any]:

@@ -2,63 +2,30 @@
 
 from __future__ import annotations
 
-import logging
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from sluiceway.component import Context, Kind, Status, SystemClock
-from sluiceway.config.decode import decode
-from sluiceway.config.parse import parse
-from sluiceway.receivers.http_check import COMPONENT, HttpCheckReceiver, HttpCheckSettings
-from sluiceway.testing import MemorySink, points
+from sluiceway.component import Status, SystemClock
+from sluiceway.receivers.http_check import COMPONENT, HttpCheckSettings
+from tests.receivers import measuring
+from tests.receivers.measuring import Points, ReceiverBench
 
-EVERYTHING = "{" + ", ".join(
-    f"{name}: {{enabled: true}}" for name in HttpCheckSettings.model_fields["metrics"].metadata[0].entries
-) + "}"  # fmt: skip
+__all__ = ["EVERYTHING", "Bench", "Points", "counts", "errors", "measured", "settings", "status", "value"]
+
+EVERYTHING = measuring.all_on(HttpCheckSettings)
 """The setting `metrics` with all on."""
 
-Points = dict[str, list[dict[str, Any]]]
 
-
-def settings(yaml: str) -> HttpCheckSettings:
+def settings(yaml: str) -> Any:
     """What YAML gives."""
-    return decode(HttpCheckSettings, parse(yaml, "http_check.yaml"))
+    return measuring.settings(COMPONENT, yaml)
 
 
-class Bench:
+class Bench(ReceiverBench):
     """A receiver that runs, with all metrics on, whose measurements are asked for by `measure`."""
 
     def __init__(self, *targets: str, more: str = "", metrics: str = EVERYTHING, **extensions: Any) -> None:
-        self.sink = MemorySink()
-        self.statuses: list[tuple[Status, str]] = []
         yaml = f"{{targets: [{', '.join(targets)}], metrics: {metrics}{more and ', '}{more}}}"
-        context = Context(
-            "http_check",
-            Kind.RECEIVER,
-            COMPONENT.signals,
-            clock=SystemClock(),
-            logger=logging.getLogger("http-check-test"),
-            report=lambda status, text="": self.statuses.append((status, text)),
-            **extensions,
-        )
-        chosen = settings(yaml).model_copy(update={"initial_delay": 1e9})
-        self.receiver: HttpCheckReceiver = COMPONENT.create(chosen, context, self.sink)
-
-    async def __aenter__(self) -> Self:
-        await self.receiver.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.receiver.__aexit__(kind, error, trace)
-
-    async def measure(self) -> Points:
-        """Measure once; the points of this measurement by their metrics' names."""
-        before = len(self.sink.batches)
-        assert self.receiver._scraping is not None
-        await self.receiver._scraping.measure()
-        return points(self.sink.batches[before:])
+        super().__init__(COMPONENT, yaml, SystemClock(), **extensions)
 
 
 async def measured(*targets: str, more: str = "") -> Points:

@@ -52,7 +52,7 @@ async def run(port: int) -> list[Batch]:
         try:
             await asyncio.to_thread(listening, port, server)
             for _ in range(ROUNDS):
-                await collector.component("receiver", "http_check")._scraping.measure()
+                await collector.component("receiver", "http_check").scraping.measure()
             await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{port}/flush", timeout=10)
         finally:
             server.terminate()

@@ -3,62 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from sluiceway.component import Context, Kind, Status, SystemClock
-from sluiceway.config.decode import decode
-from sluiceway.config.parse import parse
-from sluiceway.otlp import Signal
-from sluiceway.receivers.ml_model import COMPONENT, MlModelReceiver, MlModelSettings
-from sluiceway.testing import ManualClock, MemorySink, points
+from sluiceway.component import SystemClock
+from sluiceway.receivers.ml_model import COMPONENT
+from sluiceway.testing import ManualClock
+from tests.receivers import measuring
+from tests.receivers.measuring import Points, ReceiverBench
 
-Points = dict[str, list[dict[str, Any]]]
+__all__ = ["Bench", "Points", "counts", "rejected", "settings", "total"]
+
 PATIENCE = 30.0
 """Seconds that anything here may take."""
 
 
-def settings(yaml: str) -> MlModelSettings:
+def settings(yaml: str) -> Any:
     """What YAML gives."""
-    return decode(MlModelSettings, parse(yaml, "ml_model.yaml"))
+    return measuring.settings(COMPONENT, yaml)
 
 
-class Bench:
+class Bench(ReceiverBench):
     """A receiver that runs, whose measurements are asked for by `measure`."""
 
     def __init__(self, yaml: str, clock: SystemClock | None = None) -> None:
-        self.clock: Any = clock or ManualClock()
-        self.sink = MemorySink()
-        self.statuses: list[tuple[Status, str]] = []
-        context = Context(
-            "ml_model",
-            Kind.RECEIVER,
-            COMPONENT.signals,
-            clock=self.clock,
-            logger=logging.getLogger("ml-model-test"),
-            report=lambda status, text="": self.statuses.append((status, text)),
-        )
-        chosen = settings(yaml).model_copy(update={"initial_delay": 1e9})
-        self.receiver: MlModelReceiver = COMPONENT.create(chosen, context, self.sink)
-
-    async def __aenter__(self) -> Self:
-        await self.receiver.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.receiver.__aexit__(kind, error, trace)
-
-    async def measure(self) -> Points:
-        """Measure once; the points of this measurement by their metrics' names."""
-        before = len(self.sink.batches)
-        assert self.receiver._scraping is not None
-        await self.receiver._scraping.measure()
-        return points(self.sink.batches[before:])
+        super().__init__(COMPONENT, yaml, clock)
 
     async def until(self, happens: Callable[[Points], Any]) -> Points:
         """Let sources poll and measure, again and again, until something holds of what was measured."""
@@ -71,24 +41,6 @@ class Bench:
                 return found
             assert time.monotonic() < deadline, (self.statuses[-1], rejected(found), counts(found))
             await asyncio.sleep(0.01)
-
-    async def records(self) -> list[Any]:
-        """Measure once; the log records of this measurement."""
-        before = len(self.sink.batches)
-        await self.measure()
-        return [
-            record
-            for batch in self.sink.batches[before:]
-            if batch.signal is Signal.LOGS
-            for resource in batch.proto().resource_logs  # type: ignore[attr-defined]
-            for scope in resource.scope_logs
-            for record in scope.log_records
-        ]
-
-    @property
-    def status(self) -> tuple[Status, str]:
-        """What was reported last."""
-        return self.statuses[-1]
 
 
 def counts(found: Points, name: str = "ml.predictions") -> dict[str, Any]:
