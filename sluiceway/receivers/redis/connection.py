@@ -99,7 +99,10 @@ class Link:
         return reply
 
     async def close(self) -> None:
-        """Close the connection without waiting for the server."""
+        """Close the connection without waiting for the server, which TLS does for half a minute otherwise."""
+        writer = self._connection._writer  # noqa: SLF001 - the library has no other way to it
+        if writer is not None:
+            writer.transport.abort()
         await self._connection.disconnect(nowait=True)
 
     async def _exchange(self, commands: tuple[Command, ...]) -> list[Reply]:
@@ -109,7 +112,7 @@ class Link:
             await connection.send_packed_command(connection.pack_commands(commands))
             return [await self._reply() for _ in commands]
         except BaseException:
-            await connection.disconnect(nowait=True)
+            await self.close()
             raise
 
     async def _reply(self) -> Reply:
