@@ -22,6 +22,9 @@ GROUND_TRUTH: Final = "ml.ground_truth"
 """The event name of a ground truth in OTLP logs."""
 
 
+_IN_EVERY_RECORD: Final = ("prediction_id", "timestamp", "model_name", "model_version", "latency")
+
+
 class Columns(Settings):
     """What the columns of a table are called. A name that no column has is left out, unless it is needed."""
 
@@ -65,13 +68,18 @@ class Columns(Settings):
         return hash((self.prediction_id, self.timestamp, self.model_name, self.prediction, self.label))
 
     def missing_for_predictions(self, columns: Collection[str]) -> list[str]:
-        """The names that a table of predictions lacks: one of prediction, score, probabilities or error is needed."""
+        """The names that a table of predictions lacks: those that were given, which are there in every record.
+
+        One of prediction, score, probabilities or error is needed in any case.
+        """
         known = {*columns}
+        given = [getattr(self, field) for field in _IN_EVERY_RECORD if field in self.model_fields_set]
         named = [self.prediction, self.score, self.error, *self.probabilities.values()]
-        missing = [name for name in (*self.features, *self.probabilities.values()) if name not in known]
+        needed = (*given, *self.features, *self.probabilities.values())
+        missing = [name for name in dict.fromkeys(needed) if name and name not in known]
         if not known & {*named} and not any(True for _ in self.probability_columns(columns)):
             missing.append(self.prediction)
-        return missing
+        return list(dict.fromkeys(missing))
 
     def missing_for_ground_truth(self, columns: Collection[str]) -> list[str]:
         """The names that a table of labels lacks."""

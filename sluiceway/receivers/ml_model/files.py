@@ -177,7 +177,7 @@ class Files:
 
     def _parts(self, path: str) -> Iterator[Read]:
         def choose(names: Sequence[str]) -> list[str]:
-            if missing := self._source.missing(frozenset(names)):
+            if missing := self._reader.missing(names):
                 raise ValueError(missing_text(missing, names))
             return self._reader.wanted(names)
 

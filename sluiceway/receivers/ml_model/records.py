@@ -43,9 +43,19 @@ class Reader:
     """Makes batches of one source's records. Called in threads, one call at a time."""
 
     def __init__(
-        self, source: RecordSource, settings: EngineSettings, clock: Clock, *, reference: bool = False
+        self,
+        source: RecordSource,
+        settings: EngineSettings,
+        clock: Clock,
+        *,
+        reference: bool = False,
+        joined: bool = False,
     ) -> None:
-        """A `reference` is one batch, since the next would replace it, and needs no predictions."""
+        """A `reference` is one batch, since the next would replace it, and needs no predictions.
+
+        Predictions that are to be `joined` with labels of another source need an id.
+        """
+        self._joined = joined
         self._reference = reference
         self._source = source
         self._settings = settings
@@ -58,6 +68,14 @@ class Reader:
             columns.score, columns.latency, columns.error, columns.label, *columns.probabilities.values(),
             *(columns.segments.get(name, name) for name in settings.segments),
         } - {""}  # fmt: skip
+
+    def missing(self, names: Collection[str]) -> list[str]:
+        """The columns that are needed and not there."""
+        found = self._source.missing(frozenset(names))
+        own_id = self._source.columns.prediction_id
+        if self._joined and own_id not in names and own_id not in found:
+            found.insert(0, own_id)
+        return found
 
     def wanted(self, names: Collection[str]) -> list[str]:
         """The columns that are read. Of features there are as many as the engine looks at, those that came first."""
@@ -80,7 +98,7 @@ class Reader:
         """Batches of records, each with the columns that it has."""
         read = Read()
         names = dict.fromkeys(name for row in rows for name in row)
-        if missing := self._source.missing(frozenset(names)):
+        if missing := self.missing(names):
             read.trouble = f"{where}: {missing_text(missing, names)}"
             read.rejected["no_column"] = len(rows)
             return read

@@ -30,15 +30,17 @@ class Sources:
         self._context = context
         self._engine = engine
         self._opened: list[tuple[Intake, Source]] = []
+        sources = (*settings.files.values(), *settings.sql.values())
+        joined = any(source.records == "ground_truth" for source in sources)
         for name, files in settings.files.items():
             if _needs_parquet(files):
                 check_parquet()
             intake = self._intake(name)
-            self._add(intake, Files(files, Reader(files, settings, context.clock), intake))
+            self._add(intake, Files(files, Reader(files, settings, context.clock, joined=joined), intake))
         for name, query in settings.sql.items():
             check_asyncpg()
             intake = self._intake(name)
-            self._add(intake, Query(query, Reader(query, settings, context.clock), intake))
+            self._add(intake, Query(query, Reader(query, settings, context.clock, joined=joined), intake))
         given = settings.reference
         if given.file or given.query:
             check_asyncpg() if given.query else None

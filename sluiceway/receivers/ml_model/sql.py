@@ -107,7 +107,7 @@ class Query:
             return "the query: " + missing_text([self._source.cursor], names)
         if {"json", "jsonb"} & {*kinds}:
             return ""  # what is in there shows in the rows
-        if missing := self._source.missing(frozenset(names)):
+        if missing := self._reader.missing(names):
             return "the query: " + missing_text(missing, names)
         return ""
 

@@ -149,7 +149,7 @@ async def test_what_cannot_be_read_is_not_read_again(tmp_path: Path, monkeypatch
 
 async def test_a_missing_column_is_named(tmp_path: Path) -> None:
     """With the file, what is there, and what may have been meant; and another source goes on."""
-    (tmp_path / "p.jsonl").write_text('{"id": 1, "model_name": "m", "predictoin": 1}\n')
+    (tmp_path / "p.jsonl").write_text('{"prediction_id": 1, "model_name": "m", "predictoin": 1}\n')
     (tmp_path / "l.jsonl").write_text('{"prediction_id": "1", "lable": 1}\n')
     yaml = f"""{{files: {{
         p: {{include: ['{tmp_path}/p*.jsonl'], start_at: beginning}},
@@ -161,7 +161,7 @@ async def test_a_missing_column_is_named(tmp_path: Path) -> None:
         status, text = running.status
         assert status is Status.OK  # one source works
         assert f'{tmp_path}/p.jsonl: no column "prediction"; did you mean "predictoin"?' in text
-        assert "(there are: id, model_name, predictoin)" in text
+        assert "(there are: model_name, prediction_id, predictoin)" in text
         assert 'no column "label"; did you mean "lable"?' in text
         append(tmp_path / "q.jsonl", predictions(0, 3))
         append(tmp_path / "p.jsonl", predictions(3, 4))
@@ -180,6 +180,25 @@ async def test_a_missing_column_is_named_at_the_start(tmp_path: Path, kind: str)
     async with bench(tmp_path, f"start_at: end, {columns}", f"*.{kind}") as running:
         found = await running.until(lambda _: f'a.{kind}: no column "outcome"' in running.status[1])
     assert rejected(found) == {}
+
+
+async def test_what_cannot_be_joined_is_told(tmp_path: Path) -> None:
+    """Predictions without an id are refused where labels come from another source; else they are counted."""
+    (tmp_path / "p.jsonl").write_text('{"model_name": "m", "score": 0.5, "prediction_idd": 1}\n')
+    (tmp_path / "l.jsonl").write_text("")
+    yaml = f"{{files: {{p: {{include: ['{tmp_path}/p.jsonl'], start_at: beginning}}"
+    async with Bench(f"{yaml}}}}}") as running:
+        await running.until(lambda found: total(found) == 1)
+    labels = f"l: {{include: ['{tmp_path}/l.jsonl'], records: ground_truth}}"
+    async with Bench(f"{yaml}, {labels}}}}}") as running:
+        await running.until(lambda _: 'no column "prediction_id"; did you mean "prediction_idd"?' in running.status[1])
+
+
+async def test_columns_that_were_named_must_be_there(tmp_path: Path) -> None:
+    """A column that has its usual name may be missing, but not one that the settings name."""
+    (tmp_path / "p.jsonl").write_text('{"model_name": "m", "score": 0.5, "latency_s": 1}\n')
+    async with bench(tmp_path, "start_at: beginning, columns: {latency: latency_ms}") as running:
+        await running.until(lambda _: 'no column "latency_ms"; did you mean "latency_s"?' in running.status[1])
 
 
 async def test_columns_have_the_names_that_the_settings_give(tmp_path: Path) -> None:
