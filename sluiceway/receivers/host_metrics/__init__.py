@@ -17,7 +17,8 @@ receivers:
 ```
 
 In a container, mount the machine's file system and name the place as `root_path`: `docker run -v /:/hostfs:ro`, and
-`root_path: /hostfs`. `process` then needs `--pid=host` only for what processes hide from others.
+`root_path: /hostfs`. The network is then that of the machine's process 1. I/O, executables and open files of other
+users' processes take root, or the capability `SYS_PTRACE`.
 """
 
 from __future__ import annotations
