@@ -13,7 +13,7 @@ from tests.ml.feeding import Fed, by, predictions
 SEEDS = 200
 ALPHA = 0.05
 MOST = ALPHA + 3 * (ALPHA * (1 - ALPHA) / SEEDS) ** 0.5
-"""The rate of false alarms that 200 runs do not exceed, but for one time in a thousand, when the true one is alpha."""
+"""Three standard deviations above alpha: 200 runs exceed it three times in a thousand when the true rate is alpha."""
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -85,7 +85,7 @@ async def _alarms(shift: float, features: int, category_shift: float = 0.0) -> l
 
 @pytest.mark.parametrize("features", [1, 9])
 async def test_false_alarms(features: int) -> None:
-    """Without drift a model's features are told to have drifted in at most 5 of 100 windows, however many there are."""
+    """Without drift a model's features are told to have drifted as often as alpha says, however many there are."""
     assert sum(map(bool, await _alarms(0.0, features))) / SEEDS <= MOST
 
 

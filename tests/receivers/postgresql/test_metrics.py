@@ -146,6 +146,27 @@ async def test_a_deadlock_is_counted(server: PostgresServer) -> None:
     assert values(found, "postgresql.deadlocks", "postgresql.database.name")["shop"] == before + 1
 
 
+async def test_the_load_of_pgbench(server: PostgresServer) -> None:
+    """A hundred transactions of pgbench are counted: commits, and the rows that each of them changes."""
+    server.sql("CREATE DATABASE bench")
+    where = (*server.where(), "bench")
+    server.run("pgbench", "--initialize", "--quiet", *where)
+    before = int(server.sql("SELECT xact_commit FROM pg_stat_database WHERE datname = 'bench'"))
+    server.run("pgbench", "--client", "2", "--transactions", "50", "--no-vacuum", *where)
+    async with Bench(access(server, "databases: [bench]")) as bench:
+        found = await bench.measure()
+    server.sql("DROP DATABASE bench WITH (FORCE)")
+    changed = {
+        (point["resource"]["postgresql.table.name"], point["attributes"]["operation"]): point["value"]
+        for point in found["postgresql.operations"]
+    }
+    assert changed["public.pgbench_history", "ins"] == 100
+    updates = {table: changed[f"public.pgbench_{table}", "upd"] for table in ("accounts", "tellers", "branches")}
+    assert updates == {"accounts": 100, "tellers": 100, "branches": 100}
+    (commits,) = values(found, "postgresql.commits", "postgresql.database.name").values()
+    assert commits >= before + 100
+
+
 async def test_the_size_of_what_is_locked_is_left_out(server: PostgresServer) -> None:
     """A table that is locked exclusively holds nobody up: its other figures are there, its size is not."""
     with server.session("shop") as session:
