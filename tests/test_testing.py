@@ -8,13 +8,14 @@ from pydantic import BaseModel, ConfigDict
 
 from sluiceway.component import Component, Kind, Reason
 from sluiceway.config.types import Settings
-from sluiceway.errors import ConfigError, RefusedError
+from sluiceway.errors import ConfigError, RefusedError, SluicewayError
 from sluiceway.otlp import Signal
 from sluiceway.testing import (
     ManualClock,
     MemorySink,
     check_component,
     check_lifecycle,
+    check_maker,
     check_processor,
     check_settings,
     example,
@@ -130,6 +131,57 @@ async def test_losses_are_found(create):
     """Whoever takes items and lets them vanish is caught."""
     with pytest.raises(AssertionError, match=r"odd: of 3 spans that it took, 0 went on or were dropped"):
         await check_processor(processor(create), YAML)
+
+
+class Telling(Forwarding):
+    """Makes an item of its own when it stops; `refused` says what becomes of a refusal."""
+
+    refused: ClassVar = "counted"
+
+    async def consume(self, batch):
+        """Take note."""
+        self.noted = True
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, kind, error, trace):
+        if self.__dict__.pop("noted", False):
+            made = items(Signal.METRICS, 1)
+            try:
+                await self.next.consume(made)
+            except SluicewayError:
+                if self.refused == "raised":
+                    raise
+                if self.refused == "counted":
+                    self.context.drop(made.items, Reason.SHUTDOWN)
+
+
+class Raising(Telling):
+    """Stops with an error."""
+
+    refused = "raised"
+
+
+class Forgetting(Telling):
+    """Says nothing of what was refused."""
+
+    refused = "forgotten"
+
+
+async def test_connectors_that_make_other_items_care_for_refusals():
+    """Whoever makes items must not fail at stopping, nor lose them without a word."""
+
+    def connector(create):
+        emits = {Signal.TRACES: frozenset({Signal.METRICS})}
+        return Component("odd", Kind.CONNECTOR, Quiet, create, emits=emits)
+
+    yaml = YAML.replace("processors", "connectors")
+    await check_maker(connector(Telling), yaml)
+    with pytest.raises(RefusedError):
+        await check_maker(connector(Raising), yaml)
+    with pytest.raises(AssertionError, match="odd: what was refused when it stopped is not counted as dropped"):
+        await check_maker(connector(Forgetting), yaml)
 
 
 async def test_leaked_tasks_are_found():

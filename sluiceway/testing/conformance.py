@@ -32,6 +32,7 @@ __all__ = [
     "check_component",
     "check_exporter",
     "check_lifecycle",
+    "check_maker",
     "check_processor",
     "check_settings",
     "example",
@@ -50,8 +51,9 @@ async def check_component(component: Component, yaml: str = "") -> None:
     await check_lifecycle(component, yaml)
     if component.kind in {Kind.PROCESSOR, Kind.CONNECTOR}:
         if component.emits is not None:
-            return  # what it makes are other items than those it takes, and not as many
-        await check_processor(component, yaml)
+            await check_maker(component, yaml)
+        else:
+            await check_processor(component, yaml)
     elif component.kind is Kind.EXPORTER:
         await check_exporter(component, yaml)
 
@@ -111,6 +113,21 @@ async def check_processor(component: Component, yaml: str = "") -> None:
         await _passes(component, chosen, signal)
         await _hands_back(component, chosen, signal)
         await _survives_cancellation(component, chosen, signal)
+
+
+async def check_maker(component: Component, yaml: str = "") -> None:
+    """A connector that makes other items than it takes: these stay as they were, and refusals are its own care."""
+    chosen = settings(component, yaml)
+    for signal in sorted(component.emits or {}, key=lambda signal: signal.code):
+        for error in (None, RefusedError("full"), DeliveryError("away")):
+            bench = _Bench(component, chosen)
+            bench.sink.error = error
+            batch, before = _batch(signal)
+            async with asyncio.timeout(PATIENCE), bench.running() as connector:
+                await connector.consume(batch)
+            _require(batch.payload == before, f"{bench.name}: it changed the batch it was given")
+            lost = error is not None and bench.sink.calls and not bench.dropped
+            _require(not lost, f"{bench.name}: what was refused when it stopped is not counted as dropped")
 
 
 async def check_exporter(component: Component, yaml: str = "") -> None:
