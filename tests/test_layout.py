@@ -17,14 +17,14 @@ LOADING = {
 }  # fmt: skip
 """What of `config` makes a whole configuration of YAML and knows components; the rest are types and settings."""
 ORDER = (
-    "errors", "caller", "clock", "escape", "sql", "otlp", "ottl", "personal", "config", "circuit_breaker", "telemetry",
-    "component", "received", "stanza", "scraping", "ml", "registry", "plain", "config loading", "pipelines",
-    *COMPONENTS, "service", "testing", "generate", "cli", "__main__",
+    "errors", "extras", "caller", "clock", "escape", "sql", "otlp", "ottl", "personal", "config", "circuit_breaker",
+    "telemetry", "component", "received", "stanza", "scraping", "ml", "registry", "plain", "config loading",
+    "pipelines", *COMPONENTS, "service", "testing", "generate", "cli", "__main__",
 )  # fmt: skip
 """Each part imports only parts that stand before it."""
 CONTRACT = {
-    "caller", "clock", "component", "config", "errors", "escape", "ml", "otlp", "ottl", "personal", "received",
-    "scraping", "sql", "stanza", "telemetry",
+    "caller", "clock", "component", "config", "errors", "escape", "extras", "ml", "otlp", "ottl", "personal",
+    "received", "scraping", "sql", "stanza", "telemetry",
 }  # fmt: skip
 MAY_IMPORT = {
     **dict.fromkeys(COMPONENTS, CONTRACT),

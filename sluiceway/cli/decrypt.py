@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from sluiceway.cli.keys import add_key_arguments, read_aes_keys
 from sluiceway.errors import ConfigError
+from sluiceway.extras import require
 from sluiceway.personal.cipher import TOKEN, Cipher, UnknownKeyError
 
 __all__ = ["add_arguments", "execute"]
@@ -25,10 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print the texts with all that can be decrypted in clear. The exit code is 1 where something could not be."""
+    require("decryption", "privacy", "cryptography")
     try:
         cipher = Cipher(read_aes_keys(arguments))
-    except ImportError:
-        raise ConfigError("decryption needs the package cryptography: install sluiceway[privacy]") from None
     except ValueError as error:
         raise ConfigError(str(error)) from None
     lines: Iterable[str] = (f"{text}\n" for text in arguments.values) if arguments.values else sys.stdin

@@ -6,11 +6,10 @@ imported here needs nothing: the settings, the contract of names, and the metric
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sluiceway.clock import Clock
-from sluiceway.errors import ConfigError
+from sluiceway.extras import require
 from sluiceway.ml.contract import ATTRIBUTES, GROUND_TRUTH, PREDICTION, Columns
 from sluiceway.ml.metrics import METRICS
 from sluiceway.ml.settings import EngineSettings
@@ -20,14 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ATTRIBUTES", "GROUND_TRUTH", "METRICS", "PREDICTION", "Columns", "EngineSettings", "make_engine"]
 
-_NEEDED: Final = ("numpy", "scipy", "river")
-
 
 def make_engine(settings: EngineSettings, clock: Clock) -> Engine:
     """An engine. Raises `ConfigError` where the extra `ml` is not installed."""
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"measuring models needs {', '.join(missing)}: pip install 'sluiceway[ml]'")
+    require("measuring models", "ml", "numpy", "scipy", "river")
     from sluiceway.ml.engine import Engine
 
     return Engine(settings, clock)

@@ -154,7 +154,7 @@ async def test_unusable_files_are_errors_at_start(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="htpasswd: line 2 is not user:hash"):
         await made(f"htpasswd: {{file: {file}}}").__aenter__()
     monkeypatch.setitem(sys.modules, "bcrypt", None)
-    with pytest.raises(ConfigError, match="extra `auth`"):
+    with pytest.raises(ConfigError, match=r"sluiceway\[auth\]"):
         parse("alice:$2y$05$abc")
 
 
@@ -163,7 +163,7 @@ def test_unusable_lines_are_wrong_settings(monkeypatch):
     with pytest.raises(ValidationError, match="htpasswd: line 2 is not user:hash"):
         users("alice:x\nbob")
     monkeypatch.setitem(sys.modules, "bcrypt", None)
-    with pytest.raises(ValidationError, match="extra `auth`"):
+    with pytest.raises(ValidationError, match=r"sluiceway\[auth\]"):
         users("alice:$2y$05$abc")
 
 

@@ -8,6 +8,7 @@ import hmac
 from typing import Final
 
 from sluiceway.errors import ConfigError
+from sluiceway.extras import require
 
 __all__ = ["is_slow", "parse", "verify"]
 
@@ -29,7 +30,7 @@ def parse(text: str) -> dict[str, str]:
             raise ConfigError(f"htpasswd: line {number} is not user:hash")
         users[user] = stored
     if any(stored.startswith(_BCRYPT) for stored in users.values()):
-        _require_bcrypt()
+        require("htpasswd: a hash of bcrypt", "auth", "bcrypt")
     return users
 
 
@@ -49,13 +50,6 @@ def verify(stored: str, password: bytes) -> bool:
         digest = base64.b64encode(hashlib.sha1(password, usedforsecurity=False).digest())
         return hmac.compare_digest(digest, stored[5:].encode())
     return hmac.compare_digest(password, stored.encode())
-
-
-def _require_bcrypt() -> None:
-    try:
-        import bcrypt  # noqa: F401 - only to see that it is there
-    except ImportError as error:
-        raise ConfigError("htpasswd: bcrypt hashes need the extra `auth`: pip install 'sluiceway[auth]'") from error
 
 
 def _verify_bcrypt(stored: str, password: bytes) -> bool:

@@ -70,7 +70,7 @@ from sluiceway.component import Component, Context, Kind, Prepared, Stability
 from sluiceway.config.nearest import nearest
 from sluiceway.config.settings import Mistake, mistakes
 from sluiceway.config.types import Settings, StringList
-from sluiceway.errors import ConfigError
+from sluiceway.extras import require
 from sluiceway.otlp import Batch
 from sluiceway.otlp.places import place_bits
 from sluiceway.otlp.plan import Plan, Scrub
@@ -208,10 +208,8 @@ def _hmac_key(keys: KeysConfig) -> bytes:
 def _cipher(keys: KeysConfig) -> Cipher | None:
     if not keys.aes:
         return None
-    try:
-        return Cipher({entry.id: parse_key(entry.key.reveal()) for entry in keys.aes})
-    except ImportError:
-        raise ConfigError("keys::aes: encryption needs the package cryptography: install sluiceway[privacy]") from None
+    require("keys::aes: encryption", "privacy", "cryptography")
+    return Cipher({entry.id: parse_key(entry.key.reveal()) for entry in keys.aes})
 
 
 COMPONENT = Component(

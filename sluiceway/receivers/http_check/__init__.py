@@ -51,6 +51,7 @@ from sluiceway.component import Component, Consumer, Context, Kind
 from sluiceway.config.auth import credentials
 from sluiceway.config.listen import is_loopback
 from sluiceway.config.tls import TlsClient
+from sluiceway.extras import require
 from sluiceway.otlp import Signal
 from sluiceway.receivers.http_check.metrics import CERTIFICATE, METRICS
 from sluiceway.receivers.http_check.settings import Target
@@ -97,6 +98,8 @@ class HttpCheckReceiver:
         self._settings = settings
         self._context = context
         self._next = next
+        if settings.metrics.enables(CERTIFICATE):
+            require(CERTIFICATE.name, "http_check", "cryptography")
         self._proofs = [credentials(target.auth, context) for target in settings.targets]
         self._lookups: ThreadPoolExecutor | None = None
         self.scraping: Scraping | None = None
@@ -121,14 +124,11 @@ class HttpCheckReceiver:
                 lookups.shutdown(wait=False, cancel_futures=True)
 
     def _open(self, lookups: ThreadPoolExecutor) -> HttpScraper:
-        from sluiceway.receivers.http_check.certificate import require_library
         from sluiceway.receivers.http_check.check import Check, Means
         from sluiceway.receivers.http_check.scraper import HttpScraper, Named, asked
 
         settings, context = self._settings, self._context
         peeks = settings.metrics.enables(CERTIFICATE)
-        if peeks:
-            require_library()
         contexts = self._contexts()
         checks = []
         for at, url, method, attributes in asked(settings.targets, _shown):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sluiceway.errors import ConfigError
-
-__all__ = ["Certificate", "read_certificate", "require_library"]
+__all__ = ["Certificate", "read_certificate"]
 
 
 class Certificate(NamedTuple):
@@ -20,15 +18,6 @@ class Certificate(NamedTuple):
     """The subject's common name."""
     names: tuple[str, ...]
     """The subject's alternative names: addresses, URIs, DNS names, mailboxes."""
-
-
-def require_library() -> None:
-    """Raise `ConfigError` where certificates cannot be read."""
-    try:
-        import cryptography.x509  # noqa: F401
-    except ImportError as error:
-        text = "httpcheck.tls.cert_remaining needs the package cryptography: install sluiceway[http_check]"
-        raise ConfigError(text) from error
 
 
 def read_certificate(der: bytes) -> Certificate | None:

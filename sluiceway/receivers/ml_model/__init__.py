@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import Field, model_validator
 
 from sluiceway.component import Component, Consumer, Context, Kind
+from sluiceway.extras import require
 from sluiceway.ml import EngineSettings, make_engine
 from sluiceway.otlp import Signal
 from sluiceway.receivers.ml_model.metrics import METRICS, RESOURCE
@@ -47,6 +48,7 @@ from sluiceway.receivers.ml_model.settings import (
     InferenceServer,
     MlflowSource,
     SqlSource,
+    is_parquet,
 )
 from sluiceway.scraping import (
     Declares,
@@ -97,6 +99,11 @@ class MlModelReceiver:
     """The receiver: a task for each source of records, and a loop that measures."""
 
     def __init__(self, settings: MlModelSettings, context: Context, next: Consumer) -> None:
+        given = settings.reference
+        if settings.sql or given.query:
+            require("SQL", "postgresql", "asyncpg")
+        if any(source.has_parquet for source in settings.files.values()) or is_parquet(given.file):
+            require("Parquet", "parquet", "pyarrow")
         self._settings = settings
         self._context = context
         self._next = next

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from sluiceway.receivers.ml_model.intake import Intake
-from sluiceway.receivers.ml_model.matching import Found, Key, find, is_parquet
+from sluiceway.receivers.ml_model.matching import Found, Key, find
 from sluiceway.receivers.ml_model.parquet import read_parquet
 from sluiceway.receivers.ml_model.records import Read, Reader, missing_text, parse_lines
-from sluiceway.receivers.ml_model.settings import FileSource
+from sluiceway.receivers.ml_model.settings import FileSource, is_parquet
 from sluiceway.receivers.ml_model.tail import Piece, Tail
 
 __all__ = ["Files"]

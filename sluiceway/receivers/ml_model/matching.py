@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from sluiceway.receivers.ml_model.settings import FileSource
 
-__all__ = ["Found", "Key", "find", "is_parquet"]
+__all__ = ["Found", "Key", "find"]
 
 Key: TypeAlias = tuple[int, int]
 
@@ -42,8 +42,3 @@ def find(source: FileSource) -> list[Found]:
                 key = (known.st_dev, known.st_ino)
                 found[key] = Found(path, key, known.st_size, known.st_mtime_ns)
     return sorted(found.values(), key=lambda file: (file.changed, file.path))[-source.max_files :]
-
-
-def is_parquet(path: str) -> bool:
-    """Whether a file's name says that it is Parquet."""
-    return path.endswith((".parquet", ".pq"))

@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from sluiceway.errors import ConfigError
+from sluiceway.extras import require
 
-__all__ = ["check_parquet", "read_parquet"]
+__all__ = ["read_parquet"]
 
 ROWS: Final = 10_000
 """Rows that are read at a time."""
-
-
-def check_parquet() -> None:
-    """Raise `ConfigError` where the library is not installed."""
-    from importlib.util import find_spec
-
-    if find_spec("pyarrow") is None:
-        raise ConfigError("Parquet needs pyarrow: pip install 'sluiceway[parquet]'")
 
 
 def read_parquet(path: str, choose: Callable[[Sequence[str]], Sequence[str]]) -> Iterator[dict[str, Any]]:
@@ -26,7 +18,7 @@ def read_parquet(path: str, choose: Callable[[Sequence[str]], Sequence[str]]) ->
 
     Members of structs are columns as `features.age`. Raises `ValueError` for what is no Parquet, and `OSError`.
     """
-    check_parquet()
+    require("Parquet", "parquet", "pyarrow")
     import pyarrow as pa
     import pyarrow.parquet as pq
 

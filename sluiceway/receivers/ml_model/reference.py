@@ -12,10 +12,9 @@ from sluiceway.ml import EngineSettings
 from sluiceway.ml.batches import Predictions
 from sluiceway.ml.engine import Engine
 from sluiceway.receivers.ml_model.intake import Intake
-from sluiceway.receivers.ml_model.matching import is_parquet
 from sluiceway.receivers.ml_model.parquet import read_parquet
 from sluiceway.receivers.ml_model.records import Reader, Row, missing_text, parse_lines
-from sluiceway.receivers.ml_model.settings import GivenReference, RecordSource
+from sluiceway.receivers.ml_model.settings import GivenReference, RecordSource, is_parquet
 from sluiceway.receivers.ml_model.sql import fetch_rows
 
 __all__ = ["Reference"]

@@ -60,6 +60,16 @@ class FileSource(RecordSource):
     max_files: int = Field(default=100, ge=1, le=10_000)
     """How many files are followed at a time; the newest of those that match."""
 
+    @property
+    def has_parquet(self) -> bool:
+        """Whether some of them may be Parquet."""
+        return self.format == "parquet" or (self.format == "auto" and any(map(is_parquet, self.include)))
+
+
+def is_parquet(path: str) -> bool:
+    """Whether a file's name says that it is Parquet."""
+    return path.endswith((".parquet", ".pq"))
+
 
 class SqlSource(RecordSource):
     """A query on PostgreSQL, which is asked again and again for the rows after the last one."""

@@ -10,12 +10,9 @@ from sluiceway.component import Context
 from sluiceway.ml.engine import Engine
 from sluiceway.receivers.ml_model.files import Files
 from sluiceway.receivers.ml_model.intake import Intake, Source
-from sluiceway.receivers.ml_model.matching import is_parquet
-from sluiceway.receivers.ml_model.parquet import check_parquet
 from sluiceway.receivers.ml_model.records import Reader
 from sluiceway.receivers.ml_model.reference import Reference
-from sluiceway.receivers.ml_model.settings import FileSource
-from sluiceway.receivers.ml_model.sql import Query, check_asyncpg
+from sluiceway.receivers.ml_model.sql import Query
 
 if TYPE_CHECKING:
     from sluiceway.receivers.ml_model import MlModelSettings
@@ -33,17 +30,13 @@ class Sources:
         sources = (*settings.files.values(), *settings.sql.values())
         joined = any(source.records == "ground_truth" for source in sources)
         for name, files in settings.files.items():
-            if _needs_parquet(files):
-                check_parquet()
             intake = self._intake(name)
             self._add(intake, Files(files, Reader(files, settings, context.clock, joined=joined), intake))
         for name, query in settings.sql.items():
-            check_asyncpg()
             intake = self._intake(name)
             self._add(intake, Query(query, Reader(query, settings, context.clock, joined=joined), intake))
         given = settings.reference
         if given.file or given.query:
-            check_asyncpg() if given.query else None
             intake = self._intake("reference")
             self._add(intake, Reference(given, settings, engine, intake, context))
         self._tasks = asyncio.TaskGroup()
@@ -70,7 +63,3 @@ class Sources:
 
     def _add(self, intake: Intake, source: Source) -> None:
         self._opened.append((intake, source))
-
-
-def _needs_parquet(files: FileSource) -> bool:
-    return files.format == "parquet" or (files.format == "auto" and any(map(is_parquet, files.include)))

@@ -13,7 +13,6 @@ from uuid import UUID
 import orjson
 
 from sluiceway.config.types import Opaque
-from sluiceway.errors import ConfigError
 from sluiceway.receivers.ml_model.intake import Intake
 from sluiceway.receivers.ml_model.records import Reader, Row, flat, missing_text
 from sluiceway.receivers.ml_model.settings import SqlSource
@@ -21,7 +20,7 @@ from sluiceway.receivers.ml_model.settings import SqlSource
 if TYPE_CHECKING:
     import asyncpg
 
-__all__ = ["Query", "check_asyncpg", "connected", "fetch_rows"]
+__all__ = ["Query", "connected", "fetch_rows"]
 
 ROWS: Final = 2000
 """Rows that are fetched at a time."""
@@ -110,14 +109,6 @@ class Query:
         if missing := self._reader.missing(names):
             return "the query: " + missing_text(missing, names)
         return ""
-
-
-def check_asyncpg() -> None:
-    """Raise `ConfigError` where the library is not installed."""
-    from importlib.util import find_spec
-
-    if find_spec("asyncpg") is None:
-        raise ConfigError("SQL needs asyncpg: pip install 'sluiceway[postgresql]'")
 
 
 async def fetch_rows(datasource: Opaque, query: str, most: int, timeout: float) -> list[Row]:

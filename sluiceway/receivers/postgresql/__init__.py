@@ -36,6 +36,7 @@ from pydantic import Field, model_validator
 from sluiceway.component import Component, Consumer, Context, Kind
 from sluiceway.config.settings import mistake
 from sluiceway.config.types import Duration, Opaque, StringList, split_endpoint
+from sluiceway.extras import require
 from sluiceway.otlp import Signal
 from sluiceway.receivers.postgresql.metrics import METRICS, RESOURCE
 from sluiceway.receivers.postgresql.settings import (
@@ -128,6 +129,7 @@ class PostgresReceiver:
     """The receiver: a loop over one scraper, which keeps the connections."""
 
     def __init__(self, settings: PostgresSettings, context: Context, next: Consumer) -> None:
+        require("the receiver", "postgresql", "asyncpg")
         self._settings = settings
         self._context = context
         self._next = next

@@ -34,6 +34,7 @@ from pydantic import Field, field_validator, model_validator
 from sluiceway.component import Component, Consumer, Context, Kind
 from sluiceway.config.settings import mistake
 from sluiceway.config.types import Duration, Opaque, Section, split_endpoint
+from sluiceway.extras import require
 from sluiceway.otlp import Signal
 from sluiceway.receivers.redis.metrics import METRICS, RESOURCE
 from sluiceway.receivers.redis.settings import ClusterSettings, RedisTls, ScanSettings, SlowLogSettings
@@ -109,6 +110,7 @@ class RedisReceiver:
     """The receiver: a loop over one scraper, which keeps the connections."""
 
     def __init__(self, settings: RedisSettings, context: Context, next: Consumer) -> None:
+        require("the receiver", "redis", "redis")
         self._settings = settings
         self._context = context
         self._next = next
