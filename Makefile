@@ -19,7 +19,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 
 test: $(VENV)/.test              ## all tests, with coverage (at least 95 %)
-	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/pytest -n auto --maxprocesses 4 --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 fuzz: $(VENV)/.test              ## hostile bytes against every decoder; SECONDS_EACH=600 for longer
 	$(BIN)/python -m tests.otlp.fuzz $(or $(SECONDS_EACH),60)
