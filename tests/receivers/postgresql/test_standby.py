@@ -10,6 +10,8 @@ from tests.servers.postgresql import PostgresServer, until
 async def test_delay_grows_while_replay_is_paused(server: PostgresServer, standby: PostgresServer) -> None:
     """While a standby does not replay, bytes and time behind grow on both sides, and are gone when it goes on."""
     more = f"metrics: {EVERYTHING}"
+    server.sql("UPDATE orders SET note = 'before'", database="shop")  # a standby knows no delay before its first
+    until(lambda: standby.sql("SELECT pg_last_xact_replay_timestamp() IS NULL") == "f", "nothing is replayed")
     standby.sql("SELECT pg_wal_replay_pause()")
     server.sql("UPDATE orders SET note = repeat('x', 100)", database="shop")
     behind = "SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"
