@@ -14,7 +14,7 @@ MOST: Final = 32 * 2**20
 """Bytes that a file may have. The largest are tables of connections, 150 bytes for each."""
 _CHUNK: Final = 2**16
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW  # no pipe holds up, no link leads elsewhere
-_ENTER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_ENTER: Final = getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_CLOEXEC  # it is imported elsewhere than on Linux too
 
 T = TypeVar("T")
 

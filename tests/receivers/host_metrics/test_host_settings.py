@@ -85,3 +85,10 @@ async def test_hostile_files(tmp_path: Path) -> None:
     assert "system: [Errno 40]" in text
     assert "cpu: " in text
     assert "too large" in text
+
+
+def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere than on Linux its settings are known, and it is refused with the reason."""
+    monkeypatch.setattr("sluiceway.receivers.host_metrics.sys.platform", "darwin")
+    with pytest.raises(ConfigError, match="measures Linux only, and this is darwin"):
+        Bench("{scrapers: {cpu: }}")
