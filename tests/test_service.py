@@ -15,6 +15,7 @@ import pytest
 from sluiceway.component import Reason, Status
 from sluiceway.config.load import load
 from sluiceway.errors import ConfigError, RefusedError, RetryableError, StartError
+from sluiceway.pipelines.ledger import Drop
 from sluiceway.service import Collector
 from sluiceway.testing import ManualClock, settle, spans
 from tests.exporters.backends import GrpcBackend
@@ -34,6 +35,29 @@ service:
   pipelines:
     traces: {{receivers: [feed], processors: [resource, batch], exporters: [memory]}}
 """
+
+
+async def test_what_a_receiver_drops_is_counted(tmp_path: Path) -> None:
+    """A line that an operator filters is in the ledger and in the metrics, and no pipeline has accepted it."""
+    (tmp_path / "a.log").write_text("keep\nlose\nlose\n")
+    yaml = f"""
+receivers:
+  file_log:
+    include: [{tmp_path}/a.log]
+    start_at: beginning
+    operators: [{{type: filter, expr: 'body == "lose"'}}]
+exporters:
+  memory: {{component: sluiceway.testing:MemorySink}}
+service:
+  pipelines:
+    logs: {{receivers: [file_log], exporters: [memory]}}
+"""
+    async with Collector.from_yaml(yaml) as collector:
+        await until(lambda: collector.component("exporter", "memory").items == 1)
+    assert collector.ledger.outside == {Drop("file_log", Reason.FILTERED, True): 2}
+    metrics = collector.telemetry.metrics
+    assert metrics.read("sluiceway_dropped_items", component="file_log", reason="filtered") == 2
+    assert [(b.accepted, b.missing) for b in collector.ledger.balances()] == [(1, 0)]
 
 
 def metrics_on(port: int) -> str:

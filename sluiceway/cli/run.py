@@ -60,9 +60,9 @@ async def _run(config: Config, arguments: argparse.Namespace) -> int:
         try:
             code = await collector.run(partial(read_config, arguments), watch=arguments.watch)
         finally:
-            balances = collector.ledger.balances()
-            if code is not None or any(balance.accepted for balance in balances):
-                print(summary(balances), file=sys.stderr)
+            balances, outside = collector.ledger.balances(), collector.ledger.outside
+            if code is not None or outside or any(balance.accepted for balance in balances):
+                print(summary(balances, outside), file=sys.stderr)
     return code
 
 

@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sluiceway.pipelines.ledger import Balance
+from sluiceway.pipelines.ledger import Balance, Drop
 
 __all__ = ["summary"]
 
 _HEADERS = ("pipeline", "exporter", "accepted", "refused", "delivered", "dropped", "held")
 
 
-def summary(balances: Sequence[Balance]) -> str:
-    """A table with one line for each exporter of each pipeline, and a last line that says whether it balances."""
+def summary(balances: Sequence[Balance], outside: Mapping[Drop, int]) -> str:
+    """A table with one line for each exporter of each pipeline, and a last line that says whether it balances.
+
+    `outside` is what was lost outside of any pipeline; each component that lost something has a line below the table.
+    """
     rows = [_HEADERS, *map(_row, balances)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADERS))]
     lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
-    return "\n".join([*lines, _verdict(balances)])
+    lost = [f"dropped by {id} before any pipeline: {_by_reason(drops)}" for id, drops in _by_component(outside).items()]
+    return "\n".join([*lines, *lost, _verdict(balances)])
 
 
 def _row(balance: Balance) -> tuple[str, ...]:
-    reasons: Counter[str] = Counter()
-    for drop, items in balance.dropped.items():
-        reasons[f"{drop.reason.value}{' (intended)' if drop.intended else ''}"] += items
-    dropped = ", ".join(f"{items:,} {reason}" for reason, items in reasons.most_common())
     counts = (balance.accepted, balance.refused, balance.delivered)
-    return (balance.pipeline, balance.exporter, *(f"{n:,}" for n in counts), dropped or "0", f"{balance.held:,}")
+    dropped = _by_reason(balance.dropped) or "0"
+    return (balance.pipeline, balance.exporter, *(f"{n:,}" for n in counts), dropped, f"{balance.held:,}")
+
+
+def _by_reason(drops: Mapping[Drop, int]) -> str:
+    reasons: Counter[str] = Counter()
+    for drop, items in drops.items():
+        reasons[f"{drop.reason.value}{' (intended)' if drop.intended else ''}"] += items
+    return ", ".join(f"{items:,} {reason}" for reason, items in reasons.most_common())
+
+
+def _by_component(drops: Mapping[Drop, int]) -> dict[str, dict[Drop, int]]:
+    found: dict[str, dict[Drop, int]] = {}
+    for drop, items in drops.items():
+        found.setdefault(drop.component, {})[drop] = items
+    return found
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:

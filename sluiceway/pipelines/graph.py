@@ -24,7 +24,7 @@ from sluiceway.pipelines.edits import Edits, group_editors
 from sluiceway.pipelines.flow import Flow
 from sluiceway.pipelines.inlet import Inlet, Link
 from sluiceway.pipelines.layout import Connection, arrange
-from sluiceway.pipelines.ledger import Account, Ledger
+from sluiceway.pipelines.ledger import Account, Drop, Ledger
 from sluiceway.pipelines.node import Key, Node
 from sluiceway.pipelines.status import StatusBoard
 from sluiceway.pipelines.traced import TracedReceiver
@@ -307,7 +307,9 @@ class _Builder:
             around.statuses.record(key.component, key.place, status, message)
 
         def drop(items: int, reason: Reason, *, intended: bool = False, tenant: str = "") -> None:
-            if pipeline is not None:
+            if pipeline is None:
+                around.ledger.outside.add(Drop(key.id, reason, intended, tenant), items)
+            else:
                 ledger = around.ledger.pipeline(pipeline.id, pipeline.signal)
                 ledger.drop(key.id, items, reason, intended=intended, tenant=tenant)
 

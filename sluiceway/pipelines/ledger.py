@@ -4,6 +4,9 @@
 processor, a queue), so the equation is a check and not a definition. It is exact at every quiet point, that is when
 no `consume` is under way. A refused item was never accepted, and a retry is no drop.
 
+What a receiver drops of its own accord was never accepted by any pipeline, so it is no part of the equation: it is
+counted beside it, in `Ledger.outside`, as is what a connector could not hand to the pipelines that it feeds.
+
 A reload may attach an exporter to a running pipeline or take one away. `passed` counts what left the processors and
 `offered` what one exporter was given of it, so that each exporter answers only for its own time.
 """
@@ -35,7 +38,10 @@ class Drop:
 
 
 class Drops(Counter[Drop]):
-    """Lost items by kind of loss; each kind is a series of `sluiceway_dropped_items` from its first item on."""
+    """Lost items by kind of loss; each kind is a series of `sluiceway_dropped_items` from its first item on.
+
+    Those that were lost outside of any pipeline have an empty `pipeline`, which their series leaves out.
+    """
 
     def __init__(self, pipeline: str, scope: Scope) -> None:
         super().__init__()
@@ -56,10 +62,10 @@ class Drops(Counter[Drop]):
             lambda: self[drop],
             "{item}",
             "Items lost, by pipeline, component and reason.",
-            pipeline=self._pipeline,
             component=drop.component,
             reason=drop.reason.value,
             intended=str(drop.intended).lower(),
+            **({"pipeline": self._pipeline} if self._pipeline else {}),
             **({"tenant": drop.tenant} if drop.tenant else {}),
         )
 
@@ -170,6 +176,8 @@ class Ledger:
     def __init__(self, scope: Scope | None = None) -> None:
         self.pipelines: dict[str, PipelineLedger] = {}
         self._scope = scope or Scope()
+        self.outside = Drops("", self._scope)
+        """What receivers and connectors lost of items that no pipeline had taken."""
 
     def pipeline(self, name: str, signal: Signal) -> PipelineLedger:
         """The counts of the pipeline called `name`, opened on first use; they survive reloads."""

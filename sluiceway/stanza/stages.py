@@ -52,7 +52,7 @@ class Failures:
         """Log an error, and say whether the entry goes on; else it has been counted as dropped."""
         self.log(error, now)
         if self._dropped:
-            self._context.drop(1, Reason.REJECTED)
+            self._context.drop(1, Reason.REJECTED, intended=True)
         return not self._dropped
 
     def log(self, error: ValueError, now: int) -> None:

@@ -67,3 +67,14 @@ def test_losses_are_told_apart_by_tenant_where_it_is_known() -> None:
     assert {drop.tenant: items for drop, items in balance.dropped.items()} == {"acme": 3, "": 4}
     assert metrics.read("sluiceway_dropped_items", tenant="acme") == 3
     assert metrics.read("sluiceway_dropped_items", reason="rate_limited") == 7
+
+
+def test_what_is_lost_outside_of_pipelines_is_a_series_without_one() -> None:
+    """A receiver's own drops are no pipeline's: they are in the metrics, and in no balance."""
+    metrics = Metrics()
+    ledger = Ledger(Scope(metrics))
+    ledger.pipeline("logs", Signal.LOGS).account("out")
+    ledger.outside.add(Drop("file_log", Reason.FILTERED, True), 3)
+    (family,) = [family for family in metrics.families() if family.name == "sluiceway_dropped_items"]
+    assert list(family.values()) == [({"component": "file_log", "reason": "filtered", "intended": "true"}, 3)]
+    assert ledger.balances()[0].dropped == {}

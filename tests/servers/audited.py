@@ -26,7 +26,7 @@ log_destination = 'stderr,csvlog,jsonlog'
 logging_collector = on
 log_directory = '{folder}'
 log_filename = 'log'
-log_line_prefix = '%m [%p] %q%u@%d '
+log_line_prefix = '{prefix}'
 log_connections = on
 log_disconnections = on
 log_timezone = 'UTC'
@@ -35,8 +35,11 @@ fsync = off
 _RULES = """
 local all postgres trust
 host all postgres 127.0.0.1/32 trust
-host all all 127.0.0.1/32 scram-sha-256
+host all mallory 127.0.0.1/32 reject
+host postgres all 127.0.0.1/32 scram-sha-256
 """
+DEBIAN = "%m [%p] %q%u@%d "
+"""The beginning of each text line as Debian has it; PostgreSQL itself leaves user and database out."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ class Audited:
 
 
 @asynccontextmanager
-async def audited() -> AsyncIterator[Audited]:
-    """Start the server, in a folder of its own."""
+async def audited(prefix: str = DEBIAN) -> AsyncIterator[Audited]:
+    """Start the server, in a folder of its own. Strangers are let into the database postgres alone, mallory nowhere."""
     program("postgres", "postgresql-15", f"{_BIN}/postgres")
     program("pgaudit.control", "postgresql-15-pgaudit", "/usr/share/postgresql/15/extension/pgaudit.control")
     folder, port = Path(tempfile.mkdtemp(prefix="audited-", dir="/tmp")), free_port()
@@ -73,7 +76,7 @@ async def audited() -> AsyncIterator[Audited]:
             stdout=asyncio.subprocess.DEVNULL, cwd=folder, **who,
         )  # fmt: skip
         assert await made.wait() == 0
-        (folder / "data/postgresql.conf").write_text(_CONFIG.format(folder=folder, port=port))
+        (folder / "data/postgresql.conf").write_text(_CONFIG.format(folder=folder, port=port, prefix=prefix))
         (folder / "data/pg_hba.conf").write_text(_RULES)
         server = await asyncio.create_subprocess_exec(
             f"{_BIN}/postgres", "-D", str(folder / "data"), stderr=asyncio.subprocess.DEVNULL, cwd=folder, **who
@@ -91,7 +94,9 @@ async def audited() -> AsyncIterator[Audited]:
 
 async def _answers(port: int) -> None:
     while True:
-        ready = await asyncio.create_subprocess_exec(f"{_BIN}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port))
+        ready = await asyncio.create_subprocess_exec(
+            f"{_BIN}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-d", "postgres"
+        )
         if await ready.wait() == 0:
             return
         await asyncio.sleep(0.05)

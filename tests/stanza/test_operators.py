@@ -88,8 +88,8 @@ def test_mistakes_are_found_at_load(text: str, message: str, place: tuple[Any, .
 
 
 @pytest.mark.parametrize(("mode", "kept", "dropped"), [
-    ("send", 1, []), ("send_quiet", 1, []), ("drop", 0, [(1, Reason.REJECTED, False)]),
-    ("drop_quiet", 0, [(1, Reason.REJECTED, False)]),
+    ("send", 1, []), ("send_quiet", 1, []), ("drop", 0, [(1, Reason.REJECTED, True)]),
+    ("drop_quiet", 0, [(1, Reason.REJECTED, True)]),
 ])  # fmt: skip
 def test_on_error(mode: str, kept: int, dropped: list[Any], caplog: pytest.LogCaptureFixture) -> None:
     """An entry that cannot be parsed goes on unchanged or is dropped and counted; quiet modes log no error."""

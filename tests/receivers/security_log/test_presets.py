@@ -102,6 +102,17 @@ WHOLE = [
         '2026-11-26 11:00:00.250 UTC [123] bob@db FATAL:  password authentication failed for user "bob"',
         300201, 2, "bob", "",
     ),
+    (
+        '2026-11-26 11:00:00 UTC [1] FATAL:  no pg_hba.conf entry for host "::1", user "a b", database "db", SSL off',
+        300201, 2, "a b", "::1",
+    ),
+    (
+        '2026-11-26 11:00:00 UTC [1] FATAL:  pg_hba.conf rejects replication connection for host "192.0.2.7", '
+        'user "standby", SSL encryption',
+        300201, 2, "standby", "192.0.2.7",
+    ),
+    ('2026-11-26 11:00:00 UTC [1] FATAL:  role "bob" does not exist', 300201, 2, "bob", ""),
+    ('2026-11-26 11:00:00 UTC [1] FATAL:  permission denied for database "db"', 600503, 2, "", ""),
     ("2026-11-26 11:00:00 UTC [1] bob@db LOG:  connection authorized: user=bob database=db", 300201, 1, "bob", ""),
     (PG % "1.2.3.4" + '"error_severity":"FATAL","message":"role \\"u\\" does not exist"}', 300201, 2, "u", "1.2.3.4"),
     (PG % "[local]" + '"error_severity":"LOG","message":"disconnection: session time: 0:0"}', 300202, 1, "u", ""),
@@ -139,6 +150,17 @@ def test_a_line_without_a_syslog_header_becomes_the_event_it_tells_of(line, type
     """So do the lines that programs write into files of their own."""
     found = event(line)
     assert (found["type_uid"], found["status_id"], found["_user"], found["_source"]) == (type_uid, status, user, source)
+
+
+@pytest.mark.parametrize("names", [
+    'user "a", database "b", database "c"', 'user "a", user "b", database "c"', 'user "", database "c"',
+])  # fmt: skip
+def test_names_that_can_be_read_in_two_ways_are_not_read(names) -> None:
+    """PostgreSQL writes quotation marks in names as they are: a user called `a", database "b` is not user a."""
+    line = f'2026-11-26 11:00:00 UTC [1] FATAL:  no pg_hba.conf entry for host "::1", {names}, no encryption'
+    found = event(line)
+    assert (found["type_uid"], found["_user"], found["_source"]) == (300201, "unknown", "::1")
+    assert "database" not in found["unmapped"]
 
 
 def test_sshd_is_understood_without_a_header() -> None:

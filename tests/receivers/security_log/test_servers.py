@@ -13,7 +13,7 @@ from tests.ports import free_port
 from tests.receivers.records import until
 from tests.receivers.security_log.schema import NOW, problems
 from tests.servers import program
-from tests.servers.audited import audited
+from tests.servers.audited import DEBIAN, audited
 
 
 def events(path: Path, *presets: str) -> list[tuple[int, str, str, dict]]:
@@ -54,6 +54,35 @@ async def test_postgresql_tells_of_statements_and_logins_in_all_its_formats() ->
     for log in logs[:2]:
         assert {source for _, _, source, _ in log} == {"127.0.0.1"}
         assert (liar[:63], "Failure") in {(user, body["status"]) for uid, user, _, body in log if uid == 300201}
+
+
+@pytest.mark.parametrize("prefix", [DEBIAN, "%m [%p] "])
+async def test_postgresql_tells_who_was_not_let_in(prefix: str) -> None:
+    """By the rules of pg_hba.conf, or with no such role: also where the text names nobody in front of the message.
+
+    Who was let in and then asked for a database that is not there has logged in well.
+    """
+    async with audited(prefix) as server:
+        await server.run("select 1", user="mallory")
+        await server.run("select 1", user="evil", database="shop")
+        await server.run("select 1", user='x", database "y', database="shop")
+        await server.run("select 1", database="nodb")
+        await server.run("select 'the end'")
+        names = ("log.json", "log.csv", "log")
+        await until(lambda: all("disconnection" in (server.folder / n).read_text()[-700:] for n in names))
+        logs = [events(server.folder / name, "postgres") for name in names]
+    for log, is_text in zip(logs, (False, False, True), strict=True):
+        failures = [(uid, user, source) for uid, user, source, body in log if body["status"] == "Failure"]
+        if not is_text:
+            third = [(300201, 'x", database "y', "127.0.0.1")]
+        else:  # a name with a space cannot be told from what surrounds it, and behind `user "` not from the database
+            third = [] if prefix == DEBIAN else [(300201, "unknown", "127.0.0.1")]
+        assert failures == [
+            (300201, "mallory", "127.0.0.1"), (300201, "evil", "127.0.0.1"), *third,
+            (600503, "" if is_text and prefix != DEBIAN else "postgres", "" if is_text else "127.0.0.1"),
+        ]  # fmt: skip
+        assert {body["unmapped"].get("database") for uid, user, _, body in log if user == "evil"} == {"shop"}
+        assert [body["database"]["name"] for uid, *_, body in log if uid == 600503] == ["nodb"]
 
 
 NGINX = """

@@ -1,7 +1,8 @@
 """PostgreSQL's log as `jsonlog`, `csvlog` or text, and in it the lines of the extension pgaudit.
 
-The address comes from the fields that the server fills (JSON and CSV), never from a message. A text line is as Debian
-writes it, `%m [%p] %q%u@%d `, and names no address. It can be forged: a client may call itself
+User and address come from the fields that the server fills (JSON and CSV). A text line is as Debian writes it,
+`%m [%p] %q%u@%d `, or as PostgreSQL does by itself, `%m [%p] `; then the message names the user, and some name the
+address. A text line can be forged: a client may call itself
 `x@y LOG:  connection authorized: user=postgres`. A text line that could be read in two ways is therefore not mapped,
 and a name that holds a line feed makes lines of its own in it and in CSV: use `jsonlog` where this matters.
 
@@ -30,6 +31,7 @@ ALLOWED: Final = Kind(Class.AUTHENTICATION, _LOGON, Outcome.SUCCESS, _PRODUCT, *
 REFUSED: Final = Kind(Class.AUTHENTICATION, _LOGON, Outcome.FAILURE, _PRODUCT, severity=Severity.LOW, **_SERVICE)
 PROVED: Final = Kind(Class.AUTHENTICATION, (6, "Preauth"), Outcome.SUCCESS, _PRODUCT, **_SERVICE)
 LEFT: Final = Kind(Class.AUTHENTICATION, (2, "Logoff"), Outcome.SUCCESS, _PRODUCT, **_SERVICE)
+NO_DATABASE: Final = Kind(Class.DATASTORE, (3, "Connect"), Outcome.FAILURE, _PRODUCT, severity=Severity.LOW)
 DENIED: Final = Kind(Class.DATASTORE, (4, "Query"), Outcome.FAILURE, _PRODUCT, severity=Severity.LOW)
 
 _QUERY: Final = (4, "Query")
@@ -162,11 +164,44 @@ def _authenticated(record: Record, header: Header) -> Event | None:
 
 
 def _failed(record: Record, header: Header) -> Event | None:
-    """`password authentication failed for user "bob"`, `no pg_hba.conf entry for ...`, `role "bob" does not exist`."""
+    """`password authentication failed for user "bob"`, `role "bob" does not exist`."""
     if record.level != "FATAL":
         return None
-    user = record.user or record.message.partition('user "')[2].rpartition('"')[0]
+    user = record.user or _quoted(record.message)
     return _logon(REFUSED, user, record, header, reason=record.message)
+
+
+def _not_let_in(record: Record, header: Header) -> Event | None:
+    """`no pg_hba.conf entry for host "192.0.2.7", user "bob", database "shop", no encryption`, and the like.
+
+    The client chooses the names of user and database, and quotes are not escaped in them: where it is not clear where
+    the one ends and the other begins, neither is read.
+    """
+    if record.level != "FATAL":
+        return None
+    _, _, told = record.message.partition('host "')
+    address, _, told = told.partition('", user "')
+    names, _, encryption = told.rpartition('", ')
+    user, between, database = names.partition('", database "')
+    if '"' in user + database or not (encryption and user):
+        user, database = "unknown", ""
+    elif not between and "replication connection" in record.message:
+        database = "replication"
+    record = record._replace(address=record.address or address, database=record.database or database)
+    return _logon(REFUSED, record.user or user, record, header, reason=record.message)
+
+
+def _no_database(record: Record, header: Header) -> Event | None:
+    """`database "shop" does not exist`, `permission denied for database "shop"`: the login itself had gone well."""
+    if record.level != "FATAL":
+        return None
+    fields = _place(record._replace(database=record.database or _quoted(record.message)), header)
+    return _event(NO_DATABASE, fields, record, {**record.more, "reason": record.message})
+
+
+def _quoted(message: str) -> str:
+    """The name between the first and the last quotation mark."""
+    return message.partition('"')[2].rpartition('"')[0] or "unknown"
 
 
 def _disconnection(record: Record, header: Header) -> Event | None:
@@ -176,7 +211,7 @@ def _disconnection(record: Record, header: Header) -> Event | None:
 def _denied(record: Record, header: Header) -> Event | None:
     """`permission denied for table t`."""
     if record.level == "FATAL":
-        return _failed(record, header)
+        return _no_database(record, header)
     fields = _place(record, header)
     if record.message.startswith("permission denied for table "):
         fields["table"] = {"name": record.message[28:]}
@@ -190,10 +225,10 @@ _STARTS: Final[tuple[tuple[str, Callable[[Record, Header], Event | None]], ...]]
     *((f"{method} authentication failed for user ", _failed) for method in (
         "password", "Peer", "Ident", "GSSAPI", "SSPI", "PAM", "LDAP", "certificate", "RADIUS", "SCRAM-SHA-256",
     )),
-    ("no pg_hba.conf entry for ", _failed),
-    ("pg_hba.conf rejects connection for ", _failed),
+    ("no pg_hba.conf entry for ", _not_let_in),
+    ("pg_hba.conf rejects ", _not_let_in),
     ('role "', _failed),
-    ('database "', _failed),
+    ('database "', _no_database),
     ("permission denied for ", _denied),
 )  # fmt: skip
 
