@@ -35,6 +35,8 @@ class Counts:
 class Received:
     """Counts items and requests of one receiver that come by one transport.
 
+    What is lost is counted as dropped. It is logged when losses begin and when their cause changes, and so is their end.
+
     A receiver that says by a status of its own why a request is not taken counts it with `note`.
     """
 
@@ -42,6 +44,7 @@ class Received:
         self._counts = {signal: Counts() for signal in Signal}
         self._requests = {"success": 0, "refused": 0, "failure": 0}
         self._context = context
+        self._lost_by = ""
         self._publish(context, {"receiver": context.id, "transport": transport})
 
     async def push(self, batch: Batch, consumer: Consumer) -> PartialSuccess | None:
@@ -75,6 +78,7 @@ class Received:
                 self._lose(batch, error)
                 return False
             else:
+                self._keep()
                 return True
 
     async def push_once(self, batch: Batch, consumer: Consumer) -> bool:
@@ -87,11 +91,20 @@ class Received:
         except SluicewayError as error:
             self._lose(batch, error)
             return False
+        self._keep()
         return True
 
     def _lose(self, batch: Batch, error: SluicewayError) -> None:
-        self._context.logger.warning("%d %s were refused: %s", batch.items, batch.signal.items, error)
         self._context.drop(batch.items, Reason.REJECTED)
+        if (cause := str(error)) != self._lost_by:
+            self._lost_by = cause
+            text = "%d %s were refused and dropped: %s; while this goes on, more are counted and not logged"
+            self._context.logger.warning(text, batch.items, batch.signal.items, cause)
+
+    def _keep(self) -> None:
+        if self._lost_by:
+            self._lost_by = ""
+            self._context.logger.info("The pipeline takes what is offered again")
 
     def note(self, error: BaseException | None = None) -> None:
         """Count a request by its outcome: pressure and a backend's answer refuse it, all else is a failure."""

@@ -100,3 +100,16 @@ async def test_what_cannot_wait_is_offered_once() -> None:
     sink.error = None
     assert await received.push_once(spans(2), sink)
     assert (sink.items, dropped) == (2, [(3, Reason.REJECTED)])
+
+
+async def test_losses_are_logged_when_they_begin_change_and_end(caplog: pytest.LogCaptureFixture) -> None:
+    """A source that is refused at every interval does not fill the log."""
+    caplog.set_level("INFO")
+    sink = MemorySink()
+    received, _ = watched(sink, ManualClock())
+    for error in (RefusedError("full"), RefusedError("full"), PermanentError("never"), PermanentError("never"), None):
+        sink.error = error
+        await received.push_once(spans(3), sink)
+    told = [record.getMessage().partition(";")[0] for record in caplog.records]
+    assert told == ["3 spans were refused and dropped: full", "3 spans were refused and dropped: never",
+                    "The pipeline takes what is offered again"]  # fmt: skip

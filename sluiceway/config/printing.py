@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel
@@ -17,6 +18,8 @@ __all__ = ["Format", "Mode", "render", "resolved"]
 
 Mode = Literal["redacted", "unredacted"]
 Format = Literal["yaml", "json"]
+
+_PASSWORD: Final = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#:@\s]*:)[^/?#\s]+(?=@)")
 
 
 def resolved(config: Config, mode: Mode = "redacted") -> dict[str, Any]:
@@ -44,7 +47,22 @@ def render(config: Config, mode: Mode = "redacted", format: Format = "yaml") -> 
 
 
 def _dump(settings: BaseModel, mode: Mode) -> dict[str, Any]:
-    return settings.model_dump(mode="json", by_alias=True, context={"unredacted": mode == "unredacted"})
+    dumped = settings.model_dump(mode="json", by_alias=True, context={"unredacted": mode == "unredacted"})
+    shown: dict[str, Any] = dumped if mode == "unredacted" else _without_passwords(dumped)
+    return shown
+
+
+def _without_passwords(value: Any) -> Any:
+    """The same data, in which URLs (`http://user:password@host`) have lost their passwords."""
+    match value:
+        case str():
+            return _PASSWORD.sub(r"\1REDACTED", value)
+        case dict():
+            return {key: _without_passwords(item) for key, item in value.items()}
+        case list():
+            return [_without_passwords(item) for item in value]
+        case _:
+            return value
 
 
 def _component(config: Config, section: str, entry: ComponentConfig, mode: Mode) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from sluiceway.config.settings import NullText, Section, Settings
 
 __all__ = [
     "AnyCase",
+    "Commas",
     "Duration",
     "Headers",
     "NullText",
@@ -102,11 +103,18 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-class _StringListRule:
+class Commas:
+    """Marks a list that may be written as one text with commas between.
+
+    Not for patterns and expressions, in which commas may stand.
+    """
+
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Split a text before it is looked at."""
         return core_schema.no_info_before_validator_function(_split, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Offer the list, and take any text."""
         return handler(schema) | {"type": ["array", "string"]}
 
 
@@ -116,7 +124,7 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",")] if value else []
 
 
-StringList = Annotated[tuple[str, ...], _StringListRule()]
+StringList = Annotated[tuple[str, ...], Commas()]
 """A tuple of strings. A plain string is split on commas."""
 
 

@@ -75,3 +75,19 @@ def test_text_is_quoted_for_our_own_rules(value: object) -> None:
     import yaml
 
     assert plain(parse(yaml.dump(value, Dumper=_Dumper, allow_unicode=True))) == value
+
+
+def test_passwords_in_urls_are_redacted() -> None:
+    """A setting that is a URL shows no password in it, and can be loaded again; what only looks like one stays."""
+    urls = ["http://u:hide@x/a@b", "http://x/a:b@c", "http://u@x/"]
+    entries = "".join(f"{{endpoint: '{url}'}}, " for url in urls)
+    text = f"""
+receivers: {{http_check: {{targets: [{entries}]}}}}
+exporters: {{debug: }}
+service: {{pipelines: {{metrics: {{receivers: [http_check], exporters: [debug]}}}}}}
+"""
+    shown = resolved(load([f"yaml:{text}"]))
+    targets = [target["endpoint"] for target in shown["receivers"]["http_check"]["targets"]]
+    assert targets == ["http://u:REDACTED@x/a@b", "http://x/a:b@c", "http://u@x/"]
+    load([f"yaml:{render(load([f'yaml:{text}']))}"])
+    assert "hide" in render(load([f"yaml:{text}"]), "unredacted")

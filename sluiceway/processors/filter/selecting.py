@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from sluiceway.config.actions import is_value, named_groups
 from sluiceway.config.selection import AttributeMatch, MatchConfig, RegexpConfig, SeverityMatch
-from sluiceway.config.types import Settings
+from sluiceway.config.types import Settings, StringList
 from sluiceway.otlp import Signal
 from sluiceway.otlp.conditions import Compare, Condition, FieldOf, Matches, Not, Or, Rule
 from sluiceway.otlp.levels import Level
@@ -36,7 +36,7 @@ class LogMatchConfig(Settings):
     """Attributes of the resource; all must match."""
     record_attributes: tuple[AttributeMatch, ...] = ()
     """Attributes of the record; all must match."""
-    severity_texts: tuple[str, ...] = ()
+    severity_texts: StringList = ()
     """Severity texts."""
     severity_number: SeverityMatch | None = None
     """A lowest severity number."""

@@ -40,7 +40,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, model_validator
 
 from sluiceway.component import Component, Context, Kind, Prepared, Stability
-from sluiceway.config.types import Opaque, Settings
+from sluiceway.config.types import Opaque, Settings, StringList
 from sluiceway.otlp import Batch
 from sluiceway.otlp.plan import Plan, Scrub
 from sluiceway.processors.redaction._redactor import Redactor
@@ -61,7 +61,7 @@ class UrlSanitizerConfig(Settings):
 
     enabled: bool = False
     """Whether URLs are sanitized."""
-    attributes: tuple[str, ...] = ()
+    attributes: StringList = ()
     """The keys of attributes that hold URLs."""
     sanitize_span_name: bool = True
     """Whether the names of client and server spans that look like paths are sanitized, too."""
@@ -74,7 +74,7 @@ class QuerySanitizerConfig(Settings):
 
     enabled: bool = False
     """Whether queries of this kind are sanitized."""
-    attributes: tuple[str, ...] = ()
+    attributes: StringList = ()
     """The keys of attributes that hold queries, where `db.system.name` or `db.system` beside them is of this kind."""
 
 
@@ -111,9 +111,9 @@ class RedactionConfig(Settings):
 
     allow_all_keys: bool = False
     """Keep all keys, whatever `allowed_keys` says; values are still looked at."""
-    allowed_keys: tuple[str, ...] = ()
+    allowed_keys: StringList = ()
     """The keys that are kept. Empty, without `allow_all_keys`: every attribute is deleted."""
-    ignored_keys: tuple[str, ...] = ()
+    ignored_keys: StringList = ()
     """Keys whose attributes pass untouched, allowed or not."""
     ignored_key_patterns: tuple[Pattern, ...] = ()
     """RE2 patterns of such keys, found anywhere in the key."""

@@ -38,6 +38,7 @@ from typing import Self
 from pydantic import Field
 
 from sluiceway.component import Component, Consumer, Context, Kind, Stability
+from sluiceway.config.types import StringList
 from sluiceway.otlp import Signal
 from sluiceway.received import Received
 from sluiceway.stanza.checkpoints import Checkpoints
@@ -50,7 +51,7 @@ __all__ = ["COMPONENT", "FileLogConfig", "FileLogReceiver"]
 class FileLogConfig(FileSettings, OutletSettings):
     """The settings of the receiver `file_log`."""
 
-    include: tuple[str, ...] = Field(min_length=1)
+    include: StringList = Field(min_length=1)
     """Files to read, as patterns: `*`, `?`, `[a-z]`, `{a,b}`, and `**` for any number of directories."""
     storage: str | None = None
     """The id of a storage extension that keeps where reading stands, such as `file_storage`; in memory unless set."""

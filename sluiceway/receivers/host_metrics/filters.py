@@ -9,12 +9,12 @@ import re2
 from pydantic import Field, model_validator
 
 from sluiceway.config.settings import mistake
-from sluiceway.config.types import Settings
+from sluiceway.config.types import Settings, StringList
 from sluiceway.otlp.selecting import compile_pattern
 
 __all__ = ["DeviceFilter", "InterfaceFilter", "MountPointFilter", "NameFilter", "ProcessFilter", "TypeFilter", "admits"]
 
-Names = Annotated[tuple[str, ...], Field(min_length=1)]
+Names = Annotated[StringList, Field(min_length=1)]
 
 
 class NameFilter(Settings):

@@ -13,14 +13,15 @@ error of the receiver. `httpcheck.status` has five points for each check: 1 for 
 `http.status_code`, and 0 without one for the others, and for all when there was no answer.
 
 `httpcheck.tls.cert_remaining` comes also of certificates that were refused, such as expired ones (then it is negative):
-a second connection looks at them, on which nothing is sent. It needs `sluiceway[http_check]`.
+a second connection looks at them, on which nothing is sent. It needs `sluiceway[http-check]`.
 
 `validations` look at the body, of at most `max_response_size`, as it was sent: compression is not asked for. Patterns
 are RE2's, which take linear time. `httpcheck.validation.passed` and `.failed` have a point for each type, 0 too. Of a
 `graphql` request, a 200 whose answer carries `errors` is a failure: it gives `httpcheck.error` with
 `graphql: the answer has errors`, and counts as a validation of the type `graphql`.
 
-Points are told apart by `http.url`, which shows no password. Where one URL is checked more than once, all have
+Points are told apart by `http.url`, which shows no password and no signature (`AWSAccessKeyId`, `Signature`, `sig`,
+`X-Goog-Signature`: what semantic conventions name for `url.full`). Where one URL is checked more than once, all have
 `http.method`; `graphql.operation.name` and `httpcheck.target.name` stand where targets have an `operation_name` or a
 `name`. Redirects are followed, without the configured headers and credentials when they lead to another server; 307 and
 308 send the body again, wherever they lead. A measurement that the pipeline refuses is dropped and counted.
@@ -69,6 +70,9 @@ SPREAD: Final = 0.1
 LOOKUPS: Final = 256
 """Names that are looked up at the same time, each in a thread, which a dead name server may hold for half a minute."""
 
+_SIGNATURES: Final = frozenset({"AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"})
+"""Parameters that are secrets: https://opentelemetry.io/docs/specs/semconv/registry/attributes/url/, `url.full`."""
+
 
 class HttpCheckSettings(ScrapeSettings):
     """The settings of the receiver `http_check`."""
@@ -99,7 +103,7 @@ class HttpCheckReceiver:
         self._context = context
         self._next = next
         if settings.metrics.enables(CERTIFICATE):
-            require(CERTIFICATE.name, "http_check", "cryptography")
+            require(CERTIFICATE.name, "http-check", "cryptography")
         self._proofs = [credentials(target.auth, context) for target in settings.targets]
         self._lookups: ThreadPoolExecutor | None = None
         self.scraping: Scraping | None = None
@@ -161,9 +165,13 @@ class HttpCheckReceiver:
 
 
 def _shown(url: str) -> str:
-    """A URL as it was written, but for a user and a password."""
+    """A URL without its user and password, and without the signatures that give access by themselves."""
     parsed = URL(url)
-    return url if parsed.user is None and parsed.password is None else str(parsed.with_user(None))
+    if parsed.user is not None or parsed.password is not None:
+        parsed = parsed.with_user(None)
+    secrets = {name: "REDACTED" for name in _SIGNATURES & parsed.query.keys()}
+    shown = parsed.update_query(secrets) if secrets else parsed
+    return url if shown == URL(url) else str(shown)
 
 
 def _is_readable(url: URL) -> bool:

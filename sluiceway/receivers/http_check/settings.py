@@ -11,7 +11,7 @@ from sluiceway.config.client import is_url
 from sluiceway.config.exporter import Timeout
 from sluiceway.config.http_client import Cookies, HttpClient
 from sluiceway.config.settings import mistake
-from sluiceway.config.types import Duration, Section, Settings, Size
+from sluiceway.config.types import Duration, Section, Settings, Size, StringList
 from sluiceway.otlp.selecting import compile_pattern
 from sluiceway.receivers.http_check.json_path import parse_path
 
@@ -85,7 +85,7 @@ class Target(HttpClient):
 
     endpoint: str = ""
     """The URL, `http://` or `https://`."""
-    endpoints: tuple[str, ...] = ()
+    endpoints: StringList = ()
     """More URLs that are checked in the same way."""
     timeout: Timeout = 0.0
     """How long one check may take, redirects included; 0s is 30 seconds."""
@@ -101,7 +101,7 @@ class Target(HttpClient):
     """Tells this target from others with the same URL and method, as the attribute `httpcheck.target.name`. Ours."""
     method: str = "GET"
     """The method of the request."""
-    methods: tuple[str, ...] = ()
+    methods: StringList = ()
     """Several methods, each of which is a check of its own, instead of `method`. Ours."""
     body: str = ""
     """The body of the request."""
@@ -131,6 +131,8 @@ class Target(HttpClient):
             if not is_url(url):
                 key = "endpoint" if url == self.endpoint else "endpoints"
                 raise mistake('"endpoint" must be in the form of <scheme>://<hostname>[:<port>]', key)
+        if self.methods and "method" in self.model_fields_set:
+            raise mistake('give "method" or "methods", not both', "method")
         for method in self.verbs:
             if not _TOKEN.fullmatch(method) or method == "CONNECT":
                 raise mistake("is no method of a request", "methods" if self.methods else "method")

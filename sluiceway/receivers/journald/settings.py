@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
-from sluiceway.config.types import Settings
+from sluiceway.config.types import Settings, StringList
 
 __all__ = ["JournalSettings"]
 
@@ -20,13 +20,13 @@ class JournalSettings(Settings):
 
     directory: str = ""
     """A directory with journal files; the system's own unless set."""
-    files: tuple[str, ...] = ()
+    files: StringList = ()
     """Journal files to read, where no directory is named; patterns are allowed."""
     start_at: Literal["beginning", "end"] = "end"
     """Where to begin as long as no place is known: with all there is, or with what comes."""
-    units: tuple[str, ...] = ()
+    units: StringList = ()
     """Only entries of these systemd units."""
-    identifiers: tuple[str, ...] = ()
+    identifiers: StringList = ()
     """Only entries with these syslog identifiers."""
     priority: str = "info"
     """Only entries of this priority or worse, by name or number, or of a range (`emerg..err`)."""

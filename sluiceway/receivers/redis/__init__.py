@@ -33,7 +33,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sluiceway.component import Component, Consumer, Context, Kind
 from sluiceway.config.settings import mistake
-from sluiceway.config.types import Duration, Opaque, Section, split_endpoint
+from sluiceway.config.types import Duration, Opaque, Section, StringList, split_endpoint
 from sluiceway.extras import require
 from sluiceway.otlp import Signal
 from sluiceway.receivers.redis.metrics import METRICS, RESOURCE
@@ -67,7 +67,7 @@ class RedisSettings(ScrapeSettings):
     """What to do when the server is a node of a cluster."""
     slowlog: Section[SlowLogSettings] = SlowLogSettings()
     """The slow log as log records, in pipelines for logs."""
-    streams: tuple[str, ...] = ()
+    streams: StringList = ()
     """Streams to measure, by name or by pattern as SCAN takes it, such as `orders:*`; 100 at most on each server."""
     key_groups: dict[str, str] = Field(default_factory=dict)
     """Groups of keys to count: a name, and a pattern as SCAN takes it."""

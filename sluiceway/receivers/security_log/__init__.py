@@ -38,7 +38,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator, model_validator
 
 from sluiceway.component import Component, Kind, Stability
-from sluiceway.config.types import Section
+from sluiceway.config.types import Commas, Section
 from sluiceway.otlp import Signal
 from sluiceway.receivers.journald.settings import JournalSettings
 from sluiceway.receivers.security_log.counts import EVENTS, FAILURES
@@ -56,7 +56,7 @@ __all__ = ["COMPONENT", "SecurityLogConfig", "SecurityLogReceiver"]
 class SecurityLogConfig(FileSettings, OutletSettings, ScrapeSettings):
     """The settings of the receiver `security_log`: what is read, and what becomes of it."""
 
-    presets: tuple[Name, ...] = Field(min_length=1)
+    presets: Annotated[tuple[Name, ...], Commas()] = Field(min_length=1)
     """Whose lines are known. Each line is shown to the presets of its program, in this order."""
     journald: Section[JournalSettings] = None
     """Entries of systemd's journal are read as well, or instead."""

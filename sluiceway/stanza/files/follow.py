@@ -51,6 +51,7 @@ class Files:
         self._reader = Reader(settings, context, marked=waiting is not None)
         self._held: dict[str, Position] = {}
         self._told: dict[str, str] = {}
+        self._found_any = True
         self._stopping = asyncio.Event()
         context.telemetry.gauge(
             "otelcol_fileconsumer_open_files", lambda: self._registry.open_files, "1", "Files that are open.",
@@ -186,7 +187,8 @@ class Files:
                 changed[name] = replace(position, offset=offset, number=number, tail="", skipping=False)
 
     def _report(self) -> None:
-        """Say it when the files that cannot be read are others than before."""
+        """Say it when the files that cannot be read are others than before, and when there are none at all."""
+        self._report_absence()
         problems = dict(self._tracking.problems)
         problems |= {file.path: file.problem for file in self._registry.files.values() if file.problem}
         if problems == self._told:
@@ -199,6 +201,20 @@ class Files:
         else:
             self._context.logger.info("All files are read again")
             self._context.report(Status.OK)
+
+    def _report_absence(self) -> None:
+        if self._tracking.found_any == self._found_any:
+            return
+        self._found_any = self._tracking.found_any
+        text = "no files match the configured criteria"
+        if self._found_any:
+            self._context.logger.info("There are files that match now")
+        else:
+            settings = self._settings
+            patterns = {"include": list(settings.include), "exclude": list(settings.exclude)}
+            self._context.logger.warning(text, extra=patterns)
+        if not self._told:
+            self._context.report(Status.OK, "" if self._found_any else text)
 
 
 def _delete(files: list[Tracked]) -> None:

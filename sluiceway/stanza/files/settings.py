@@ -9,7 +9,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from sluiceway.config.settings import mistake
-from sluiceway.config.types import Duration, Settings, Size
+from sluiceway.config.types import Duration, Settings, Size, StringList
 from sluiceway.stanza.files.encodings import check_encoding
 from sluiceway.stanza.files.matching import compile_glob
 from sluiceway.stanza.files.ordering import OrderingCriteria
@@ -76,9 +76,9 @@ class Header(Settings):
 class FileSettings(Settings):
     """Which files are read, and how."""
 
-    include: tuple[str, ...] = ()
+    include: StringList = ()
     """Files to read, as patterns: `*`, `?`, `[a-z]`, `{a,b}`, and `**` for any number of directories."""
-    exclude: tuple[str, ...] = ()
+    exclude: StringList = ()
     """Files not to read, as patterns."""
     exclude_older_than: Duration = Field(default=0.0, ge=0)
     """Files that were not written to for so long are left out; 0 leaves none out."""

@@ -30,6 +30,8 @@ class Tracking:
         self._settings = settings
         self.registry = Registry(settings)
         self.problems: dict[str, str] = {}
+        self.found_any = False
+        """Whether there was anything to read at the last look, be it readable or not."""
         self._recognition = Recognition(settings, self.registry, self._note_problem)
         self._excluded = [compile_glob(pattern) for pattern in settings.exclude]
         self._is_first = True
@@ -74,6 +76,7 @@ class Tracking:
             chosen = [path for path in paths if not any(pattern.fullmatch(path) for pattern in self._excluded)]
         if settings.ordering_criteria is not None:
             chosen = ordered(chosen, settings.ordering_criteria)
+        self.found_any = bool(chosen or self.registry.files)  # one that was renamed is still read for a while
         for path in chosen:
             try:
                 status = os.stat(path)  # noqa: PTH116 - with thousands of files half the time

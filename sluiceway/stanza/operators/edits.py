@@ -11,6 +11,7 @@ from pydantic import Field as PydanticField
 from pydantic import model_validator
 
 from sluiceway.config.settings import mistake
+from sluiceway.config.types import StringList
 from sluiceway.otlp.selecting import compile_pattern
 from sluiceway.stanza.entry import Entry
 from sluiceway.stanza.expressions import compile_expression
@@ -241,7 +242,7 @@ class AssignKeys(Operator):
     """Which operator it is."""
     field: FieldName
     """The list."""
-    keys: Annotated[tuple[str, ...], PydanticField(min_length=1)]
+    keys: Annotated[StringList, PydanticField(min_length=1)]
     """The names."""
 
     def step(self) -> Step:

@@ -46,6 +46,18 @@ async def test_lines_become_records(tmp_path: Path) -> None:
     assert first.observed_time_unix_nano > 0
 
 
+async def test_it_says_that_no_file_matches(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, in the log and in the status, until there is one."""
+    sink, statuses = MemorySink(), []
+    keys = f"include: '{tmp_path}/*.log', start_at: beginning, poll_interval: 10ms"
+    async with receiver(keys, sink, report=lambda status, message="": statuses.append((status, message))):
+        assert statuses == [(Status.OK, "no files match the configured criteria")]
+        append(tmp_path / "a.log", "one")
+        await until(lambda: sink.items == 1)
+    assert statuses[1:] == [(Status.OK, "")]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [statuses[0][1]]
+
+
 async def test_a_renamed_file_is_read_to_its_end(tmp_path: Path) -> None:
     """What is written to it under a name that no pattern knows arrives, and the new file is read from its start."""
     sink, log = MemorySink(), tmp_path / "app.log"
@@ -187,6 +199,7 @@ async def test_a_stop_waits_for_the_batch_under_way(tmp_path: Path) -> None:
 async def test_a_store_that_cannot_be_written_does_not_stop_reading(tmp_path: Path) -> None:
     """The status says so while it lasts; what could not be noted is noted later."""
     log, reports, sink = tmp_path / "a", [], MemorySink()
+    log.touch()
     config = settings(STORAGE, f"extensions: {{file_storage: {{directory: '{tmp_path}/s'}}}}")
     storage = FileStorage(config, Context("file_storage", Kind.EXTENSION))
     made = receiver(

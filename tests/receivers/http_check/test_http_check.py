@@ -144,6 +144,13 @@ async def test_a_user_in_the_url(web: str) -> None:
     assert {point["attributes"]["http.url"] for every in found.values() for point in every} == {f"{web}/echo"}
 
 
+async def test_a_signature_in_the_url(web: str) -> None:
+    """No attribute shows what gives access by itself."""
+    found = await measured(f"{{endpoint: '{web}/echo?a=1&sig=secret'}}")
+    urls = {point["attributes"]["http.url"] for every in found.values() for point in every}
+    assert urls == {f"{web}/echo?a=1&sig=REDACTED"}
+
+
 async def test_an_extension_proves_it(web: str) -> None:
     """Its headers are sent, and asked for anew each time."""
 
