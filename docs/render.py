@@ -11,7 +11,7 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
@@ -44,7 +44,7 @@ def page(component: Component) -> str:
         "",
         f"{component.stability.value.capitalize()}{about}.{aliases}",
         "",
-        inspect.cleandoc(sys.modules[component.config.__module__].__doc__ or ""),
+        inspect.cleandoc(sys.modules[f"sluiceway.{component.kind.section}.{component.type}"].__doc__ or ""),
     ]
     rows = list(_settings(component.config))
     if rows:
@@ -57,9 +57,14 @@ def page(component: Component) -> str:
 def _settings(model: type[BaseModel], prefix: str = "", seen: tuple[type, ...] = ()) -> Iterator[str]:
     for name, field in model.model_fields.items():
         key = f"{prefix}{field.alias or name}"
-        nested = None if model in seen else next(_models(field.annotation), None)
-        text = " ".join((field.description or "").split()).replace("|", "\\|")
-        yield f"| `{key}` | {_default(field, nested)} | {text} |"
+        models = [] if model in seen else list(_models(field.annotation))
+        nested = models[0] if len(models) == 1 else None  # what may be of several kinds has a page of its own
+        text = " ".join((field.description or "").split())
+        words = [word for word in dict.fromkeys(_words(field.annotation)) if word]
+        if len(words) > 1 and any(f"`{word}`" not in text for word in words):
+            text += f" One of {', '.join(f'`{word}`' for word in words)}."
+        escaped = text.replace("|", "\\|")
+        yield f"| `{key}` | {_default(field, nested)} | {escaped} |"
         if nested is not None and nested not in seen:
             yield from _settings(nested, f"{key}::", (*seen, model))
 
@@ -95,6 +100,15 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     elif get_origin(annotation) in (Union, types.UnionType) or get_origin(annotation) is not None:
         for argument in get_args(annotation):
             yield from _models(argument)
+
+
+def _words(annotation: Any) -> Iterator[str]:
+    """The texts that may be given, where not all may."""
+    if get_origin(annotation) is Literal:
+        yield from (str(word) for word in get_args(annotation))
+    elif get_origin(annotation) is not dict and not (inspect.isclass(annotation) and issubclass(annotation, BaseModel)):
+        for argument in get_args(annotation):
+            yield from _words(argument)
 
 
 def _default(field: FieldInfo, nested: type[BaseModel] | None) -> str:

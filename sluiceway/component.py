@@ -314,6 +314,8 @@ class Context:
     kind: Kind
     signals: frozenset[Signal] = ALL_SIGNALS
     pipeline: str = ""
+    instance: str = ""
+    """The collector's `service.instance.id`, empty where the configuration took it away."""
     clock: Clock = field(default_factory=SystemClock)
     logger: logging.Logger | logging.LoggerAdapter[logging.Logger] = field(
         default_factory=lambda: logging.getLogger("sluiceway")

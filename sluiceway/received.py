@@ -35,7 +35,7 @@ class Counts:
 class Received:
     """Counts items and requests of one receiver that come by one transport.
 
-    What is lost is counted as dropped. It is logged when losses begin and when their cause changes, and so is their end.
+    What is lost is counted as dropped. It is logged when losses begin, when their cause changes, and when they end.
 
     A receiver that says by a status of its own why a request is not taken counts it with `note`.
     """

@@ -14,7 +14,7 @@ from libc.string cimport memcmp, memcpy, memmove, memset
 from sluiceway.otlp._anyvalue cimport BOOL, BYTES, DOUBLE, INT, STRING, AnyValue, malformed, read_any
 from sluiceway.otlp._arena cimport Arena, arena_free, out_of_memory
 from sluiceway.otlp._attributes cimport (
-    Attributes, Text, attributes_begin, attributes_free, content, find, gather, join_text, same,
+    Attribute, Attributes, Text, attributes_begin, attributes_free, content, find, gather, join_text, same,
 )
 from sluiceway.otlp._proto cimport (
     Buffer, buffer_free, buffer_put, buffer_put_varint, bytes_at, read_length, read_tag, read_varint, skip_value,
@@ -28,6 +28,7 @@ cdef enum:
     METRICS = 3
     LONGEST_KEY = 8192  # bytes of a series' attributes; a longer one overflows
     LONGEST_VALUE = 256  # bytes of a value that a bounded dimension learns
+    MOST_GLOBBED = 64  # attributes of a span that patterns make dimensions of; those that come first by name
     MAX_SCALE = 20  # of an exponential histogram, as the SDK specification has it
     MIN_SCALE = -10
 
@@ -86,6 +87,11 @@ cdef struct Dimension:
     Text* values
 
 
+cdef struct Glob:
+    Text pattern
+    uint32_t metrics  # for which, as bits
+
+
 cdef struct Span:
     Text name
     Text trace_id
@@ -94,6 +100,41 @@ cdef struct Span:
     uint64_t status
     uint64_t start
     uint64_t end
+
+
+cdef bint matches(Text pattern, Text text) noexcept nogil:
+    """Whether `*`, any number of bytes, and `?`, one character of UTF-8, stand for all that differs.
+
+    After a `*` the shortest stretch that works is enough, so that only the last one is ever tried again.
+    """
+    cdef size_t p = 0
+    cdef size_t t = 0
+    cdef size_t behind_star = 0
+    cdef size_t tried = 0
+    cdef bint has_star = False
+    while t < text.size:
+        if p < pattern.size and pattern.data[p] == 0x2A:  # *
+            p += 1
+            has_star, behind_star, tried = True, p, t
+        elif p < pattern.size and (pattern.data[p] == 0x3F or pattern.data[p] == text.data[t]):  # ?
+            t += 1
+            if pattern.data[p] == 0x3F:
+                while t < text.size and text.data[t] & 0xC0 == 0x80:
+                    t += 1
+            p += 1
+        elif has_star:
+            tried += 1
+            p, t = behind_star, tried
+        else:
+            return False
+    while p < pattern.size and pattern.data[p] == 0x2A:
+        p += 1
+    return p == pattern.size
+
+
+cdef inline int order_of(Text left, Text right) noexcept nogil:
+    cdef int order = memcmp(left.data, right.data, min(left.size, right.size))
+    return order if order else (left.size > right.size) - (left.size < right.size)
 
 
 cdef inline uint64_t hash_of(const uint8_t* p, size_t size, uint64_t seed) noexcept nogil:
@@ -213,6 +254,11 @@ cdef class SpanSeries:
     cdef uint64_t* group_seen
     cdef Dimension* dimensions
     cdef uint32_t dimension_count
+    cdef Glob* globs
+    cdef uint32_t glob_count
+    cdef Text* reserved
+    cdef uint32_t reserved_count
+    cdef Text instance
     cdef uint32_t metrics  # which are made, as bits
     cdef uint32_t builtins  # service.name, span.name, span.kind, status.code as bits
     cdef double* bounds
@@ -244,7 +290,8 @@ cdef class SpanSeries:
         self.keep = []
 
     def __init__(
-        self, *, str namespace, list dimensions, uint32_t metrics, uint32_t builtins, bounds, uint32_t max_size, str unit,
+        self, *, str namespace, list dimensions, list globs, list reserved, bytes instance, uint32_t metrics,
+        uint32_t builtins, bounds, uint32_t max_size, str unit,
         bint delta, uint32_t limit, uint32_t max_groups, uint32_t max_exemplars, bint whole_resource, key_attributes,
         scopes, size_t max_bytes, uint64_t seed,
     ):
@@ -264,8 +311,19 @@ cdef class SpanSeries:
         self.bounds = <double*>calloc(len(bounds) + 1, sizeof(double))
         self.dimension_count = len(dimensions)
         self.dimensions = <Dimension*>calloc(len(dimensions) + 1, sizeof(Dimension))
-        if not (self.table and self.group_counts and self.group_seen and self.bounds and self.dimensions):
+        self.glob_count, self.reserved_count = len(globs), len(reserved)
+        self.globs = <Glob*>calloc(len(globs) + 1, sizeof(Glob))
+        self.reserved = <Text*>calloc(len(reserved) + 1, sizeof(Text))
+        self.instance = self.hold(instance)
+        if not (
+            self.table and self.group_counts and self.group_seen and self.bounds and self.dimensions and self.globs
+            and self.reserved
+        ):
             raise MemoryError
+        for i, (pattern, wanted) in enumerate(globs):
+            self.globs[i] = Glob(self.hold(pattern), wanted)
+        for i, name in enumerate(reserved):
+            self.reserved[i] = self.hold(name)
         for i in range(self.bound_count):
             self.bounds[i] = bounds[i]
         for i, (key, default, wanted, values, most) in enumerate(dimensions):
@@ -295,6 +353,8 @@ cdef class SpanSeries:
             for i in range(self.dimension_count):
                 free(self.dimensions[i].values)
         free(self.dimensions)
+        free(self.globs)
+        free(self.reserved)
         free(self.table)
         free(self.group_counts)
         free(self.group_seen)
@@ -538,6 +598,8 @@ cdef class SpanSeries:
             done = done and put_text_pair(
                 key, Text(<bytes_at><const char*>b"status.code", 11), CODE_TEXTS[<uint32_t>span.status if <uint32_t>span.status < 3 else 0]
             )
+        if self.instance.size:
+            done = done and put_text_pair(key, Text(<bytes_at><const char*>b"collector.instance.id", 21), self.instance)
         if self.with_scope:
             done = done and put_text_pair(key, Text(<bytes_at><const char*>b"span.instrumentation.scope.name", 31), self.scope_name)
             done = done and put_text_pair(
@@ -559,9 +621,62 @@ cdef class SpanSeries:
                 done = done and self.put_dimension(dimension, content(&source.list[place]))
             elif dimension.default.data != NULL:
                 done = done and put_pair(key, dimension.key, dimension.default)
+        for i in range(self.glob_count):
+            if self.globs[i].metrics & 1 << metric:
+                done = done and self.put_globbed(metric)
+                break
         if not done:
             out_of_memory()
         return 0
+
+    cdef bint put_globbed(self, int metric) noexcept nogil:
+        """The attributes that a pattern names, in the order of their names: spans may bear them in any."""
+        cdef Attribute* found[MOST_GLOBBED]
+        cdef size_t count = 0
+        cdef size_t at, i
+        cdef int source
+        cdef int order
+        cdef Attributes* attributes
+        cdef Attribute* attribute
+        for source in range(0 if metric == EVENTS else 1, 3):
+            attributes = &self.event if source == 0 else &self.attributes if source == 1 else &self.resource
+            for i in range(attributes.count):
+                attribute = &attributes.list[i]
+                if not self.is_globbed(metric, attribute.key):
+                    continue
+                at, order = count, 1
+                while at and order > 0:
+                    order = order_of(found[at - 1].key, attribute.key)
+                    at -= order > 0
+                if at and order == 0:
+                    continue  # one that is nearer to the span has the same name
+                if at == MOST_GLOBBED:
+                    continue
+                count = min(count + 1, <size_t>MOST_GLOBBED)
+                memmove(&found[at + 1], &found[at], (count - 1 - at) * sizeof(Attribute*))
+                found[at] = attribute
+        for i in range(count):
+            if not put_value(&self.key, found[i].key, content(found[i])):
+                return False
+        return True
+
+    cdef bint is_globbed(self, int metric, Text name) noexcept nogil:
+        """Whether a pattern makes a dimension of the attribute, and nothing else has its name."""
+        cdef uint32_t i
+        cdef bint fits = False
+        for i in range(self.glob_count):
+            if self.globs[i].metrics & 1 << metric and matches(self.globs[i].pattern, name):
+                fits = True
+                break
+        if not fits:
+            return False
+        for i in range(self.dimension_count):
+            if self.dimensions[i].metrics & 1 << metric and same(self.dimensions[i].key, name):
+                return False
+        for i in range(self.reserved_count):
+            if same(self.reserved[i], name):
+                return False
+        return True
 
     cdef bint put_dimension(self, Dimension* dimension, Text value) except? False nogil:
         cdef AnyValue any

@@ -318,6 +318,7 @@ class _Builder:
             kind=key.kind,
             signals=signals,
             pipeline=pipeline_id,
+            instance=around.telemetry.resource.get("service.instance.id", ""),
             clock=around.clock,
             logger=component_logger(key.kind, key.id, signal=signal, pipeline=pipeline_id),
             telemetry=scope,

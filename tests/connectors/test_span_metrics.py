@@ -107,6 +107,12 @@ async def test_what_is_refused_for_good_is_dropped_and_counted() -> None:
     [
         ({"dimensions": [{"name": "a"}, {"name": "a"}]}, "duplicate dimension name a"),
         ({"dimensions": [{"name": "span.name"}]}, "duplicate dimension name span.name"),
+        ({"dimensions": [{"glob": "a*"}, {"glob": "a*"}]}, "duplicate dimension name a\\*"),
+        ({"dimensions": [{}]}, 'needs "name" or "glob", and not both'),
+        ({"dimensions": [{"name": "a", "glob": "b"}]}, 'needs "name" or "glob", and not both'),
+        ({"dimensions": [{"glob": "a[bc]"}]}, "only \\* and \\? have a meaning in a pattern"),
+        ({"dimensions": [{"glob": "a*", "max_values": 3}]}, "cannot stand beside glob"),
+        ({"exclude_dimensions": ["span.nam"]}, '"span.nam" is no default dimension; did you mean "span.name"'),
         ({"histogram": {"explicit": {}, "exponential": {}}}, "use either `explicit` or `exponential`"),
         ({"events": {"enabled": True}}, "no dimensions configured for events"),
     ],
@@ -140,3 +146,16 @@ async def test_spans_in_and_metrics_out_balance() -> None:
     assert not any(balance.missing for balance in balances.values())
     assert (balances["traces"].delivered, balances["metrics"].delivered) == (7, sum(b.items for b in sink.batches))
     assert sum(point.as_int for batch in sink.batches for _, point in calls(batch.proto())) == 7
+
+
+async def test_series_bear_the_collector_that_counted() -> None:
+    """So that those of two collectors are two, unless the dimension is excluded."""
+    for excluded in ([], ["collector.instance.id"]):
+        sink = MemorySink()
+        context = Context("span_metrics", Kind.CONNECTOR, clock=ManualClock(), instance="one")
+        config = SpanMetricsConfig.model_validate({"exclude_dimensions": excluded})
+        async with SpanMetrics(config, context, sink) as connector:
+            await connector.consume(spans(1))
+        ((_, point),) = calls(sink.batches[0].proto())
+        told = [a.value.string_value for a in point.attributes if a.key == "collector.instance.id"]
+        assert told == ([] if excluded else ["one"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from contextlib import suppress
+from fnmatch import translate
 from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1 import trace_pb2 as pb
 
@@ -132,6 +134,50 @@ def test_calls_and_explicit_histograms_are_those_of_a_plain_count(resources: lis
         assert (point.count, point.min, point.max) == (len(values), min(values), max(values))
         assert point.sum == pytest.approx(sum(values))
         assert (point.start_time_unix_nano, point.time_unix_nano) == (5, 9)
+
+
+GLOBBED = st.dictionaries(st.text("a.bé", max_size=4), VALUES, max_size=5)
+PATTERNS = st.text("a.bé*?", min_size=1, max_size=4)
+
+
+@given(st.lists(st.tuples(GLOBBED, GLOBBED), max_size=5), PATTERNS, PATTERNS, st.randoms())
+def test_a_pattern_makes_dimensions_of_all_that_it_matches(drawn: Any, first: str, second: str, random: Any) -> None:
+    """Of the span or else the resource, whatever their order; what has a dimension of its own is left out."""
+    assume(first not in ("a", f"{second}*"))
+    made = series(
+        dimensions=[{"name": "a"}, {"glob": first}, {"glob": f"{second}*"}],
+        exclude_dimensions=["span.name", "span.kind", "status.code"],
+    )
+    wanted: Counter[Any] = Counter()
+    fits = [re.compile(translate(pattern)) for pattern in (first, f"{second}*")]
+    for resource, attributes in [*drawn, *drawn]:
+        own = dict(random.sample(list(attributes.items()), len(attributes)))
+        made.add(traces([(resource, [("x", 0, 0, 0, 1, own)])]).SerializeToString(), 5)
+        found = {key: value for key, value in (resource | own).items() if key == "a" or any(f.match(key) for f in fits)}
+        wanted[frozenset((key, typed(value)) for key, value in found.items())] += 1
+    assert {key: point.as_int for key, point in read(made).get("traces.span.metrics.calls", {}).items()} == wanted
+
+
+def test_a_pattern_makes_no_dimension_of_a_default_ones_name() -> None:
+    """An attribute called `span.kind` does not stand beside the kind; and one metric's patterns are not another's."""
+    made = series(dimensions=[{"glob": "span.*"}], calls_dimensions=[{"glob": "http.*"}])
+    own = {"span.kind": "mine", "span.x": 1, "http.route": "/"}
+    made.add(traces([({}, [("x", 1, 1, 0, 5, own)])]).SerializeToString(), 5)
+    found = read(made)
+    (calls,), (duration,) = found["traces.span.metrics.calls"], found["traces.span.metrics.duration"]
+    assert calls - duration == {("http.route", ("string_value", "/"))}
+    assert dict(duration)["span.kind"] == ("string_value", "SPAN_KIND_INTERNAL")
+    assert dict(duration)["span.x"] == ("int_value", 1)
+
+
+def test_patterns_find_no_more_than_a_bound() -> None:
+    """Of a span with very many attributes those that come first by name become dimensions, in whatever order."""
+    names = [f"a{number:03}" for number in range(200)]
+    made = series(calls_dimensions=[{"glob": "a*"}], exclude_dimensions=["span.name", "span.kind", "status.code"])
+    for order in (names, names[::-1], names[100:] + names[:100]):
+        made.add(traces([({}, [("x", 0, 0, 0, 1, dict.fromkeys(order, True))])]).SerializeToString(), 5)
+    ((key, point),) = read(made)["traces.span.metrics.calls"].items()
+    assert ({name for name, _ in key}, point.as_int) == (set(names[:64]), 3)
 
 
 @given(st.lists(TIMES, min_size=1, max_size=60), st.sampled_from([2, 3, 20, 160]))

@@ -1,9 +1,10 @@
 """Counts spans, and how long they took, into metrics: rate, errors and duration of whatever is traced.
 
 Every span adds to `traces.span.metrics.calls` and `traces.span.metrics.duration`, told apart by service, name, kind and
-status, and by the attributes that `dimensions` names: the span's own, or else its resource's. The spans themselves go
-no further by this way. A batch of spans is answered once it is counted; metrics go out every `metrics_flush_interval`
-and when the collector drains.
+status, by the collector that counted (`collector.instance.id`, without which the series of two would be one), and by
+the attributes that `dimensions` names: the span's own, or else its resource's. The spans themselves go no further by
+this way. A batch of spans is answered once it is counted; metrics go out every `metrics_flush_interval` and when the
+collector drains.
 
 What has been counted is in memory: it is lost when the process is killed, and cumulative series then start anew. When
 the pipeline behind refuses metrics nothing is lost: cumulative series come again with the next flush, delta ones are
@@ -13,7 +14,17 @@ back. Memory is bounded by `max_held_bytes`, however many values there are; what
 
 Whether a call failed is what the span's status says, never an HTTP code: a GraphQL answer of 200 that carries `errors`
 counts as an error where the instrumentation sets the status of its span. A GraphQL operation's name comes from the
-client, so give it a bound.
+client, so give it a bound. What a pattern (`glob: http.*`) finds has none: of each span 64 attributes at most become
+dimensions by patterns, those that come first by name.
+
+| metric | on | instrument | unit | attributes beside the default dimensions and `dimensions` |
+| --- | --- | --- | --- | --- |
+| `traces.span.metrics.calls` | yes | counter, int | | `calls_dimensions` |
+| `traces.span.metrics.duration` | yes | histogram, explicit or exponential | ms or s | `histogram::dimensions` |
+| `traces.span.metrics.events` | | counter, int | | `events::dimensions`, of the event or else as the others |
+
+The default dimensions are `service.name`, `span.name`, `span.kind` (`SPAN_KIND_SERVER`, ...), `status.code`
+(`STATUS_CODE_ERROR`, ...) and `collector.instance.id`, less `exclude_dimensions`.
 
 ```yaml
 connectors:
@@ -33,7 +44,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from sluiceway.component import Component, Consumer, Context, Kind, Stability, Status, reason_of
-from sluiceway.connectors.span_metrics.settings import BUILT_IN, Dimension, SpanMetricsConfig
+from sluiceway.connectors.span_metrics.settings import BUILT_IN, INSTANCE, Dimension, SpanMetricsConfig
 from sluiceway.errors import RefusedError, RetryableError, SluicewayError
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp._span_metrics import SpanSeries
@@ -44,6 +55,7 @@ __all__ = ["COMPONENT", "SpanMetrics", "SpanMetricsConfig", "series_of"]
 _CALLS: Final = 1
 _DURATION: Final = 2
 _EVENTS: Final = 4
+_SCOPE: Final = ("span.instrumentation.scope.name", "span.instrumentation.scope.version")
 
 
 class SpanMetrics:
@@ -54,7 +66,7 @@ class SpanMetrics:
         self._context = context
         self._next = next
         self._delta = config.aggregation_temporality.endswith("DELTA")
-        self._series = series_of(config)
+        self._series = series_of(config, context.instance)
         self._pending: Batch | None = None
         self._sending = asyncio.Lock()
         self._refused = False
@@ -153,19 +165,23 @@ class SpanMetrics:
             self._series.expire(*(max(now - int(age * 1e9), 0) if age else 0 for age in ages))
 
 
-def series_of(config: SpanMetricsConfig) -> SpanSeries:
-    """The series that these settings ask for, all empty."""
+def series_of(config: SpanMetricsConfig, instance: str = "") -> SpanSeries:
+    """The series that these settings ask for, all empty. They bear the collector's `instance`, unless it is empty."""
     histogram = config.histogram
     metrics = _CALLS | (0 if histogram.disable else _DURATION) | (_EVENTS if config.events.enabled else 0)
     exemplars = (config.exemplars.max_per_data_point or 5) if config.exemplars.enabled else 0
+    asked = (
+        *((dimension, _CALLS | _DURATION | _EVENTS) for dimension in config.dimensions),
+        *((dimension, _CALLS) for dimension in config.calls_dimensions),
+        *((dimension, _DURATION) for dimension in histogram.dimensions),
+        *((dimension, _EVENTS) for dimension in config.events.dimensions),
+    )
     return SpanSeries(
         namespace=config.namespace,
-        dimensions=[
-            *_dimensions(config.dimensions, _CALLS | _DURATION | _EVENTS),
-            *_dimensions(config.calls_dimensions, _CALLS),
-            *_dimensions(histogram.dimensions, _DURATION),
-            *_dimensions(config.events.dimensions, _EVENTS),
-        ],
+        dimensions=[_named(dimension, made) for dimension, made in asked if dimension.name],
+        globs=[(dimension.glob.encode(), made) for dimension, made in asked if dimension.glob],
+        reserved=[name.encode() for name in (*BUILT_IN, INSTANCE, *_SCOPE)],
+        instance=b"" if INSTANCE in config.exclude_dimensions else instance.encode(),
         metrics=metrics,
         builtins=sum(1 << bit for bit, name in enumerate(BUILT_IN) if name not in config.exclude_dimensions),
         bounds=histogram.bounds,
@@ -183,19 +199,14 @@ def series_of(config: SpanMetricsConfig) -> SpanSeries:
     )
 
 
-def _dimensions(
-    dimensions: tuple[Dimension, ...], metrics: int
-) -> list[tuple[bytes, bytes | None, int, list[bytes], int]]:
-    return [
-        (
-            dimension.name.encode(),
-            None if dimension.default is None else _text(dimension.default.encode()),
-            metrics,
-            [value.encode() for value in dimension.values],
-            dimension.max_values,
-        )
-        for dimension in dimensions
-    ]
+def _named(dimension: Dimension, metrics: int) -> tuple[bytes, bytes | None, int, list[bytes], int]:
+    return (
+        dimension.name.encode(),
+        None if dimension.default is None else _text(dimension.default.encode()),
+        metrics,
+        [value.encode() for value in dimension.values],
+        dimension.max_values,
+    )
 
 
 def _text(text: bytes) -> bytes:

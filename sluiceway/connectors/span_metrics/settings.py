@@ -5,27 +5,48 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from sluiceway.config.nearest import nearest
+from sluiceway.config.rules import exactly_one
+from sluiceway.config.settings import mistake
 from sluiceway.config.types import Duration, Section, Settings, Size, StringList
 
-__all__ = ["BUILT_IN", "Dimension", "SpanMetricsConfig"]
+__all__ = ["BUILT_IN", "INSTANCE", "Dimension", "SpanMetricsConfig"]
 
 BUILT_IN: Final = ("service.name", "span.name", "span.kind", "status.code")
+INSTANCE: Final = "collector.instance.id"
+_EXCLUDABLE: Final = (*BUILT_IN, INSTANCE)
 _BUCKETS: Final = (0.002, 0.004, 0.006, 0.008, 0.01, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.4, 2.0, 5.0, 10.0, 15.0)
 
 
 class Dimension(Settings):
     """An attribute that series are told apart by: the span's, or else the resource's."""
 
-    name: str = Field(min_length=1)
+    model_config = ConfigDict(json_schema_extra=exactly_one("name", "glob"))
+
+    name: str = ""
     """The attribute's key."""
+    glob: str = ""
+    """Instead of `name`: every attribute whose key matches, where `*` stands for any text and `?` for one character."""
     default: str | None = None
     """The value where there is no such attribute; without it the dimension is left out there."""
     values: tuple[str, ...] = Field(default=(), max_length=1000)
     """The only values that are told apart; all others become `_OTHER`. Ours, for what clients may choose."""
     max_values: int = Field(default=0, ge=0, le=1000)
     """How many values are told apart, `values` and then those seen first; others become `_OTHER`. 0: no limit. Ours."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if bool(self.name) == bool(self.glob):
+            raise ValueError('needs "name" or "glob", and not both')
+        if self.glob:
+            if any(sign in self.glob for sign in "[]{}\\"):
+                raise mistake("only * and ? have a meaning in a pattern; [ ] { } and \\ are not supported", "glob")
+            for key in ("default", "values", "max_values"):
+                if getattr(self, key):
+                    raise mistake("cannot stand beside glob", key)
+        return self
 
 
 class Explicit(Settings):
@@ -108,7 +129,7 @@ class SpanMetricsConfig(Settings):
     calls_dimensions: tuple[Dimension, ...] = ()
     """Dimensions of `calls` alone."""
     exclude_dimensions: StringList = ()
-    """Which of `service.name`, `span.name`, `span.kind`, `status.code` are not told apart."""
+    """Which of `service.name`, `span.name`, `span.kind`, `status.code`, `collector.instance.id` are left out."""
     aggregation_temporality: Literal["AGGREGATION_TEMPORALITY_CUMULATIVE", "AGGREGATION_TEMPORALITY_DELTA"] = (
         "AGGREGATION_TEMPORALITY_CUMULATIVE"
     )
@@ -140,9 +161,17 @@ class SpanMetricsConfig(Settings):
     add_resource_attributes: bool = False
     """Keep the spans' resources apart, with their attributes; else all metrics have one resource without any."""
 
+    @field_validator("exclude_dimensions")
+    @classmethod
+    def _check_excluded(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in _EXCLUDABLE:
+                raise ValueError(f'"{name}" is no default dimension{nearest(name, _EXCLUDABLE)}')
+        return names
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        shared = [*(name for name in BUILT_IN if name not in self.exclude_dimensions), *_names(self.dimensions)]
+        shared = [*(name for name in _EXCLUDABLE if name not in self.exclude_dimensions), *_names(self.dimensions)]
         for own in (self.calls_dimensions, self.histogram.dimensions, self.events.dimensions):
             names = [*shared, *_names(own)]
             for name in names:
@@ -152,4 +181,4 @@ class SpanMetricsConfig(Settings):
 
 
 def _names(dimensions: tuple[Dimension, ...]) -> list[str]:
-    return [dimension.name for dimension in dimensions]
+    return [dimension.name or dimension.glob for dimension in dimensions]

@@ -169,7 +169,7 @@ def _shown(url: str) -> str:
     parsed = URL(url)
     if parsed.user is not None or parsed.password is not None:
         parsed = parsed.with_user(None)
-    secrets = {name: "REDACTED" for name in _SIGNATURES & parsed.query.keys()}
+    secrets = dict.fromkeys(_SIGNATURES & parsed.query.keys(), "REDACTED")
     shown = parsed.update_query(secrets) if secrets else parsed
     return url if shown == URL(url) else str(shown)
 

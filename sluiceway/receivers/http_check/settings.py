@@ -131,7 +131,7 @@ class Target(HttpClient):
             if not is_url(url):
                 key = "endpoint" if url == self.endpoint else "endpoints"
                 raise mistake('"endpoint" must be in the form of <scheme>://<hostname>[:<port>]', key)
-        if self.methods and "method" in self.model_fields_set:
+        if self.methods and self.method not in ("", "GET"):
             raise mistake('give "method" or "methods", not both', "method")
         for method in self.verbs:
             if not _TOKEN.fullmatch(method) or method == "CONNECT":
