@@ -62,26 +62,28 @@ def decode(model: type[M], node: Node, path: Path = ()) -> M:
         reread = [_reread(node, data, path, error) for error in errors]
         if not any(reread):
             problems = [_problem(model, node, data, path, error) for error in errors]
-            hidden = [_problem(model, node, data, path, error) for error in _behind(model, node, data, context, errors)]
+            hidden = _behind(model, node, data, path, context, errors)
             raise ConfigError(*dict.fromkeys([*problems, *hidden]))
 
 
 def _behind(
-    model: type[BaseModel], root: Node, data: Any, context: Mapping[str, object], errors: Iterable[ErrorDetails]
-) -> list[ErrorDetails]:
+    model: type[BaseModel], root: Node, data: Any, prefix: Path, context: Mapping[str, object],
+    errors: Iterable[ErrorDetails],
+) -> list[Problem]:  # fmt: skip
     """The mistakes that nobody looks for as long as others are there: those of whole sections with mistakes in them.
 
     What is wrong is taken out of `data`, and the rest checked, until nothing more can be taken out. A section that has
     lost a setting is not judged as a whole: that it lacks it would be no news.
     """
-    found: list[ErrorDetails] = []
+    found: list[Problem] = []
     judged: set[Path] = set()
     while sum(_take_out(root, data, error, judged) for error in errors):
         try:
             model.model_validate(data, context=context)
         except ValidationError as error:
             errors = error.errors(include_url=False)
-            found += [more for more in errors if _locate(root, more["loc"])[1] not in judged]
+            fresh = [more for more in errors if _locate(root, more["loc"])[1] not in judged]
+            found += [_problem(model, root, data, prefix, more) for more in fresh]  # before its value is taken out
         else:
             break
     return found

@@ -25,7 +25,10 @@ class Troubles:
         self._repeating: set[Hashable] = set()
 
     def tell(self, key: Hashable, name: str, text: str) -> None:
-        """Say what is wrong; empty when nothing is. Numbers in a text may differ each time, which is no change."""
+        """Say what is wrong with a job (its key is its name) or a target; empty when nothing is.
+
+        Numbers in a text may differ each time, which is no change.
+        """
         _, before = self._texts.get(key, ("", ""))
         logger = self._context.logger
         if text:
@@ -57,6 +60,9 @@ class Troubles:
             self._context.report(Status.OK)
             return
         texts = list(self._texts.values())
+        jobs = sum(isinstance(key, str) for key in self._texts)
+        counts = [f"{len(texts) - jobs} of {self.targets} targets"] if jobs < len(texts) else []
+        counts += [f"{jobs} {'job' if jobs == 1 else 'jobs'}"] if jobs else []
         shown = "; ".join(f"{name}: {text}" for name, text in texts[:_SHOWN])
         more = f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-        self._context.report(Status.RECOVERABLE_ERROR, f"{len(texts)} of {self.targets} targets: {shown}{more}")
+        self._context.report(Status.RECOVERABLE_ERROR, f"{' and '.join(counts)}: {shown}{more}")

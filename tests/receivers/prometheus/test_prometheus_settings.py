@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sluiceway.component import Context, Kind
 from sluiceway.errors import ConfigError
 from sluiceway.receivers.prometheus import COMPONENT, PrometheusSettings
 from sluiceway.receivers.prometheus.discovery import TargetKey, targets_of
+from sluiceway.receivers.prometheus.troubles import Troubles
 from sluiceway.testing import settings
 
 
@@ -50,6 +52,25 @@ def test_what_cannot_be_is_refused(config: str, text: str) -> None:
     with pytest.raises(ConfigError) as refused:
         read(config)
     assert text in str(refused.value)
+
+
+def test_what_is_not_supported_does_not_hide_other_mistakes() -> None:
+    """They are told with the values that were written."""
+    with pytest.raises(ConfigError) as refused:
+        read("{rule_files: [x], scrape_configs: [{job_name: a, scheme: ftp}]}")
+    assert "rule_files is not supported" in str(refused.value)
+    assert "should be 'http' or 'https', got \"ftp\"" in str(refused.value)
+
+
+def test_the_status_counts_targets_and_jobs_apart() -> None:
+    """A job whose files cannot be read is no target."""
+    statuses: list[str] = []
+    context = Context("prometheus", Kind.RECEIVER, report=lambda _, message="": statuses.append(message))
+    troubles = Troubles(context)
+    troubles.targets = 1
+    troubles.tell("a", "job a", "no such file")
+    troubles.tell(1, "a/h:1", "refused")
+    assert statuses == ["1 job: job a: no such file", "1 of 1 targets and 1 job: job a: no such file; a/h:1: refused"]
 
 
 def test_a_target_allocator_is_refused_with_what_is_possible() -> None:
