@@ -47,7 +47,7 @@ def start(grpc: int, http: int, health: int, metrics: int) -> subprocess.Popen[b
     reader = f"[{{pull: {{exporter: {{prometheus: {{host: localhost, port: {metrics}}}}}}}}}]"
     machine = "otlp, host_metrics" if sys.platform == "linux" else "otlp"
     collector = subprocess.Popen([
-        sys.executable, "-m", "sluiceway", "run", "--config", str(CONFIG),
+        sys.executable, "-P", "-m", "sluiceway", "run", "--config", str(CONFIG),
         "--set", f"{protocols}.grpc.endpoint=localhost:{grpc}",
         "--set", f"{protocols}.http.endpoint=localhost:{http}",
         "--set", f"extensions.health_check.endpoint=localhost:{health}",
