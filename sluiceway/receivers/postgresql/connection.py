@@ -97,8 +97,7 @@ class Link:
                     return await self._connection.fetch(query, *values)  # type: ignore[no-any-return]
             except TimeoutError as error:
                 self._cut()
-                if not kept:
-                    raise ConnectionError(f"no answer in {self._access.query_timeout + GRACE:g}s") from error
+                raise ConnectionError(f"no answer in {self._access.query_timeout + GRACE:g}s") from error
             except asyncpg.PostgresError as error:
                 if self.is_open and not isinstance(error, asyncpg.PostgresConnectionError):
                     raise _refusal(error) from None
@@ -173,6 +172,6 @@ def _refusal(error: Exception) -> Refused:
 def _said(error: BaseException) -> str:
     """What an error says, without the details, which may be data; the system's own word where there is one."""
     if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
-        return os.strerror(error.errno)
+        return os.strerror(error.errno) if error.errno > 0 else str(error.strerror)  # a lookup's numbers are its own
     text = getattr(error, "message", None) or str(error)
     return escape(str(text))[:LONGEST_TEXT] or type(error).__name__
