@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from sluiceway.config.durations import UNITS
 from sluiceway.config.nearest import nearest
+from sluiceway.config.settings import is_section
 from sluiceway.config.tree import Key, Node, Path, kind_of, plain
 from sluiceway.errors import ConfigError, Problem
 
@@ -185,11 +186,13 @@ def _suggest(key: str, valid: set[str]) -> str:
 def _keys(model: type[BaseModel], location: Iterable[Key]) -> set[str]:
     """The keys that are valid at a place of a model."""
     models = {model}
+    switch: set[str] = set()
     for key in location:
         fields = [field for candidate in models if (field := _fields(candidate).get(key)) is not None]
         if fields:
             models = {inner for field in fields for inner in _models(field.annotation)}
-    return {str(key) for candidate in models for key in _fields(candidate)}
+            switch = {"enabled"} if any(map(is_section, fields)) else set()
+    return {str(key) for candidate in models for key in _fields(candidate)} | switch
 
 
 def _fields(model: type[BaseModel]) -> dict[Key, Any]:

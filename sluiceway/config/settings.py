@@ -27,7 +27,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticUndefined, core_schema
 
-__all__ = ["Mistake", "NullText", "Section", "Settings", "mistake", "mistakes", "walk"]
+__all__ = ["Mistake", "NullText", "Section", "Settings", "is_section", "mistake", "mistakes", "walk"]
 
 M = TypeVar("M")
 

@@ -142,6 +142,10 @@ def test_ids_are_trimmed() -> None:
             "processors: {batch: {timeut: 1}}",
             """processors::batch: '' has invalid keys: timeut; did you mean "timeout"?""",
         ),
+        (
+            "exporters: {otlp_http: {circuit_breaker: {enable: true}}}",
+            """'circuit_breaker' has invalid keys: enable; did you mean "enabled"?""",
+        ),
         ("receivers: {otlp: {protocols: {grpc: {tls: {ca_fil: x}}}}}", """did you mean "ca_file"?"""),
         (
             "receivers: {otlp/x: {protocols: {}}}",
