@@ -18,8 +18,10 @@ from sluiceway.clock import Clock
 from sluiceway.config.types import Opaque
 from sluiceway.escape import escape
 
-__all__ = ["Access", "Denied", "Link", "NoDatabase", "Refused", "Row"]
+__all__ = ["MARK", "Access", "Denied", "Link", "NoDatabase", "Refused", "Row"]
 
+MARK: Final = "/* sluiceway */"
+"""What follows the first word of our queries, so that they can be told from others."""
 LONGEST_TEXT: Final = 200
 """Characters of what a server says that are repeated in a message."""
 LOCK_TIMEOUT: Final = 0.5
@@ -94,7 +96,7 @@ class Link:
                 async with self._clock.timeout(self._access.query_timeout + GRACE):
                     if not self.is_open:
                         await self._connect()
-                    return await self._connection.fetch(query, *values)  # type: ignore[no-any-return]
+                    return await self._connection.fetch(_marked(query), *values)  # type: ignore[no-any-return]
             except TimeoutError as error:
                 self._cut()
                 raise ConnectionError(f"no answer in {self._access.query_timeout + GRACE:g}s") from error
@@ -163,6 +165,11 @@ class Link:
         except asyncpg.InvalidAuthorizationSpecificationError as error:
             raise PermissionError(_said(error)) from None
         self._opened = self._clock.now()
+
+
+def _marked(query: str) -> str:
+    word, _, rest = query.lstrip().partition(" ")  # PostgreSQL 18 forgets what stands in front of the first word
+    return f"{word} {MARK} {rest}"
 
 
 def _refusal(error: Exception) -> Refused:

@@ -96,7 +96,7 @@ class PostgresScraper:
             await self._try(place, facts, partial(self._samples.read, home, facts, place.recorder()))
         if settings.top_queries and now >= self._top_due:
             self._top_due = now + settings.top_query_collection.collection_interval
-            await self._try(place, facts, partial(self._top.read, home, place.recorder()))
+            await self._try(place, facts, partial(self._top.read, home, facts.user, place.recorder()))
 
     async def _scrape_metrics(self, home: Link, facts: Facts, place: Place) -> None:
         place.recorder().record(m.CONNECTION_MAX, facts.max_connections)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sluiceway.receivers.postgresql.connection import Link, Refused, Row
+from sluiceway.receivers.postgresql.connection import MARK, Link, Refused, Row
 from sluiceway.receivers.postgresql.samples import HIDDEN, LONGEST_QUERY, shown
 from sluiceway.scraping import Recorder
 
@@ -22,6 +22,9 @@ _COUNTS: Final = (
     "calls", "rows", "shared_blks_dirtied", "shared_blks_hit", "shared_blks_read", "shared_blks_written",
     "temp_blks_read", "temp_blks_written", "total_exec_time", "total_plan_time",
 )  # fmt: skip
+
+_OURS: Final = 50
+"""Statements of ours that may be among those with the most time, and are left out."""
 
 Key: TypeAlias = "tuple[int, int, int]"
 
@@ -67,7 +70,7 @@ async def read_execution_time(link: Link) -> dict[str, float]:
 
 
 class TopQueries:
-    """Compares the statements of one server with the last time."""
+    """Compares the statements of one server with the last time. Those by which we measure it are left out."""
 
     def __init__(self, databases: Sequence[str], exclude: Sequence[str], most: int, top: int) -> None:
         self._databases = list(databases)
@@ -77,7 +80,7 @@ class TopQueries:
         self._before: dict[Key, Row] | None = None
         self._complete = False
 
-    async def read(self, link: Link, to: Recorder) -> None:
+    async def read(self, link: Link, user: str, to: Recorder) -> None:
         """Record the statements with the most execution time since the last time; the first time there are none."""
         statements = await find_statements(link)
         rows = await link.ask(self._counters(statements), self._databases, self._exclude, self._most)
@@ -91,10 +94,12 @@ class TopQueries:
             delta = _since(before.get(key), row, complete=complete)
             if delta:
                 changed[key] = delta
-        top = sorted(changed, key=lambda key: changed[key]["total_exec_time"], reverse=True)[: self._top]
+        top = sorted(changed, key=lambda key: changed[key]["total_exec_time"], reverse=True)
+        top = top[: self._top + _OURS]
         if top:
             texts = await self._texts(link, statements, [key[2] for key in top])
-            for key in top:
+            foreign = [key for key in top if now[key]["role"] != user or MARK not in texts.get(key, "")[:32]]
+            for key in foreign[: self._top]:
                 _record(to, now[key], changed[key], texts.get(key, ""))
 
     def _counters(self, statements: Statements) -> str:
