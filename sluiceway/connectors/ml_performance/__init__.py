@@ -43,6 +43,7 @@ from sluiceway.config.types import Duration
 from sluiceway.errors import RefusedError, RetryableError, SluicewayError
 from sluiceway.ml import EngineSettings, make_engine
 from sluiceway.otlp import Batch, Origin, Signal
+from sluiceway.parts import Parts
 from sluiceway.scraping import Scrape
 from sluiceway.stanza import Entry, encode
 
@@ -113,13 +114,14 @@ class MlPerformance:
     def __init__(self, config: MlPerformanceConfig, context: Context, next: Consumer) -> None:
         self._config = config
         self._context = context
+        self._parts = Parts(context)
         self._engine: Engine = context.shared.setdefault("engine", None) or make_engine(config, context.clock)
         context.shared["engine"] = self._engine
         self._keeper: Keeper | None = None
         self._running: list[MlPerformance] = context.shared.setdefault("running", [])
         self._start = context.clock.time_ns()
         self._reader = self._make_reader()
-        self._outlet = Outlet(context, next)
+        self._outlet = Outlet(self._parts.part(), next)
         self._events: deque[Entry] = deque()
         self._flushing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -143,7 +145,7 @@ class MlPerformance:
         if not self._running:
             from sluiceway.ml.keeping import Keeper
 
-            self._keeper = await Keeper(self._engine, self._config.storage, self._context).__aenter__()
+            self._keeper = await Keeper(self._engine, self._config.storage, self._parts.part()).__aenter__()
         self._running.append(self)
         await self._tasks.__aenter__()
         self._task = self._tasks.create_task(self._run(), name=f"{self._context.id} flush")

@@ -40,6 +40,7 @@ from pydantic import Field
 from sluiceway.component import Component, Consumer, Context, Kind, Stability
 from sluiceway.config.types import StringList
 from sluiceway.otlp import Signal
+from sluiceway.parts import Parts
 from sluiceway.received import Received
 from sluiceway.stanza.checkpoints import Checkpoints
 from sluiceway.stanza.files import Files, FileSettings
@@ -61,10 +62,11 @@ class FileLogReceiver:
     """Hands on what it reads, again and again while it is refused for now."""
 
     def __init__(self, config: FileLogConfig, context: Context, next: Consumer) -> None:
-        self._checkpoints = Checkpoints(config.storage, context)
+        parts = Parts(context)
+        self._checkpoints = Checkpoints(config.storage, parts.part())
         self._outlet = Outlet(config, context, pushing(Received(context), next, "sluiceway/file_log"))
         waiting = self._outlet.marks if self._outlet.keeps else None
-        self._files = Files(config, context, self._outlet.deliver, self._checkpoints, waiting)
+        self._files = Files(config, parts.part(), self._outlet.deliver, self._checkpoints, waiting)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

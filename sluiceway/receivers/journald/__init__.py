@@ -24,6 +24,7 @@ from typing import Self
 
 from sluiceway.component import Component, Consumer, Context, Kind, Stability
 from sluiceway.otlp import Signal
+from sluiceway.parts import Parts
 from sluiceway.received import Received
 from sluiceway.receivers.journald.follow import Cursors, Journal
 from sluiceway.receivers.journald.settings import JournalSettings
@@ -46,10 +47,11 @@ class JournaldReceiver:
     """Hands on what it reads, again and again while it is refused for now."""
 
     def __init__(self, config: JournaldConfig, context: Context, next: Consumer) -> None:
-        self._checkpoints = Checkpoints(config.storage, context)
+        parts = Parts(context)
+        self._checkpoints = Checkpoints(config.storage, parts.part())
         self._outlet = Outlet(config, context, pushing(Received(context), next, "sluiceway/journald"))
         self._journal = Journal(
-            config, context, self._outlet.deliver, Cursors(self._checkpoints),
+            config, parts.part(), self._outlet.deliver, Cursors(self._checkpoints),
             convert_message_bytes=config.convert_message_bytes, waiting=self._outlet.marks,
         )  # fmt: skip
         self._stack = AsyncExitStack()

@@ -41,6 +41,7 @@ from sluiceway.component import Component, Consumer, Context, Kind
 from sluiceway.extras import require
 from sluiceway.ml import EngineSettings, make_engine
 from sluiceway.otlp import Signal
+from sluiceway.parts import Parts
 from sluiceway.receivers.ml_model.metrics import METRICS, RESOURCE
 from sluiceway.receivers.ml_model.settings import (
     FileSource,
@@ -106,6 +107,7 @@ class MlModelReceiver:
             require("Parquet", "parquet", "pyarrow")
         self._settings = settings
         self._context = context
+        self._parts = Parts(context)
         self._next = next
         self._sources: Sources | None = None
         self._servers: list[Servers] = []
@@ -116,7 +118,7 @@ class MlModelReceiver:
         async with AsyncExitStack() as stack:
             scrapers = [*await self._start_sources(stack), *self._open_servers(stack)]
             scrapers.append(Scraper("sources", self._tell))
-            scraping = Scraping(self._settings, self._context, self._next, scrapers)
+            scraping = Scraping(self._settings, self._parts.part(), self._next, scrapers)
             self.scraping = await stack.enter_async_context(scraping)
             self._stack = stack.pop_all()
         return self
@@ -134,7 +136,7 @@ class MlModelReceiver:
         from sluiceway.ml.keeping import Keeper
         from sluiceway.receivers.ml_model.sources import Sources
 
-        keeper = await stack.enter_async_context(Keeper(engine, settings.storage, self._context))
+        keeper = await stack.enter_async_context(Keeper(engine, settings.storage, self._parts.part()))
         self._sources = await stack.enter_async_context(Sources(settings, engine, self._context))
 
         async def model(scrape: Scrape) -> None:

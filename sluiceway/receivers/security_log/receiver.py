@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from sluiceway.component import Consumer, Context, Reason
 from sluiceway.otlp import Signal
+from sluiceway.parts import Parts
 from sluiceway.received import Received
 from sluiceway.receivers.journald.follow import Cursors, Journal
 from sluiceway.receivers.security_log.counts import Counts
@@ -41,6 +42,7 @@ class SecurityLogReceiver:
     def __init__(self, config: SecurityLogConfig, context: Context, next: Consumer) -> None:
         self._config = config
         self._context = context
+        self._parts = Parts(context)
         self._next = next
         self._push = pushing(Received(context), next, "sluiceway/security_log")
         zone = None if config.location == "Local" else ZoneInfo(config.location or "UTC")
@@ -87,16 +89,16 @@ class SecurityLogReceiver:
     def _reading_files(self) -> Files:
         outlet = self._outlet(from_file)
         waiting = outlet.marks if outlet.keeps else None
-        return Files(self._config, self._context, outlet.deliver, self._kept(""), waiting)
+        return Files(self._config, self._parts.part(), outlet.deliver, self._kept(""), waiting)
 
     def _following(self, settings: JournalSettings) -> Journal:
         outlet = self._outlet(from_journal)
         cursors = Cursors(self._kept("journald"))
-        return Journal(settings, self._context, outlet.deliver, cursors, waiting=outlet.marks)
+        return Journal(settings, self._parts.part(), outlet.deliver, cursors, waiting=outlet.marks)
 
     def _kept(self, name: str) -> Checkpoints:
         """Where the reading of one source stands."""
-        self._checkpoints.append(Checkpoints(self._config.storage, self._context, name))
+        self._checkpoints.append(Checkpoints(self._config.storage, self._parts.part(), name))
         return self._checkpoints[-1]
 
     def _outlet(self, source: Source) -> Outlet:
@@ -107,7 +109,7 @@ class SecurityLogReceiver:
 
     def _scraping(self) -> Scraping:
         scraper = Scraper("security_log", self._scrape, self._config.metrics)
-        return Scraping(self._config, self._context, self._next, [scraper])
+        return Scraping(self._config, self._parts.part(), self._next, [scraper])
 
     async def _scrape(self, scrape: Scrape) -> None:
         self._counts.write(scrape)

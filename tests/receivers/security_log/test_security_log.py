@@ -270,3 +270,16 @@ async def test_where_reading_stands_survives_a_restart(tmp_path: Path) -> None:
     assert sorted(str(body)[:5] for body in bodies(first.batches)) != []
     told = [body if isinstance(body, str) else body["user"]["name"] for body in bodies(second.batches)]
     assert sorted(told) == ["after", "bob"]
+
+
+async def test_a_source_that_is_away_is_told_while_others_are_well(tmp_path: Path) -> None:
+    """Measurements and files that go well do not hide a journal that cannot be read."""
+    sink, statuses = MemorySink(), []
+    append(tmp_path / "auth.log", HEAD + FAILED)
+    yaml = f"""include: '{tmp_path}/*.log', start_at: beginning, collection_interval: 10ms, initial_delay: 0s,
+        journald: {{journalctl_path: {tmp_path}/nowhere}}"""
+    report = lambda status, message="": statuses.append((status, message))  # noqa: E731
+    async with receiver(yaml, sink, signals=BOTH, report=report):
+        await until(lambda: sum(batch.signal is Signal.METRICS for batch in sink.batches) > 2)
+    assert statuses[-1][0] is Status.RECOVERABLE_ERROR
+    assert statuses[-1][1].startswith(f"cannot start {tmp_path}/nowhere")
