@@ -38,10 +38,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pydantic import Field
 
 from sluiceway import __version__
-from sluiceway.component import Component, Consumer, Context, Kind, Reason, Stability, Status, reason_of
+from sluiceway.component import Component, Consumer, Context, Kind, Reason, Stability
 from sluiceway.config.types import Duration
-from sluiceway.errors import RefusedError, RetryableError, SluicewayError
 from sluiceway.ml import EngineSettings, make_engine
+from sluiceway.onward import Onward
 from sluiceway.otlp import Batch, Origin, Signal
 from sluiceway.parts import Parts
 from sluiceway.scraping import Scrape
@@ -66,45 +66,6 @@ class MlPerformanceConfig(EngineSettings):
     """How often metrics are sent."""
 
 
-class Outlet:
-    """What a pipeline behind takes, and how it goes. What it refuses for now comes again with the next flush."""
-
-    def __init__(self, context: Context, next: Consumer) -> None:
-        self._context = context
-        self._next = next
-        self._refused = False
-
-    async def send(self, batch: Batch, *, last: bool) -> bool:
-        """Hand on a batch; say whether it is done with, because it was taken or refused for good, or is to come again.
-
-        What is refused at the `last` flush is lost, too.
-        """
-        try:
-            await self._next.consume(batch)
-        except SluicewayError as error:
-            self._tell(error)
-            if isinstance(error, RefusedError | RetryableError) and not last:
-                return False
-            self._context.drop(batch.items, reason_of(error))
-        except Exception as error:  # a fault of ours must not end the task that flushes
-            self._context.drop(batch.items, reason_of(error))
-            self._context.logger.exception("Sending failed")
-        else:
-            self._tell(None)
-        return True
-
-    def _tell(self, error: SluicewayError | None) -> None:
-        if error is None:
-            if self._refused:
-                self._context.logger.info("What is sent is taken again")
-            self._context.report(Status.OK)
-        else:
-            if not self._refused:
-                self._context.logger.warning("What was sent was refused", extra={"error": str(error)})
-            self._context.report(Status.RECOVERABLE_ERROR, f"what was sent was refused: {error}")
-        self._refused = error is not None
-
-
 class MlPerformance:
     """Reads records as they come and sends metrics at an interval; one such for each signal that it makes.
 
@@ -121,7 +82,7 @@ class MlPerformance:
         self._running: list[MlPerformance] = context.shared.setdefault("running", [])
         self._start = context.clock.time_ns()
         self._reader = self._make_reader()
-        self._outlet = Outlet(self._parts.part(), next)
+        self._onward = Onward(self._parts.part(), next)
         self._events: deque[Entry] = deque()
         self._flushing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -209,7 +170,7 @@ class MlPerformance:
     async def send_metrics(self, payload: bytes, points: int, *, last: bool) -> None:
         """Hand on metrics. Those that are refused for now are not kept: the next flush tells of the same and more."""
         if points:
-            await self._outlet.send(Batch(Signal.METRICS, payload, points, self._origin()), last=last)
+            await self._onward.send(Batch(Signal.METRICS, payload, points, self._origin()), last=last)
 
     async def send_events(self, events: list[Entry], *, last: bool) -> None:
         """Hand on what happened, behind what was refused before."""
@@ -220,7 +181,7 @@ class MlPerformance:
             self._context.drop(beyond, Reason.QUEUE_FULL)
         if self._events:
             batch = Batch(Signal.LOGS, encode(list(self._events)), len(self._events), self._origin())
-            if await self._outlet.send(batch, last=last):
+            if await self._onward.send(batch, last=last):
                 self._events.clear()
 
     def _origin(self) -> Any:

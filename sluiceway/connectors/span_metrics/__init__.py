@@ -43,9 +43,9 @@ import secrets
 from types import TracebackType
 from typing import Final, Self
 
-from sluiceway.component import Component, Consumer, Context, Kind, Stability, Status, reason_of
+from sluiceway.component import Component, Consumer, Context, Kind, Stability, reason_of
 from sluiceway.connectors.span_metrics.settings import BUILT_IN, INSTANCE, Dimension, SpanMetricsConfig
-from sluiceway.errors import RefusedError, RetryableError, SluicewayError
+from sluiceway.onward import Onward
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp._span_metrics import SpanSeries
 from sluiceway.otlp.batch import Origin
@@ -64,12 +64,11 @@ class SpanMetrics:
     def __init__(self, config: SpanMetricsConfig, context: Context, next: Consumer) -> None:
         self._config = config
         self._context = context
-        self._next = next
+        self._onward = Onward(context, next)
         self._delta = config.aggregation_temporality.endswith("DELTA")
         self._series = series_of(config, context.instance)
         self._pending: Batch | None = None
         self._sending = asyncio.Lock()
-        self._refused = False
         self._task: asyncio.Task[None] | None = None
         self._tasks = asyncio.TaskGroup()
         scope, connector = context.telemetry, context.id
@@ -126,37 +125,14 @@ class SpanMetrics:
             await self._send(Batch(Signal.METRICS, payload, points, Origin(self._context.clock.now())), last=last)
 
     async def _send(self, batch: Batch, *, last: bool) -> None:
-        self._pending = batch if self._delta else None
+        self._pending = None
         try:
-            await self._next.consume(batch)
-        except SluicewayError as error:
-            comes_again = isinstance(error, RefusedError | RetryableError) and not last
-            if not comes_again:
-                self._pending = None
-                self._context.drop(batch.items, reason_of(error))
-            self._tell(error)
+            is_done = await self._onward.send(batch, last=last)
         except asyncio.CancelledError as error:
-            self._pending = None
             self._context.drop(batch.items, reason_of(error))
             raise
-        except Exception as error:  # a fault of ours must not end the task that flushes
-            self._pending = None
-            self._context.drop(batch.items, reason_of(error))
-            self._context.logger.exception("Sending metrics failed")
-        else:
-            self._pending = None
-            self._tell(None)
-
-    def _tell(self, error: SluicewayError | None) -> None:
-        if error is None:
-            if self._refused:
-                self._context.logger.info("Metrics are taken again")
-            self._context.report(Status.OK)
-        else:
-            if not self._refused:
-                self._context.logger.warning("Metrics were refused", extra={"error": str(error)})
-            self._context.report(Status.RECOVERABLE_ERROR, f"metrics were refused: {error}")
-        self._refused = error is not None
+        if self._delta and not is_done:
+            self._pending = batch
 
     def _expire(self) -> None:
         now, config = self._context.clock.time_ns(), self._config

@@ -42,6 +42,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Final, Self
 
@@ -105,27 +106,21 @@ class HttpCheckReceiver:
         if settings.metrics.enables(CERTIFICATE):
             require(CERTIFICATE.name, "http-check", "cryptography")
         self._proofs = [credentials(target.auth, context) for target in settings.targets]
-        self._lookups: ThreadPoolExecutor | None = None
+        self._stack = AsyncExitStack()
         self.scraping: Scraping | None = None
 
     async def __aenter__(self) -> Self:
-        self._lookups = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="http_check")
-        part = Scraper("http_check", self._open(self._lookups).scrape, self._settings.metrics)
+        lookups = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="http_check")
+        self._stack.callback(lookups.shutdown, wait=False, cancel_futures=True)
+        part = Scraper("http_check", self._open(lookups).scrape, self._settings.metrics)
         scraping = Scraping(self._settings, self._context, self._next, [part])
-        self.scraping = await scraping.__aenter__()
+        self.scraping = await self._stack.enter_async_context(scraping)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        scraping, self.scraping = self.scraping, None
-        lookups, self._lookups = self._lookups, None
-        try:
-            if scraping is not None:
-                await scraping.__aexit__(kind, error, trace)
-        finally:
-            if lookups is not None:
-                lookups.shutdown(wait=False, cancel_futures=True)
+        await self._stack.aclose()
 
     def _open(self, lookups: ThreadPoolExecutor) -> HttpScraper:
         from sluiceway.receivers.http_check.check import Check, Means

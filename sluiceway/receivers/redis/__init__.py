@@ -26,6 +26,7 @@ TLS is off unless `tls: {insecure: false}`, as in the Collector.
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -114,29 +115,22 @@ class RedisReceiver:
         self._settings = settings
         self._context = context
         self._next = next
-        self._scraper: RedisScraper | None = None
+        self._stack = AsyncExitStack()
         self.scraping: Scraping | None = None
 
     async def __aenter__(self) -> Self:
         settings = self._settings
-        scraper = self._scraper = self._open()
+        scraper = self._open()
         declared = {attribute.name: attribute for attribute in RESOURCE}
         part = Scraper("redis", scraper.scrape, settings.metrics, settings.resource_attributes, declared)
-        scraping = Scraping(settings, self._context, self._next, [part])
-        self.scraping = await scraping.__aenter__()
+        self._stack.push_async_callback(scraper.close)
+        self.scraping = await self._stack.enter_async_context(Scraping(settings, self._context, self._next, [part]))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        scraping, self.scraping = self.scraping, None
-        scraper, self._scraper = self._scraper, None
-        try:
-            if scraping is not None:
-                await scraping.__aexit__(kind, error, trace)
-        finally:
-            if scraper is not None:
-                await scraper.close()
+        await self._stack.aclose()
 
     def _open(self) -> RedisScraper:
         from sluiceway.receivers.redis.connection import Access, Address

@@ -204,17 +204,16 @@ async def test_a_role_without_rights_gets_a_part_and_a_hint(server: PostgresServ
 @pytest.mark.parametrize("setting", ["databases: [shop]", "exclude_databases: [postgres]"])
 async def test_databases_are_chosen(server: PostgresServer, setting: str) -> None:
     """`databases` and `exclude_databases` choose, and databases are found anew each time."""
-    async with Bench(access(server, setting)) as bench:
-        found = await bench.measure()
-        assert set(values(found, "postgresql.commits", "postgresql.database.name")) == {"shop"}
-        server.sql("CREATE DATABASE later")
-        try:
+    try:
+        async with Bench(access(server, setting)) as bench:
+            found = await bench.measure()
+            assert set(values(found, "postgresql.commits", "postgresql.database.name")) == {"shop"}
+            server.sql("CREATE DATABASE later")
             found = await bench.measure()
             names = set(values(found, "postgresql.commits", "postgresql.database.name"))
             assert names == {"shop"} | ({"later"} if "exclude" in setting else set())
-        finally:
-            await bench.receiver._scraper.close()
-            server.sql("DROP DATABASE later")
+    finally:
+        server.sql("DROP DATABASE IF EXISTS later")
 
 
 async def test_a_database_that_is_closed_to_the_role_names_its_grant(server: PostgresServer) -> None:
