@@ -23,7 +23,7 @@ def test_what_is_there_is_enough() -> None:
     ("redis", "redis", "redis: {endpoint: 'localhost:1'}"),
     ("pyarrow", "parquet", "ml_model: {files: {a: {include: [/nowhere/a.parquet]}}}"),
     ("asyncpg", "postgresql", "ml_model: {sql: {a: {datasource: 'postgresql://a/a', query: SELECT $1, cursor: id}}}"),
-    ("cryptography", "http_check", f"http_check: {{targets: [{{endpoint: 'https://localhost:1'}}], {CERTIFICATE}}}"),
+    ("cryptography", "http-check", f"http_check: {{targets: [{{endpoint: 'https://localhost:1'}}], {CERTIFICATE}}}"),
 ])  # fmt: skip
 async def test_what_is_missing_is_told_when_a_configuration_is_checked(
     module: str, extra: str, receiver: str, monkeypatch: pytest.MonkeyPatch

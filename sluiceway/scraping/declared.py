@@ -200,9 +200,13 @@ class ResourceSettings(_ByName[ResourceSetting]):
 
 
 class Declares:
-    """Stands beside a field of `MetricSettings` or `ResourceSettings`: which names there are."""
+    """Stands beside a field of `MetricSettings` or `ResourceSettings`: which names there are.
 
-    def __init__(self, *entries: Metric | ResourceAttribute) -> None:
+    Names from `elsewhere` are accepted for the Collector's sake and have no effect: no such thing is measured here.
+    """
+
+    def __init__(self, *entries: Metric | ResourceAttribute, elsewhere: tuple[str, ...] = ()) -> None:
+        self._elsewhere = elsewhere
         self.entries = {entry.name: entry for entry in entries}
         if len(self.entries) < len(entries):
             raise ValueError("a name is declared twice")
@@ -222,7 +226,9 @@ class Declares:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Offer the names, with what each means."""
         setting = handler(schema)["additionalProperties"]
-        properties = {name: {"allOf": [setting], "description": e.description} for name, e in self.entries.items()}
+        texts = {name: entry.description for name, entry in self.entries.items()}
+        texts |= dict.fromkeys(self._elsewhere, "Accepted, without effect.")
+        properties = {name: {"allOf": [setting], "description": text} for name, text in texts.items()}
         return {"type": "object", "properties": properties, "additionalProperties": False}
 
     def _known(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -235,6 +241,8 @@ class Declares:
 
     def _wrong(self, name: str, chosen: Any) -> Iterator[tuple[tuple[str, ...], str]]:
         entry = self.entries.get(name)
+        if name in self._elsewhere:
+            return
         if entry is None:
             yield (name,), f'there is no "{name}" here{nearest(name, self.entries)}'
         elif isinstance(entry, Metric) and chosen.attributes is not None:

@@ -122,8 +122,8 @@ class ProcessSettings(Settings):
     """Has no effect: see `mute_process_all_errors`."""
     mute_process_cgroup_error: bool = False
     """Has no effect: see `mute_process_all_errors`."""
-    metrics: Annotated[MetricSettings, Declares(*METRICS)] = MetricSettings()
-    """Which metrics are emitted, and how."""
+    metrics: Annotated[MetricSettings, Declares(*METRICS, elsewhere=("process.handles",))] = MetricSettings()
+    """Which metrics are emitted, and how. `process.handles`, which only Windows has, is accepted without effect."""
     resource_attributes: Annotated[ResourceSettings, Declares(*RESOURCE)] = ResourceSettings()
     """Which attributes resources have, and which resources are emitted."""
 

@@ -33,6 +33,12 @@ def test_unknown_scraper() -> None:
     assert "memory" in text
 
 
+def test_a_switch_of_another_system_has_no_effect() -> None:
+    """What the Collector measures on Windows alone may be switched in a configuration for all systems."""
+    yaml = "{scrapers: {process: {metrics: {process.handles: {enabled: true}}}}}"
+    assert decode(HostMetricsSettings, parse(yaml, "host.yaml")).scrapers.process is not None
+
+
 def test_filters_say_how_they_match() -> None:
     """A list of names needs to say whether it has patterns, as in the Collector."""
     assert "match_type" in _refused("{scrapers: {disk: {include: {devices: [sda]}}}}")
