@@ -63,9 +63,27 @@ LINES = [
     ("userdel[7]: delete user 'bob'", 300106, 1, "bob", ""),
     ("usermod[7]: add 'bob' to group 'sudo'", 300603, 1, "bob", ""),
     ("groupadd[7]: new group: name=ops, GID=1002", 300606, 1, "", ""),
+    (
+        "sshd[1]: Disconnecting authenticating user al 1.2.3.4 port 22: Too many authentication failures [preauth]",
+        400702, 1, "", "1.2.3.4",
+    ),
+    ("sshd[1]: Timeout before authentication for 1.2.3.4 port 22", 400704, 2, "", "1.2.3.4"),
+    (
+        "sshd[1]: Timeout before authentication for connection from 1.2.3.4 to 10.0.0.1, pid = 5",
+        400704, 2, "", "1.2.3.4",
+    ),
+    (
+        "sshd[1]: PAM 2 more authentication failures; logname= uid=0 euid=0 tty=ssh ruser= rhost=1.2.3.4  user=root",
+        300206, 2, "root", "1.2.3.4",
+    ),
 ]  # fmt: skip
 
 WHOLE = [
+    (
+        f"type=USER_AUTH {AUDIT}pid=1 uid=0 auid=4294967295 ses=4294967295 msg='op=PAM:authentication acct=\"root\" "
+        "exe=\"/usr/sbin/sshd\" hostname=? addr=1.2.3.4 terminal=ssh res=failed'UID=\"root\" AUID=\"unset\"",
+        300206, 2, "root", "1.2.3.4",
+    ),
     (
         f"type=USER_LOGIN {AUDIT}pid=1234 uid=0 auid=4294967295 ses=4294967295 msg='op=login acct=\"root\" "
         "exe=\"/usr/sbin/sshd\" hostname=? addr=1.2.3.4 terminal=sshd res=failed'",

@@ -98,6 +98,7 @@ _TEXTS: Final = frozenset({"acct", "cmd", "comm", "cwd", "exe", "proctitle", "na
 def _value(key: str, value: str) -> str:
     if value[:1] == '"':
         return value.strip('"')
+    value = value.partition("'")[0]  # where the separator was lost, the enriched part follows the quotation mark
     is_argument = key[:1] == "a" and key[1:].isdigit()
     if (key in _TEXTS or (is_argument and len(value) > 3)) and len(value) > 1 and len(value) % 2 == 0:
         try:

@@ -55,8 +55,11 @@ def pam(told: frozenset[str]) -> Preset:
 
 
 def _parse(told: frozenset[str], message: str, header: Header) -> Event | None:
+    is_told = header.program in told
     if message.startswith("pam_"):
-        return _module(message, header, header.program in told)
+        return _module(message, header, is_told)
+    if message.startswith("PAM "):
+        return _more(message, header, FAILED_BEFORE if is_told else FAILED)
     by_program = _PROGRAMS.get(header.program)
     return by_program(message, header) if by_program is not None else None
 
@@ -80,6 +83,17 @@ def _module(message: str, header: Header, is_told: bool) -> Event | None:
         fields: _Fields = {"user": {"name": text[21:]}}
         return Event(PASSWORD, fields, user=text[21:], pid=header.pid, unmapped={"service": service})
     return None
+
+
+def _more(message: str, header: Header, kind: Kind) -> Event | None:
+    """`PAM 2 more authentication failures; logname= ...`, when a program that let people try again gives up."""
+    head, found, text = message.partition("; ")
+    _, number, *words = head.split(" ")
+    if not found or words not in (["more", "authentication", "failures"], ["more", "authentication", "failure"]):
+        return None
+    event = _failure(text, header.program, header, kind)
+    event.unmapped = {**(event.unmapped or {}), "failures": number}
+    return event
 
 
 def _failure(text: str, service: str, header: Header, kind: Kind) -> Event:

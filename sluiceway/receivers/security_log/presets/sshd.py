@@ -202,6 +202,22 @@ def _disconnected(message: str, header: Header) -> Event | None:
     return _connection(CLOSED, place[1], place[2], header, _who(place[0])) if place else None
 
 
+def _disconnecting(message: str, header: Header) -> Event | None:
+    """`Disconnecting [KIND user NAME ]IP port N: Too many authentication failures`; other reasons may be the peer's."""
+    text, _, reason = message[14:].removesuffix(" [preauth]").rpartition(": ")
+    place = _at_end(f" {text}", " ")
+    if place is None or reason != "Too many authentication failures":
+        return None
+    return _connection(CLOSED, place[1], place[2], header, {**(_who(place[0]) or {}), "reason": reason})
+
+
+def _timeout(message: str, header: Header) -> Event | None:
+    """`Timeout before authentication for IP port N`, since OpenSSH 9.8 `... for connection from IP to IP, pid = N`."""
+    words = message.removeprefix("Timeout before authentication for ").removeprefix("connection from ").split(" ")
+    port = words[2] if words[1:2] == ["port"] and len(words) > 2 else ""
+    return _connection(BROKEN, words[0], port, header, {"reason": "timeout before authentication"})
+
+
 def _starting(message: str, header: Header) -> Event | None:
     """`Starting session: command for USER from IP port N id 0`."""
     place = _at_end(message.rpartition(" id ")[0])
@@ -229,8 +245,9 @@ def _banner(message: str, header: Header) -> Event | None:
 
 _FIRST: Final[dict[str, Callable[[str, Header], Event | None]]] = {
     "Accepted": _verdict, "Bad": _no_identification, "Connection": _connect, "Did": _no_identification,
-    "Disconnected": _disconnected, "Failed": _verdict, "Invalid": _invalid, "Received": _received,
-    "Starting": _starting, "Unable": _banner, "User": _user, "banner": _banner, "error:": _error,
+    "Disconnected": _disconnected, "Disconnecting": _disconnecting, "Failed": _verdict, "Invalid": _invalid,
+    "Received": _received, "Starting": _starting, "Timeout": _timeout, "Unable": _banner, "User": _user,
+    "banner": _banner, "error:": _error,
 }  # fmt: skip
 
 
