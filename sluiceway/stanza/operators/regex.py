@@ -1,4 +1,4 @@
-"""`regex_parser`: the named groups of a pattern become attributes. RE2, so that the time is linear in the line."""
+"""`regex_parser`: the named groups of a pattern become attributes, in time that is linear in the line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sluiceway.otlp.selecting import compile_pattern
 from sluiceway.stanza._groups import Groups
 from sluiceway.stanza.operators.operator import Pattern
 from sluiceway.stanza.operators.parser import Parse, Parser, text
+from sluiceway.stanza.sequences import sequence
 
 __all__ = ["RegexParser"]
 
@@ -40,15 +41,19 @@ class RegexParser(Parser):
 
     def parse(self) -> Parse:
         """Match, and give the named groups; a group that took no part gives an empty text."""
-        import re2
-
-        pattern = compile_pattern(self.regex)
-        names: list[str | None] = [None] * (pattern.groups + 1)
-        for name, index in pattern.groupindex.items():
-            names[index] = name.decode()
-        groups = Groups(pattern._regexp.Match, re2._Anchor.UNANCHORED, tuple(names))  # noqa: SLF001 - half the time
+        groups = sequence(self.regex) or _by_re2(self.regex)
 
         def parse(value: Any) -> dict[str, str]:
             return groups(value if type(value) is str else text(value, "regex"))
 
         return parse
+
+
+def _by_re2(text: str) -> Groups:
+    import re2
+
+    pattern = compile_pattern(text)
+    names: list[str | None] = [None] * (pattern.groups + 1)
+    for name, index in pattern.groupindex.items():
+        names[index] = name.decode()
+    return Groups(pattern._regexp.Match, re2._Anchor.UNANCHORED, tuple(names))  # noqa: SLF001 - half the time
