@@ -14,6 +14,13 @@ def require(what: str, extra: str, *modules: str) -> None:
 
     Components call it when they are made, so that `sluiceway validate` tells as well.
     """
-    missing = [module for module in modules if find_spec(module) is None]
+    missing = [module for module in modules if not _is_there(module)]
     if missing:
         raise ConfigError(f"{what} needs {', '.join(missing)}: pip install 'sluiceway[{extra}]'")
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that it would be a part of
+        return False

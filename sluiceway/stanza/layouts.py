@@ -1,7 +1,8 @@
 """Layouts of times: the Collector's strptime directives and Go's reference time, compiled to one bounded pattern.
 
 The directives differ from those of C and Python: `%s` is a fraction of nine digits and no epoch, `%j` is `±HH:MM`
-and no day of the year. Every part of a pattern takes a bounded number of characters, and so matching is linear.
+and no day of the year. Every part of a pattern takes a bounded number of characters, and few of changing width may
+follow each other, so that there are few ways to try.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ _GO_PART: Final = re.compile(
 _MAX_TEXT: Final = 128
 _MAX_LAYOUT: Final = 256
 _KNOWN: Final = 1024
+_MOST_VARYING: Final = 4
 _WEEK: Final = timedelta(days=7)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -108,12 +110,23 @@ def _go_parts(layout: str) -> Iterator[tuple[str, str]]:
     yield from (("text", sign) for sign in layout[at:])
 
 
+def _check_widths(layout: str, parts: list[tuple[str, str]]) -> None:
+    """Refuse a layout with many parts of changing width side by side: `%g%g%g...` could be read in millions of ways."""
+    row = 0
+    for kind, text in parts:
+        varies = kind == "optional" or (kind == "part" and any(sign in _PARTS[text][1] for sign in ("{1,", "{0,", "?")))
+        row = row + 1 if varies else row if kind == "part" else 0
+        if row > _MOST_VARYING:
+            raise ValueError(f'layout "{layout}" has more than {_MOST_VARYING} parts of changing width side by side')
+
+
 class Layout:
     """Reads times of one layout."""
 
     def __init__(self, layout: str, parts: list[tuple[str, str]]) -> None:
         if len(layout) > _MAX_LAYOUT:
             raise ValueError(f"a layout has at most {_MAX_LAYOUT} characters")
+        _check_widths(layout, parts)
         self._names: list[str] = []
         self._pattern = re.compile("".join(self._patterns(parts)), re.IGNORECASE | re.ASCII)
         if not {*self._names} - {"zone", "offset"}:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 from pydantic import Field
 
@@ -15,17 +15,21 @@ from sluiceway.otlp import Signal, accept
 from sluiceway.received import Received
 from sluiceway.stanza._encode import encode
 from sluiceway.stanza.entry import Entry
+from sluiceway.stanza.expressions import Evaluate
 from sluiceway.stanza.operators import Operators
 from sluiceway.stanza.operators.container import Container
 from sluiceway.stanza.operators.flow import Recombine
 from sluiceway.stanza.operators.operator import Template, is_template, template
-from sluiceway.stanza.program import compile_operators
+from sluiceway.stanza.program import Program, compile_operators
+from sluiceway.stanza.stages import Failures
 
 __all__ = ["Finish", "Outlet", "OutletSettings", "Retry", "pushing"]
 
 Finish: TypeAlias = Callable[[list[Entry]], Awaitable[None]]
 """Takes entries that the operators are done with; returns when the pipeline has them or has refused them for good."""
 
+_TURN: Final = 256
+"""Entries that go through the operators at a time: some milliseconds."""
 _LOOK: Final = 0.25
 """Seconds between two looks for entries that have waited for others long enough."""
 
@@ -75,6 +79,8 @@ class Outlet:
         self._task: asyncio.Task[None] | None = None
         self._leaving: list[Entry] = []
         self._flushing = asyncio.Lock()
+        self._walking = asyncio.Lock()
+        self._failures = Failures("attributes and resource", "send", context)
 
     @property
     def keeps(self) -> bool:
@@ -113,19 +119,37 @@ class Outlet:
             for entry in entries:
                 self._name(entry)
         if self._program is not None:
-            entries = self._program.run(entries, self._context.clock.time_ns())
+            entries = await self._walk(self._program, entries)
         if entries:
             await self._finish(entries)
 
+    async def _walk(self, program: Program, entries: list[Entry]) -> list[Entry]:
+        """Take entries through the operators, some at a time, so that others get their turn."""
+        async with self._walking:
+            out = program.run(entries[:_TURN], self._context.clock.time_ns())
+            for begin in range(_TURN, len(entries), _TURN):
+                await asyncio.sleep(0)
+                out += program.run(entries[begin : begin + _TURN], self._context.clock.time_ns())
+            return out
+
     def _name(self, entry: Entry) -> None:
-        attributes = entry.attributes
-        for name, value in self._attributes.items():
-            if name not in attributes:
-                attributes[name] = value(entry)
+        if self._attributes:
+            missing = {name: value for name, value in self._attributes.items() if name not in entry.attributes}
+            entry.attributes |= self._values(missing, entry)
         if self._same is not None and not entry.resource:
             entry.resource = self._same  # entries may share a resource: who changes one copies it first
         elif self._resource:
-            entry.resource = {name: value(entry) for name, value in self._resource.items()} | entry.resource
+            entry.resource = self._values(self._resource, entry) | entry.resource
+
+    def _values(self, wanted: Mapping[str, Evaluate], entry: Entry) -> dict[str, Any]:
+        """What the expressions give; one that cannot be evaluated gives nothing."""
+        found = {}
+        for name, value in wanted.items():
+            try:
+                found[name] = value(entry)
+            except ValueError as error:
+                self._failures.log(error, self._context.clock.time_ns())
+        return found
 
     async def _look_after(self) -> None:
         while True:
@@ -135,7 +159,8 @@ class Outlet:
 
     async def _flush(self, *, force: bool) -> None:
         if self._program is not None:
-            self._leaving += self._program.flush(self._context.clock.time_ns(), force)
+            async with self._walking:
+                self._leaving += self._program.flush(self._context.clock.time_ns(), force)
         if self._leaving:
             await self._finish(self._leaving)
             self._leaving = []

@@ -10,7 +10,7 @@ from sluiceway.stanza.entry import Entry
 from sluiceway.stanza.operators.container import Container
 from sluiceway.stanza.operators.flow import Filter, Recombine, Router
 from sluiceway.stanza.operators.operator import Operator
-from sluiceway.stanza.stages import Containing, Failures, Filtering, Passing, Recombining, Routing, Stage
+from sluiceway.stanza.stages import Containing, Failures, Filtering, Keeping, Passing, Recombining, Routing, Stage
 from sluiceway.stanza.wiring import wire
 
 __all__ = ["Program", "compile_operators"]
@@ -26,7 +26,7 @@ def compile_operators(operators: Sequence[Operator], context: Context) -> Progra
 
 
 def _stage(operator: Operator, places: dict[str, int], following: int, context: Context) -> Stage:
-    failures = Failures(operator, context)
+    failures = Failures(operator.name, operator.on_error, context)
     outputs = tuple(places[name] for name in operator.outputs) or (following,)
     match operator:
         case Filter():
@@ -46,7 +46,9 @@ class Program:
 
     def __init__(self, stages: Sequence[Stage], order: Sequence[int]) -> None:
         self._stages = tuple((place, stages[place]) for place in order)
-        self._keeping = [stage for stage in stages if isinstance(stage, Recombining | Containing)]
+        self._keeping: dict[int, Keeping] = {
+            place: stage for place, stage in enumerate(stages) if isinstance(stage, Recombining | Containing)
+        }
         self._end = len(stages)
         fed: dict[int, int] = {}
         for stage in stages:
@@ -57,12 +59,12 @@ class Program:
     @property
     def pending(self) -> int:
         """How many entries are kept inside, waiting for others."""
-        return sum(stage.pending for stage in self._keeping)
+        return sum(stage.pending for stage in self._keeping.values())
 
     @property
     def marks(self) -> list[tuple[str, int, int]]:
         """The marks of entries kept inside, of several that are joined that of the first."""
-        return [mark for stage in self._keeping for mark in stage.marks]
+        return [mark for stage in self._keeping.values() for mark in stage.marks]
 
     def run(self, entries: list[Entry], now_ns: int) -> list[Entry]:
         """Take entries through the operators, and give those that come out. They are changed in place.
@@ -88,12 +90,12 @@ class Program:
                 arrived.sort(key=lambda entry: ranks.get(id(entry), -1))
             if arrived:
                 sent = stage.run(arrived, now)
-            elif flush is None or not isinstance(stage, Recombining | Containing):
+            elif flush is None or place not in self._keeping:
                 continue
             else:
                 sent = []
-            if flush is not None and isinstance(stage, Recombining | Containing):
-                sent = [*sent, (stage.flush(now, flush), stage.targets[0])]
+            if flush is not None and place in self._keeping:
+                sent = [*sent, (self._keeping[place].flush(now, flush), stage.targets[0])]
             for found, targets in sent:
                 for at, target in enumerate(targets):
                     inboxes[target] += found if not at else _copies(found, ranks)

@@ -12,9 +12,9 @@ from sluiceway.stanza.expressions import Evaluate, compile_expression
 from sluiceway.stanza.fields import field
 from sluiceway.stanza.operators.container import Container
 from sluiceway.stanza.operators.flow import Filter, Recombine, Router
-from sluiceway.stanza.operators.operator import Operator, template
+from sluiceway.stanza.operators.operator import OnError, Operator, template
 
-__all__ = ["Containing", "Failures", "Filtering", "Passing", "Recombining", "Routing", "Stage"]
+__all__ = ["Containing", "Failures", "Filtering", "Keeping", "Passing", "Recombining", "Routing", "Stage"]
 
 Targets: TypeAlias = tuple[int, ...]
 Sent: TypeAlias = "list[tuple[list[Entry], Targets]]"
@@ -34,16 +34,28 @@ class Stage(Protocol):
     def run(self, entries: list[Entry], now: int) -> Sent: ...
 
 
+class Keeping(Stage, Protocol):
+    """An operator that keeps entries, to join them with others."""
+
+    @property
+    def pending(self) -> int: ...
+
+    @property
+    def marks(self) -> list[tuple[str, int, int]]: ...
+
+    def flush(self, now: int, force: bool) -> list[Entry]: ...
+
+
 class Failures:
     """What becomes of entries that an operator could not process, by its `on_error`.
 
     The first failure is logged, and then one a minute at most with the number of those in between.
     """
 
-    def __init__(self, operator: Operator, context: Context) -> None:
-        self._name = operator.name
-        self._dropped = operator.on_error.startswith("drop")
-        self._quiet = operator.on_error.endswith("_quiet")
+    def __init__(self, name: str, on_error: OnError, context: Context) -> None:
+        self._name = name
+        self._dropped = on_error.startswith("drop")
+        self._quiet = on_error.endswith("_quiet")
         self._context = context
         self._since = 0
         self._logged_at: int | None = None
@@ -147,7 +159,6 @@ class Routing:
             for route in operator.routes
         ]
         self._default = tuple(places[name] for name in operator.defaults) or outputs
-        self._if = condition(operator.if_)
         self.targets = (*(targets for _, _, targets in self._routes), self._default)
         self._failures = failures
         self._drop = context.drop
@@ -281,7 +292,9 @@ class Containing:
 
     def __init__(self, operator: Container, outputs: Targets, failures: Failures) -> None:
         self.targets = (outputs,)
-        self._lines = Passing(operator, outputs, failures)
+        self._if = condition(operator.if_)
+        self._step = operator.step()
+        self._failures = failures
         joining = Recombine.model_validate(
             {
                 "type": "recombine",
@@ -305,9 +318,20 @@ class Containing:
         return self._joined.marks
 
     def run(self, entries: list[Entry], now: int) -> Sent:
-        (read, targets), *_ = self._lines.run(entries, now)
-        (joined, _), *_ = self._joined.run(read, now)
-        return [(_without_newline(joined), targets)]
+        out: list[Entry] = []
+        for entry in entries:
+            try:
+                if self._if is not None and not holds(self._if, entry):
+                    out.append(entry)
+                    continue
+                self._step(entry)
+            except ValueError as error:
+                if self._failures.keep(error, now):
+                    out.append(entry)
+                continue
+            (joined, _), *_ = self._joined.run([entry], now)
+            out += _without_newline(joined)
+        return [(out, self.targets[0])]
 
     def flush(self, now: int, force: bool) -> list[Entry]:
         """Give what has waited long enough, or all that waits."""
@@ -315,11 +339,11 @@ class Containing:
 
 
 def _ends(entry: Entry) -> bool:
-    """Whether a line is whole: CRI says so in a tag, and Docker by its newline. What could not be read is whole."""
+    """Whether a line is whole: CRI says so in a tag, and Docker by its newline."""
     tag = entry.attributes.get("logtag")
     if isinstance(tag, str):
         return tag.split(":", 1)[0] != "P"
-    return "time" not in entry.attributes or (isinstance(entry.body, str) and entry.body.endswith("\n"))
+    return isinstance(entry.body, str) and entry.body.endswith("\n")
 
 
 def _without_newline(entries: list[Entry]) -> list[Entry]:

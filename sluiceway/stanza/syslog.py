@@ -123,7 +123,8 @@ def _structured(text: str) -> tuple[dict[str, dict[str, str]], str]:
     found: dict[str, dict[str, str]] = {}
     at = 0
     while text[at : at + 1] == "[":
-        end = min((place for place in (text.find(" ", at), text.find("]", at)) if place >= 0), default=-1)
+        ends = (text.find(sign, at, at + 34) for sign in " ]")  # an id has 32 characters at most
+        end = min((place for place in ends if place >= 0), default=-1)
         name = text[at + 1 : end]
         if end < 0 or not name or name in found or len(name) > 32:
             raise ValueError("expecting a structured data element id (from 1 to max 32 US-ASCII characters)")

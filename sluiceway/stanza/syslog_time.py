@@ -15,6 +15,8 @@ MONTHS: Final = {
     )
 }
 _DAY: Final = 86_400
+_LONGEST: Final = 40
+"""Characters of a time; what is longer is none, and is not to be remembered."""
 _AHEAD: Final = timedelta(days=2)
 """How far a time without a year may lie in the future: clocks differ, and zones are misunderstood."""
 
@@ -45,11 +47,13 @@ def _complete(stamp: str, day: int, zone: tzinfo | None) -> int:
     return 0
 
 
-@lru_cache(maxsize=4096)
 def rfc3339(stamp: str) -> int:
     """Nanoseconds since the epoch of `2026-11-26T11:14:00.123456+01:00`; 0 for none, and where no zone is told."""
-    if len(stamp) < 20 or stamp[10:11] != "T":
-        return 0
+    return _rfc3339(stamp) if 20 <= len(stamp) <= _LONGEST and stamp[10:11] == "T" else 0
+
+
+@lru_cache(maxsize=4096)
+def _rfc3339(stamp: str) -> int:
     try:
         found = datetime.fromisoformat(stamp)
     except ValueError:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from sluiceway.component import Context, Kind, StorageClient
 from sluiceway.errors import ConfigError, StartError
 from sluiceway.extensions.file_storage import COMPONENT, FileStorage
+from sluiceway.extensions.file_storage.database import Database
 from sluiceway.service import Collector
 from sluiceway.testing import settings
 
@@ -220,3 +222,20 @@ def test_a_client_is_what_the_contract_says() -> None:
     from sluiceway.extensions.file_storage.database import Database
 
     assert {name for name in vars(StorageClient) if not name.startswith("_")} <= set(vars(Database))
+
+
+async def test_a_call_that_was_cancelled_is_carried_out_all_the_same(tmp_path: Path) -> None:
+    """Also while it waits behind another one: whoever is stopped has what it wanted to be remembered kept."""
+    path = tmp_path / "receiver_file_log_eu"
+    store = Database(path, timeout=1, fsync=False)
+    await store.open()
+    begun, go_on = threading.Event(), threading.Event()
+    first = asyncio.ensure_future(store._run(lambda: (begun.set(), go_on.wait(10))))
+    await asyncio.to_thread(begun.wait)
+    second = asyncio.ensure_future(store.set("key", b"value"))
+    await asyncio.sleep(0)
+    second.cancel()
+    go_on.set()
+    await first
+    assert await store.get("key") == b"value"
+    await store.close()

@@ -59,3 +59,10 @@ def test_zones_by_abbreviation() -> None:
 def test_a_leap_day_without_a_year() -> None:
     """A 29th of February without a year is that of the last leap year."""
     assert strptime("%b %d").read("Feb 29", UTC, NOW) == 1_582_934_400_000_000_000
+
+
+@pytest.mark.parametrize("layout", ["%Y" + "%g" * 20, "%o%q%g%l%e"])
+def test_many_parts_of_changing_width_in_a_row_are_refused(layout: str) -> None:
+    """They could be read in more ways than anybody can try."""
+    with pytest.raises(ValueError, match="parts of changing width side by side"):
+        strptime(layout)

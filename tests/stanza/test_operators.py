@@ -293,3 +293,19 @@ def test_an_attackers_line_costs_itself(text: str, line: Callable[[int], str]) -
         assert len(run(text, line)) == 1
 
     assert grows_evenly(lambda: work(less), lambda: work(four_times))
+
+
+def test_container_leaves_alone_what_is_not_its() -> None:
+    """Entries for which `if` is false come as they were, in their order, whatever attributes they have."""
+    text = "[{type: container, add_metadata_from_filepath: false, if: 'body startsWith \"2\"'}]"
+    line = "2026-11-26T11:14:40.1Z stdout {} {}"
+    bodies = ["plain one\n", line.format("P", "a"), "plain two\n", line.format("F", "b")]
+    out = run(text, *bodies, time="12:00", logtag="P")
+    assert [entry.body for entry in out] == ["plain one\n", "plain two\n", "ab"]
+
+
+@pytest.mark.parametrize("key", ["if: 'true'", "on_error: drop"])
+def test_a_router_has_no_keys_that_would_do_nothing(key: str) -> None:
+    """Its routes have expressions, and one that fails is followed by the next."""
+    with pytest.raises(ValidationError, match="a router has no"):
+        program(f"[{{type: router, {key}, routes: [{{expr: 'true', output: n}}]}}, {{type: noop, id: n}}]")

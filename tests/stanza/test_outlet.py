@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from sluiceway.component import Context, Kind
 from sluiceway.config.decode import decode
 from sluiceway.config.parse import parse
@@ -78,3 +80,35 @@ async def test_what_is_on_its_way_out_after_waiting_is_still_marked() -> None:
     assert seen == [[("1", 0, 0)], [("1", 0, 0)], []]
     assert made.marks() == []
     assert done == ["a\nb"]
+
+
+async def test_an_expression_that_fails_costs_its_attribute(caplog: pytest.LogCaptureFixture) -> None:
+    """The line goes on without it, whatever stands in the line, and the log says so once."""
+    done, given = [], entries("a b", "short", "c d")
+    yaml = """
+        attributes: {second: 'EXPR(split(body, " ")[1])'}
+        resource: {'2': 'EXPR(split(body, " ")[1])', fixed: x}
+    """
+    async with outlet(yaml, done, ManualClock()) as made:
+        await made.deliver(given)
+    assert done == [["a b", "short", "c d"]]
+    assert [entry.attributes.get("second") for entry in given] == ["b", None, "d"]
+    assert given[1].resource == {"fixed": "x"}
+    assert len(caplog.records) == 1
+
+
+async def test_others_get_their_turn_while_many_entries_are_worked_on() -> None:
+    """A batch goes through the operators some entries at a time, and in order."""
+    done, turns = [], 0
+
+    async def others() -> None:
+        nonlocal turns
+        while not done:
+            turns += 1
+            await asyncio.sleep(0)
+
+    bodies = [str(number) for number in range(2000)]
+    async with outlet("operators: [{type: noop}]", done, ManualClock()) as made:
+        await asyncio.gather(made.deliver(entries(*bodies)), others())
+    assert done == [bodies]
+    assert turns > 5

@@ -44,8 +44,10 @@ class Database:
 
     async def close(self) -> None:
         """Close the file."""
-        await self._run(self._close)
-        self._thread.shutdown(wait=False)
+        try:
+            await self._run(self._close)
+        finally:
+            self._thread.shutdown(wait=False)
 
     async def get(self, key: str) -> bytes | None:
         """The value of a key, None where it has none."""
@@ -70,7 +72,9 @@ class Database:
         return dict(rows)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        running = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        running.add_done_callback(lambda done: done.cancelled() or done.exception())  # who was cancelled does not ask
+        return await asyncio.shield(running)
 
     def _open(self, compact: bool) -> None:
         try:

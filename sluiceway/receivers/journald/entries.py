@@ -21,7 +21,8 @@ class Read(NamedTuple):
 def read(line: bytes, observed: int, *, convert_message_bytes: bool = False) -> Read:
     """Read a line: the body is the map of all fields, the time is the journal's own. Raises `ValueError`.
 
-    A field that is no text comes as the list of its bytes, and with `convert_message_bytes` the message as a text.
+    A field that is no text comes as the list of its bytes, and with `convert_message_bytes` the message as a text; one
+    that stands in the entry several times is a list of these.
     """
     fields: Any = orjson.loads(line)
     if not isinstance(fields, dict):
@@ -29,8 +30,9 @@ def read(line: bytes, observed: int, *, convert_message_bytes: bool = False) -> 
     time, cursor = fields.pop("__REALTIME_TIMESTAMP", None), fields.get("__CURSOR")
     if not isinstance(time, str) or not isinstance(cursor, str):
         raise ValueError("an entry of the journal has no __REALTIME_TIMESTAMP or no __CURSOR")  # noqa: TRY004
-    if convert_message_bytes and isinstance(fields.get("MESSAGE"), list):
-        fields["MESSAGE"] = bytes(fields["MESSAGE"]).decode(errors="replace")
+    message = fields.get("MESSAGE")
+    if convert_message_bytes and isinstance(message, list) and all(type(b) is int and 0 <= b < 256 for b in message):
+        fields["MESSAGE"] = bytes(message).decode(errors="replace")
     entry = Entry(fields, observed, {}, {})
     entry.time = int(time) * 1000
     return Read(entry, cursor)

@@ -96,14 +96,21 @@ class Journal:
         """Follow until cancelled; a journalctl that cannot be started or ends is started again, later each time."""
         delay = _FIRST_DELAY
         while True:
-            cursor = await self._cursors.load()
-            try:
-                problem, has_read = await self._follow(command(self._settings, cursor))
-            except OSError as error:
-                problem, has_read = f"cannot start {self._settings.journalctl_path}: {error.strerror or error}", False
+            problem, has_read = await self._begin()
             delay = _FIRST_DELAY if has_read else min(delay * 2, _LONGEST_DELAY)
             self._report(problem)
             await self._context.clock.sleep(delay)
+
+    async def _begin(self) -> tuple[str, bool]:
+        """Follow from where reading stands: what is said about its end, and whether anything was read."""
+        try:
+            cursor = await self._cursors.load()
+        except OSError as error:
+            return f"cannot read where reading stood: {error.strerror or error}", False
+        try:
+            return await self._follow(command(self._settings, cursor))
+        except OSError as error:
+            return f"cannot start {self._settings.journalctl_path}: {error.strerror or error}", False
 
     async def _follow(self, call: list[str]) -> tuple[str, bool]:
         """Read one process to its end: what is said about that, and whether anything was read."""

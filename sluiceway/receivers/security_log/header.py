@@ -53,9 +53,13 @@ class Headers:
         return Header(time, host, program, int(pid) if pid.isdecimal() and len(pid) < 11 else 0), message
 
 
-@lru_cache(maxsize=4096)
 def moment(stamp: str) -> int:
     """Nanoseconds since the epoch of ISO 8601 (`T` or a space between; UTC where no zone is told); 0 for none."""
+    return _moment(stamp) if len(stamp) <= 48 else 0
+
+
+@lru_cache(maxsize=4096)
+def _moment(stamp: str) -> int:
     try:
         found = datetime.fromisoformat(stamp.removesuffix(" UTC").removesuffix(" GMT"))
     except ValueError:

@@ -133,9 +133,13 @@ class Event:
         return body
 
 
-@lru_cache(maxsize=8192)
 def is_address(text: str) -> bool:
     """Whether it is an IP address."""
+    return len(text) <= 64 and _is_address(text)
+
+
+@lru_cache(maxsize=8192)
+def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:

@@ -22,7 +22,7 @@ def from_file(mapping: Mapping, entry: Entry) -> tuple[str, Found | None]:
 
 def from_journal(mapping: Mapping, entry: Entry) -> tuple[str, Found | None]:
     """An entry of the journal. The name of its program is the program's own word; `process.executable.path` is not."""
-    fields = entry.body
+    fields = entry.body if isinstance(entry.body, dict) else {"MESSAGE": entry.body}  # operators came before
     text = _text(fields.get("MESSAGE"))
     program = _text(fields.get("SYSLOG_IDENTIFIER") or fields.get("_COMM"))
     header = Header(entry.time, _text(fields.get("_HOSTNAME")), program, _number(fields.get("_PID")))
@@ -49,6 +49,8 @@ def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if isinstance(value, list):  # how journalctl tells bytes that are no text
+        if value and not isinstance(value[0], int):  # a field that stands there several times
+            return _text(value[0])
         return bytes(byte & 0xFF for byte in value if isinstance(byte, int)).decode(errors="replace")
     return "" if value is None else str(value)
 

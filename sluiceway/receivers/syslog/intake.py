@@ -60,11 +60,13 @@ class Intake:
             self._waiting.clear()
 
     async def put(self, messages: list[Message]) -> None:
-        """Take messages once there is room for them."""
-        while self._waiting and (len(self._waiting) >= self._room or self._bytes >= _BYTES):
-            async with self._changed:
-                await self._changed.wait()
-        self._add(messages)
+        """Take messages once there is room for them, or when the call is cancelled: nobody else has them any more."""
+        try:
+            while self._waiting and (len(self._waiting) >= self._room or self._bytes >= _BYTES):
+                async with self._changed:
+                    await self._changed.wait()
+        finally:
+            self.keep(messages)
 
     def offer(self, messages: list[Message]) -> None:
         """Take messages if there is room, and drop and count them otherwise."""
@@ -74,9 +76,10 @@ class Intake:
                 self._is_full = True
                 self._context.logger.warning("Packets come faster than the pipeline takes them; some are dropped")
             return
-        self._add(messages)
+        self.keep(messages)
 
-    def _add(self, messages: list[Message]) -> None:
+    def keep(self, messages: list[Message]) -> None:
+        """Take messages, whether there is room or not."""
         if messages:
             self._waiting += messages
             self._bytes += sum(len(message.data) for message in messages)

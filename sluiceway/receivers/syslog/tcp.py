@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-from sluiceway.component import Context
+from sluiceway.component import Context, Reason
 from sluiceway.config.listen import listen
 from sluiceway.escape import escape
 from sluiceway.receivers.syslog.framing import Framing, FramingError
@@ -81,6 +81,7 @@ class TcpServer:
         try:
             await self._read(reader, connection)
         except FramingError as error:
+            self._context.drop(bool(connection.framing.held), Reason.TOO_LARGE)
             self._context.logger.warning("A connection from %s is closed: %s", escape(connection.host), error)
         except OSError:
             pass  # the sender went away
@@ -91,17 +92,25 @@ class TcpServer:
 
     async def _read(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         clock = self._context.clock
-        while data := await reader.read(_CHUNK):
-            connection.used = clock.now()
-            await self._hand_on(connection, connection.framing.feed(data))
-            if connection.framing.held > _CHUNK and self._held() > _HELD:
-                raise FramingError("messages that are not complete take up too much room")
+        try:
+            while data := await reader.read(_CHUNK):
+                connection.used = clock.now()
+                await self._hand_on(connection, connection.framing.feed(data))
+                connection.used = clock.now()
+                if connection.framing.held > _CHUNK and self._held() > _HELD:
+                    raise FramingError("messages that are not complete take up too much room")
+        except asyncio.CancelledError:
+            self._intake.keep(self._messages(connection, connection.framing.end()))
+            raise
         await self._hand_on(connection, connection.framing.end())
 
     async def _hand_on(self, connection: _Connection, messages: list[bytes]) -> None:
         if messages:
-            observed = self._context.clock.time_ns()
-            await self._intake.put([Message(data, observed, connection.peer) for data in messages])
+            await self._intake.put(self._messages(connection, messages))
+
+    def _messages(self, connection: _Connection, messages: list[bytes]) -> list[Message]:
+        observed = self._context.clock.time_ns()
+        return [Message(data, observed, connection.peer) for data in messages]
 
     def _held(self) -> int:
         return sum(connection.framing.held for connection in self._open.values())

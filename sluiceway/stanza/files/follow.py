@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
 from sluiceway.component import Context, Status
 from sluiceway.errors import StartError
+from sluiceway.escape import escape
 from sluiceway.stanza.checkpoints import Checkpoints
 from sluiceway.stanza.entry import Entry
 from sluiceway.stanza.files.positions import Position
@@ -116,6 +117,8 @@ class Files:
 
     async def _look(self) -> None:
         clock = self._context.clock
+        if self._settings.delete_after_read:
+            await asyncio.to_thread(self._delete)
         await asyncio.to_thread(self._tracking.look, clock.now(), clock.time_ns() / 1e9)
         self._report()
 
@@ -130,8 +133,6 @@ class Files:
         for piece in pieces:
             self._registry.move(piece.tracked, piece.position)
         await self._save()
-        if self._settings.delete_after_read:
-            await asyncio.to_thread(_delete, [piece.tracked for piece in pieces])
         return True
 
     def _read(self) -> list[Piece]:
@@ -162,6 +163,21 @@ class Files:
             return None
         tracked.flush, tracked.problem = False, ""
         return piece
+
+    def _delete(self) -> None:
+        """Delete the files of which the pipeline has all, and that are still what their names lead to."""
+        for tracked in self._registry.files.values():
+            if tracked.has_more or tracked.rest or tracked.seen != tracked.version:
+                continue
+            try:
+                found = os.stat(tracked.path)  # noqa: PTH116 - as the tracking does
+                is_it = (found.st_dev, found.st_ino) == tracked.position.key
+                if is_it and (found.st_size, found.st_mtime_ns) == tracked.seen:
+                    os.unlink(tracked.path)  # noqa: PTH108
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                tracked.problem = f"cannot delete {escape(tracked.path)}: {error.strerror}"
 
     async def _save(self) -> None:
         """Keep the positions that moved, but none behind an entry that an operator still keeps."""
@@ -215,11 +231,3 @@ class Files:
             self._context.logger.warning(text, extra=patterns)
         if not self._told:
             self._context.report(Status.OK, "" if self._found_any else text)
-
-
-def _delete(files: list[Tracked]) -> None:
-    """Delete the files of which the pipeline has all."""
-    for tracked in files:
-        source = tracked.source
-        if source is not None and not source.reaches(tracked.position.offset + 1) and not tracked.rest:
-            Path(tracked.path).unlink(missing_ok=True)

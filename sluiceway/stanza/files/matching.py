@@ -30,7 +30,7 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
             text += ".*" if is_last else "(?:.*/)?"
         else:
             text += _segment(part) + ("" if is_last else "/")
-    return re.compile(text, re.DOTALL)
+    return _compile(text)
 
 
 def find(pattern: str) -> Iterator[str]:
@@ -98,12 +98,21 @@ def _normal(pattern: str) -> str:
     if not pattern:
         raise ValueError("an empty pattern matches nothing")
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    if not parts:
+        raise ValueError(f"'{pattern[:100]}' names no file")
     return ("/" if pattern.startswith("/") else "") + "/".join(parts)
 
 
 @lru_cache(maxsize=1024)
 def _name(part: str) -> Callable[[str], re.Match[str] | None]:
-    return re.compile(_segment(part), re.DOTALL).fullmatch
+    return _compile(_segment(part)).fullmatch
+
+
+def _compile(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.DOTALL)
+    except re.error as error:
+        raise ValueError(f"syntax error in pattern: {error}") from None
 
 
 def _segment(part: str) -> str:

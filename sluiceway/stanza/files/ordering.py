@@ -73,8 +73,8 @@ class OrderingCriteria(Settings):
         return self
 
 
-def ordered(paths: list[str], criteria: OrderingCriteria) -> list[str]:
-    """The files that are read, best first in each group."""
+def ordered(paths: list[str], criteria: OrderingCriteria, now: int) -> list[str]:
+    """The files that are read, best first in each group. `now` is ns since the epoch, for times without a year."""
     regex = compile_pattern(criteria.regex) if criteria.regex else None
     found: list[tuple[str, dict[str, str]]] = []
     for path in paths:
@@ -82,7 +82,7 @@ def ordered(paths: list[str], criteria: OrderingCriteria) -> list[str]:
         if groups is not None:
             found.append((path, groups))
     for rule in reversed(criteria.sort_by):
-        value = _value(rule)
+        value = _value(rule, now)
         told = [(value(path, groups), path, groups) for path, groups in found]
         told = [item for item in told if item[0] is not None]
         told.sort(key=lambda item: item[0], reverse=not rule.ascending)
@@ -111,7 +111,7 @@ def _first(paths: list[str], criteria: OrderingCriteria) -> list[str]:
     return chosen
 
 
-def _value(rule: SortBy) -> Callable[[str, dict[str, str]], Any]:
+def _value(rule: SortBy, now: int) -> Callable[[str, dict[str, str]], Any]:
     """What a file is sorted by; None for one that has no such thing, which is left out."""
     if rule.sort_type == "mtime":
         return lambda path, _: _written_at(path)
@@ -123,7 +123,7 @@ def _value(rule: SortBy) -> Callable[[str, dict[str, str]], Any]:
     def number(_: str, groups: dict[str, str]) -> int | None:
         text = groups.get(rule.regex_key) or ""
         try:
-            return read(text, zone, 0) if read else int(text)
+            return read(text, zone, now) if read else int(text)
         except ValueError:
             return None
 

@@ -40,13 +40,13 @@ class Reader:
 
     def __init__(self, settings: FileSettings, context: Context, *, marked: bool) -> None:
         self._settings = settings
-        self._longest = settings.max_log_size
+        self._width = width(settings.encoding)
+        self._longest = max(settings.max_log_size // self._width, 1) * self._width
         self._truncates = settings.max_log_size_behavior == "truncate"
         self._splitter = splitter(settings)
         self._bounded = Bounded(self._splitter, self._longest, truncate=self._truncates)
         self._header = HeaderReader(settings.header, context) if settings.header else None
         self._codec = None if settings.encoding == NOP else codec(settings.encoding)
-        self._width = width(settings.encoding)
         self._resource: dict[str, Any] = {}
         self._marked = marked
 
@@ -62,7 +62,7 @@ class Reader:
             raise TruncatedError
         start = 0
         if position.skipping:
-            start, is_over = self._skip(data)
+            start, is_over = self._splitter.skip(data)
             data = data[start:]
             if not is_over:
                 tracked.rest = False
@@ -81,18 +81,13 @@ class Reader:
             return None
         return self._piece(tracked, source, cut, start, now, skipping=skipping)
 
-    def _skip(self, data: bytes) -> tuple[int, bool]:
-        """How much still belongs to a record that was too long, and whether it ends there."""
-        ends = self._splitter.cut(data).ends
-        return (ends[0], True) if ends else (len(data) - len(data) % self._width, False)
-
     def _cut_rest(self, data: bytes, cut: Cut, *, flush: bool) -> bool:
         """Add what is to be taken of the last record, which has no end yet; whether the rest of it is passed over."""
         begin = cut.ends[-1] if cut.ends else 0
         longest = self._longest
         if len(data) - begin > longest and self._truncates:
             cut.pieces.append(data[begin : begin + longest])
-            cut.ends.append(len(data) - len(data) % self._width)
+            cut.ends.append(begin + longest)  # the rest is looked at again, as its end may be there
             return True
         while len(data) - begin > longest:
             cut.pieces.append(data[begin : begin + longest])

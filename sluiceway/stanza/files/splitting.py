@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from sluiceway.otlp.selecting import compile_pattern
 from sluiceway.stanza.files.encodings import NOP, codec, width
 from sluiceway.stanza.files.settings import FileSettings
 
 __all__ = ["Bounded", "Cut", "Splitter", "splitter"]
+
+_OVERLAP: Final = 4096
+"""Bytes of a match that reaches over two reads."""
 
 
 class Cut(NamedTuple):
@@ -27,6 +30,9 @@ class Splitter(Protocol):
 
     def last(self, data: bytes) -> bytes:
         """The record in what has no end, and is not waited for any longer."""
+
+    def skip(self, data: bytes) -> tuple[int, bool]:
+        """How much of `data` belongs to a record that began before it, and whether that ends there."""
 
 
 def splitter(settings: FileSettings) -> Splitter:
@@ -48,6 +54,13 @@ class _Plainly:
     def last(self, data: bytes) -> bytes:
         return data
 
+    def skip(self, data: bytes) -> tuple[int, bool]:
+        ends = self.cut(data).ends
+        return (ends[0], True) if ends else (len(data), False)
+
+    def cut(self, data: bytes) -> Cut:
+        raise NotImplementedError
+
 
 class _Lines(_Plainly):
     """Lines, in an encoding in which the byte 10 is nothing but a line feed."""
@@ -63,6 +76,10 @@ class _WideLines(_Plainly):
 
     def __init__(self, encoding: str) -> None:
         self._newline = "\n".encode(codec(encoding))
+
+    def skip(self, data: bytes) -> tuple[int, bool]:
+        passed, is_over = super().skip(data)
+        return passed - passed % len(self._newline), is_over
 
     def cut(self, data: bytes) -> Cut:
         newline, width = self._newline, len(self._newline)
@@ -130,6 +147,10 @@ class _Starting:
         found = self._found(data) if self._omit else []
         return data[found[0][1] :] if found and not found[0][0] else data
 
+    def skip(self, data: bytes) -> tuple[int, bool]:
+        places = [place for place, _ in self._found(data) if place]  # `^` matches at 0, wherever in a line that is
+        return (places[0], True) if places else (_half_seen(data), False)
+
 
 class _Ending:
     """A record ends where the pattern matches. At the end of what was read a match might not be whole yet."""
@@ -152,6 +173,16 @@ class _Ending:
         found = self._found(data) if self._omit else []
         return data[: found[-1][0]] if found and found[-1][1] == len(data) else data
 
+    def skip(self, data: bytes) -> tuple[int, bool]:
+        ends = [end for _, end in self._found(data) if end]
+        return (ends[0], True) if ends else (_half_seen(data), False)
+
+
+def _half_seen(data: bytes) -> int:
+    """Where what is looked at again begins, as it may be the first half of a match."""
+    passed = max(len(data) - _OVERLAP, 0)
+    return passed - passed % 4
+
 
 class Bounded:
     """A splitter whose records are no longer than allowed: longer ones become several, or are cut."""
@@ -172,14 +203,15 @@ class Bounded:
 
     def _shorten(self, cut: Cut) -> Cut:
         longest, short = self._longest, Cut([], [])
+        start = 0
         for piece, end in zip(*cut, strict=True):
+            begin, start = start, end
             if len(piece) <= longest or self._truncate:
                 short.pieces.append(piece[:longest])
                 short.ends.append(end)
                 continue
             parts = [piece[at : at + longest] for at in range(0, len(piece), longest)]
-            start = end - len(piece)  # close enough: only the last place counts, and that is exact
             short.pieces.extend(parts)
-            short.ends.extend(start + at for at in range(longest, len(piece), longest))
+            short.ends.extend(begin + at for at in range(longest, len(piece), longest))
             short.ends.append(end)
         return short

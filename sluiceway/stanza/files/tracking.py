@@ -75,7 +75,7 @@ class Tracking:
         if self._excluded:
             chosen = [path for path in paths if not any(pattern.fullmatch(path) for pattern in self._excluded)]
         if settings.ordering_criteria is not None:
-            chosen = ordered(chosen, settings.ordering_criteria)
+            chosen = ordered(chosen, settings.ordering_criteria, int(wall * 1e9))
         self.found_any = bool(chosen or self.registry.files)  # one that was renamed is still read for a while
         for path in chosen:
             try:

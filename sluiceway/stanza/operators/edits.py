@@ -264,7 +264,7 @@ _NAMED: Final = {
     "ansi_control_sequences": r"\x1B(?:[@-Z\\-_]|\[[0-?]*[ -/]*[@-~])",
 }
 _REFERENCE: Final = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))", re.ASCII)
-_MAX_SECONDS: Final = 0.5  # of work for one text
+_MAX_SECONDS: Final = 0.1  # of work for one text
 _MAX_RESULT: Final = 16 * 1024 * 1024
 
 

@@ -61,6 +61,10 @@ class Router(Operator):
     def _need_routes(self) -> Router:
         if not self.routes:
             raise mistake("missing required field 'routes': at least one is needed")
+        if self.if_ is not None:
+            raise mistake("a router has no `if`: its routes have expressions of their own", "if")
+        if self.on_error != "send":
+            raise mistake("a router has no `on_error`: where an expression fails the next route is tried", "on_error")
         return self
 
     @property

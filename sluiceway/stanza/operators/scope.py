@@ -23,17 +23,11 @@ class ScopeName(Settings):
         return _step(self.parse_from)
 
 
-class ScopeNameParser(Operator):
+class ScopeNameParser(ScopeName, Operator):
     """Reads the name of the scope from a field."""
 
     type: Literal["scope_name_parser"]
     """Which operator it is."""
-    parse_from: FieldName = "body"
-    """The field with the name."""
-
-    def step(self) -> Step:
-        """Read the name."""
-        return _step(self.parse_from)
 
 
 def _step(parse_from: str) -> Step:

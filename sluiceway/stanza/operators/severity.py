@@ -52,28 +52,11 @@ class Severity(Settings):
         return _step(self.parse_from, _table(self.preset, self.mapping), self.overwrite_text)
 
 
-class SeverityParser(Operator):
+class SeverityParser(Severity, Operator):
     """Reads an entry's severity from a field."""
 
     type: Literal["severity_parser"]
     """Which operator it is."""
-    parse_from: FieldName
-    """The field with the severity."""
-    preset: Preset = "default"
-    """Whether each alias, and words such as `warning` and `err`, mean what they say."""
-    mapping: Annotated[dict[str, Any], PydanticField(default_factory=dict)]
-    """For each alias a value, a list of values, a range `{min, max}`, or `2xx` to `5xx`."""
-    overwrite_text: bool = False
-    """Whether the severity's text becomes the short name, as ERROR or INFO3, instead of what was read."""
-
-    @model_validator(mode="after")
-    def _check(self) -> SeverityParser:
-        _table(self.preset, self.mapping)
-        return self
-
-    def step(self) -> Step:
-        """Read the severity."""
-        return _step(self.parse_from, _table(self.preset, self.mapping), self.overwrite_text)
 
 
 def _table(preset: Preset, mapping: dict[str, Any]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -111,14 +112,16 @@ class KeyValueParser(Parser):
 
     def parse(self) -> Parse:
         """Read the pairs."""
-        delimiter, between = self.delimiter, self.pair_delimiter
+        delimiter = self.delimiter
+        between = re.escape(self.pair_delimiter) or r"\s"
+        stops = re.compile(rf"[\"']|{between}")
 
         def parse(value: Any) -> dict[str, str]:
             line = text(value, "key value pairs")
             if not line:
                 raise ValueError(f"parse from field {self.parse_from} is empty")
             found: dict[str, str] = {}
-            for pair in _pairs(line, between):
+            for pair in _pairs(line, stops):
                 key, sign, content = pair.partition(delimiter)
                 if not sign:
                     raise ValueError(f"cannot split {pair[:100]!r} into 2 items, got 1 item(s)")
@@ -128,26 +131,19 @@ class KeyValueParser(Parser):
         return parse
 
 
-def _pairs(line: str, between: str) -> Iterator[str]:
-    """Cut at the delimiters that stand in no quotation marks, each character looked at once."""
+def _pairs(line: str, stops: re.Pattern[str]) -> Iterator[str]:
+    """Cut at the delimiters that stand in no quotation marks; `stops` finds both."""
     begin = at = 0
-    quote = ""
-    size = len(between) or 1
-    while at < len(line):
-        sign = line[at]
-        if quote:
-            quote = "" if sign == quote else quote
-        elif sign in "\"'":
-            quote = sign
-        elif line.startswith(between, at) if between else sign.isspace():
-            if line[begin:at].strip():
-                yield line[begin:at]
-            at += size
-            begin = at
+    while (stop := stops.search(line, at)) is not None:
+        at = stop.end()
+        if stop[0] in ("'", '"'):
+            at = line.find(stop[0], at) + 1
+            if not at:
+                raise ValueError("unclosed quote")
             continue
-        at += 1
-    if quote:
-        raise ValueError("unclosed quote")
+        if line[begin : stop.start()].strip():
+            yield line[begin : stop.start()]
+        begin = at
     if line[begin:].strip():
         yield line[begin:]
 

@@ -48,28 +48,11 @@ class Timestamp(Settings):
         return _step(self.parse_from, self.layout, self.layout_type, self.location)
 
 
-class TimeParser(Operator):
+class TimeParser(Timestamp, Operator):
     """Reads an entry's time from a field."""
 
     type: Literal["time_parser"]
     """Which operator it is."""
-    parse_from: FieldName
-    """The field with the time."""
-    layout: str
-    """How it is written, in the words of `layout_type`."""
-    layout_type: LayoutType = "strptime"
-    """The Collector's strptime directives, Go's reference time, or `s`, `ms`, `us`, `ns`, `s.ms`, `s.us`, `s.ns`."""
-    location: str = "Local"
-    """The IANA zone of times that name none; `Local` is the machine's."""
-
-    @model_validator(mode="after")
-    def _check(self) -> TimeParser:
-        _check(self.layout, self.layout_type, self.location)
-        return self
-
-    def step(self) -> Step:
-        """Read the time."""
-        return _step(self.parse_from, self.layout, self.layout_type, self.location)
 
 
 def _check(layout: str, kind: LayoutType, zone: str) -> None:

@@ -48,21 +48,11 @@ class Trace(Settings):
         return _step(self.trace_id, self.span_id, self.trace_flags)
 
 
-class TraceParser(Operator):
+class TraceParser(Trace, Operator):
     """Reads the ids of trace and span, and the flags; a field that is not there is passed over."""
 
     type: Literal["trace_parser"]
     """Which operator it is."""
-    trace_id: TraceId = TraceId()
-    """Where the id of the trace stands."""
-    span_id: SpanId = SpanId()
-    """Where the id of the span stands."""
-    trace_flags: TraceFlags = TraceFlags()
-    """Where the flags stand."""
-
-    def step(self) -> Step:
-        """Read what is there."""
-        return _step(self.trace_id, self.span_id, self.trace_flags)
 
 
 def _step(trace_id: TraceId, span_id: SpanId, flags: TraceFlags) -> Step:

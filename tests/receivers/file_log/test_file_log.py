@@ -18,6 +18,8 @@ from sluiceway.service import Collector
 from sluiceway.testing import ManualClock, MemorySink, settings
 from tests.receivers.records import attributes, bodies, records, until
 
+CONTAINER = "{type: container, format: containerd, add_metadata_from_filepath: false}"
+
 
 def receiver(yaml, sink, **context) -> FileLogReceiver:
     """A receiver in front of a sink."""
@@ -169,7 +171,7 @@ async def test_what_an_operator_keeps_is_read_again_after_a_kill(tmp_path: Path)
 
 async def test_what_was_in_front_of_a_stop_comes_once(tmp_path: Path) -> None:
     """A stop delivers what waits for others, and notes that."""
-    log, more = tmp_path / "log" / "a", "start_at: beginning, operators: [{type: container, format: containerd}]"
+    log, more = tmp_path / "log" / "a", f"start_at: beginning, operators: [{CONTAINER}]"
     line = "2026-11-26T11:14:40.1Z stdout {} {}"
     async with collector(tmp_path, more) as sink:
         append(log, line.format("F", "one"), line.format("P", "two"))
@@ -260,3 +262,23 @@ async def test_each_line_has_attributes_and_a_resource_of_its_own(tmp_path: Path
     ]
     resources = [attributes(found.resource) for batch in sink.batches for found in batch.proto().resource_logs]
     assert resources == [{"which": which, "fixed": "r"} for which in ("one", "two")]
+
+
+async def test_only_the_file_that_was_read_is_deleted(tmp_path: Path) -> None:
+    """Not the one that has its name by then; and all that were read, however few may be open."""
+    sink, log, clock = MemorySink(), tmp_path / "a.log", ManualClock()
+    log.write_text("old\n")
+    sink.gate = asyncio.Event()
+    keys = f"include: ['{tmp_path}/*.log'], start_at: beginning, delete_after_read: true, max_concurrent_files: 3"
+    async with receiver(keys, sink, clock=clock):
+        await until(lambda: sink.calls)
+        log.rename(tmp_path / "a.old")
+        log.write_text("new\n")
+        sink.gate.set()
+        for number in range(10):
+            (tmp_path / f"{number}.log").write_text(f"{number}\n")
+        async with asyncio.timeout(10):
+            while list(tmp_path.glob("*.log")):  # noqa: ASYNC240
+                await clock.advance(0.5)
+                await asyncio.sleep(0.01)
+    assert sorted(bodies(sink.batches)) == sorted(["old", "new", *map(str, range(10))])

@@ -13,6 +13,7 @@ from sluiceway.extensions.file_storage import COMPONENT as STORAGE
 from sluiceway.extensions.file_storage import FileStorage
 from sluiceway.receivers.journald import COMPONENT, JournaldReceiver
 from sluiceway.receivers.journald.command import command
+from sluiceway.receivers.journald.entries import read
 from sluiceway.testing import ManualClock, MemorySink, settings
 from tests.receivers.records import attributes, bodies, records, until
 from tests.servers.journal import journal
@@ -243,3 +244,13 @@ async def test_the_cursor_survives_a_restart_and_stays_in_front_of_what_an_opera
             await log.write("-3")
             await until(lambda: again.items)
     assert messages(again)[0] == "-2\nb"
+
+
+@pytest.mark.parametrize(("message", "body"), [
+    ('["a", "b"]', ["a", "b"]), ("[104, 105]", "hi"), ("[104, 300]", [104, 300]), ("[true]", [True]), ("null", None),
+])  # fmt: skip
+def test_a_message_is_made_a_text_only_where_it_is_one(message: str, body: object) -> None:
+    """A field that stands in an entry several times is a list of texts, and whoever sends it ends nothing."""
+    line = f'{{"MESSAGE": {message}, "__CURSOR": "c", "__REALTIME_TIMESTAMP": "1"}}'
+    entry, _ = read(line.encode(), 1, convert_message_bytes=True)
+    assert entry.body["MESSAGE"] == body

@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluiceway.otlp import Signal, accept
+from sluiceway.receivers.security_log.header import _moment, moment
 from sluiceway.receivers.security_log.mapping import Mapping
+from sluiceway.receivers.security_log.ocsf import _is_address, is_address
 from sluiceway.receivers.security_log.presets import NAMES
 from sluiceway.receivers.security_log.records import mapped
 from sluiceway.stanza import Entry, encode
+from sluiceway.stanza.syslog_time import _rfc3339, rfc3339
 from tests.growth import grows_evenly
 from tests.receivers.security_log.schema import NOW, event, problems, unknown
 from tests.receivers.security_log.test_presets import LINES, WHOLE
@@ -182,3 +185,12 @@ def test_a_line_with_anything_in_it_is_a_valid_event_or_none(line, junk, data) -
             entry = Entry(whole, NOW, {}, {})
             mapped(entry, whole, found[0], "keep")
             assert accept(Signal.LOGS, encode([entry])).items == 1
+
+
+@pytest.mark.parametrize("read", [rfc3339, moment, is_address])
+def test_what_is_too_long_is_not_remembered(read) -> None:
+    """Times and addresses come from outside: a megabyte is none, and takes no room in what is kept of them."""
+    kept = {"rfc3339": _rfc3339, "moment": _moment, "is_address": _is_address}[read.__name__]
+    before = kept.cache_info().misses
+    assert not read("2026-11-26T11:14:00" + "1" * 1_000_000)
+    assert kept.cache_info().misses == before

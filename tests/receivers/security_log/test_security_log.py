@@ -10,7 +10,10 @@ from sluiceway.component import Context, Kind, Reason, Status
 from sluiceway.errors import ConfigError, RefusedError
 from sluiceway.otlp import Signal
 from sluiceway.receivers.security_log import COMPONENT, SecurityLogReceiver
+from sluiceway.receivers.security_log.mapping import Mapping
+from sluiceway.receivers.security_log.sources import from_journal
 from sluiceway.service import Collector
+from sluiceway.stanza import Entry
 from sluiceway.testing import ManualClock, MemorySink, check_metrics, points, settings
 from tests.receivers.records import attributes, bodies, records, until, value
 from tests.receivers.security_log.schema import problems
@@ -283,3 +286,10 @@ async def test_a_source_that_is_away_is_told_while_others_are_well(tmp_path: Pat
         await until(lambda: sum(batch.signal is Signal.METRICS for batch in sink.batches) > 2)
     assert statuses[-1][0] is Status.RECOVERABLE_ERROR
     assert statuses[-1][1].startswith(f"cannot start {tmp_path}/nowhere")
+
+
+@pytest.mark.parametrize("body", ["sshd text", ["a", "b"], None, {"MESSAGE": ["Failed", "x"], "_PID": "1"}])
+def test_operators_may_change_what_the_journal_told(body: object) -> None:
+    """An entry whose body is no map any more is a message without a header."""
+    text, _ = from_journal(Mapping(("sshd",), hostname="here"), Entry(body, 1, {}, {}))
+    assert isinstance(text, str)

@@ -8,6 +8,7 @@ import pytest
 from sluiceway.receivers.syslog.framing import Counted, FramingError, Trailed
 from sluiceway.stanza import Entry
 from sluiceway.stanza.syslog import parser
+from tests.growth import grows_evenly
 
 NOW = 1_795_692_000_000_000_000
 UTC = ZoneInfo("UTC")
@@ -114,3 +115,14 @@ def test_a_stream_without_counts_cannot_be_followed(data) -> None:
     """Nobody knows where the next message would begin."""
     with pytest.raises(FramingError):
         Counted(20, lambda: None).feed(data)
+
+
+def test_structured_data_is_read_in_one_pass() -> None:
+    """However many elements there are, each of its own name."""
+
+    def message(elements: int) -> str:
+        return "<1>1 - - - - - " + "".join(f"[a{number}]" for number in range(elements))
+
+    parse = parser("rfc5424", UTC)
+    less, four_times = message(20_000), message(80_000)
+    assert grows_evenly(lambda: parse(Entry("", 1, {}, {}), less), lambda: parse(Entry("", 1, {}, {}), four_times))

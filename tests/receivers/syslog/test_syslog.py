@@ -10,6 +10,7 @@ import trustme
 from sluiceway.component import Context, Kind, Reason
 from sluiceway.errors import ConfigError, RefusedError
 from sluiceway.receivers.syslog import COMPONENT, SyslogReceiver
+from sluiceway.receivers.syslog.framing import Trailed
 from sluiceway.testing import ManualClock, MemorySink, settings
 from tests.receivers.records import attributes, bodies, records, until, value
 from tests.servers import program
@@ -178,6 +179,27 @@ async def test_what_cannot_be_delivered_at_the_end_is_counted() -> None:
     await stopping
     writer.close()
     assert drops == [(2, Reason.SHUTDOWN)]
+
+
+async def test_what_was_read_is_accounted_for_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what waited for room, and the message that had no end yet."""
+    sink, drops, clock, read = MemorySink(), [], ManualClock(), []
+    feed = Trailed.feed
+    monkeypatch.setattr(Trailed, "feed", lambda self, data: read.append(found := feed(self, data)) or found)
+    sink.error = RefusedError("full")
+    made = receiver(TCP, sink, drops, clock)
+    async with made:
+        _, writer = await connect(made)
+        writer.write(b"<1>1 - - - - - - x\n" * 20_000)
+        await until(lambda: sum(map(len, read)) > 10_000)
+        _, other = await connect(made)
+        other.write(b"<1>1 - - - - - - y\n<1>1 - - - - - - half")
+        await until(lambda: [b"<1>1 - - - - - - y"] in read)
+        stopping = asyncio.create_task(clock_until(clock, lambda: bool(drops)))
+    await stopping
+    assert drops == [(sum(map(len, read)) + 2, Reason.SHUTDOWN)]  # and what each of the two had begun
+    for each in (writer, other):
+        each.close()
 
 
 async def clock_until(clock: ManualClock, holds) -> None:

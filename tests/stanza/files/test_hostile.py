@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sluiceway.errors import ConfigError
 from sluiceway.stanza.files.matching import compile_glob, find
-from tests.stanza.files.machine import Reading
+from tests.stanza.files.machine import Reading, file_settings
 
 
 def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
@@ -214,3 +215,31 @@ def test_a_file_that_was_rewritten_is_read_anew_though_its_end_looks_the_same(tm
     reading.poll()
     reading.stop()
     assert reading.bodies[21:] == ["two", *filler.splitlines(), "more"]
+
+
+def test_files_are_ordered_by_times_without_a_year(tmp_path: Path) -> None:
+    """Such a time is the latest one that is not in the future."""
+    for name in ("a-06-15.log", "a-11-20.log", "a-01-05.log"):
+        (tmp_path / name).write_text(f"{name}\n")
+    reading = Reading(
+        f"""
+        include: ['{tmp_path}/*']
+        start_at: beginning
+        ordering_criteria:
+          regex: '^a-(?P<day>.*)\\.log'
+          top_n: 2
+          sort_by: [{{sort_type: timestamp, regex_key: day, layout: '%m-%d', location: UTC}}]
+        """
+    )
+    reading.now = 1_795_651_200.0  # 26 November 2026
+    reading.start()
+    reading.poll()
+    reading.stop()
+    assert sorted(reading.bodies) == ["a-06-15.log", "a-11-20.log"]
+
+
+@pytest.mark.parametrize("pattern", ["[z-a]", "/", ".", "a[!]b"])
+def test_a_pattern_that_makes_no_sense_is_refused(pattern: str) -> None:
+    """When the configuration is read, and not when files are looked for."""
+    with pytest.raises(ConfigError, match="include"):
+        file_settings(f"{{include: ['{pattern}']}}")

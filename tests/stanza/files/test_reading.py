@@ -288,3 +288,41 @@ def test_lock(tmp_path: Path) -> None:
     reading.poll()
     reading.stop()
     assert reading.bodies == ["one"]
+
+
+@pytest.mark.parametrize(("multiline", "records"), [
+    ("line_start_pattern: '^START'", ["START b\n", "START c\n", "START d\n"]),
+    ("line_end_pattern: 'END\\n'", ["b END\n", "c END\n", "d END\n"]),
+])  # fmt: skip
+@pytest.mark.parametrize("step", [1, 3, 8, 1000])
+def test_records_behind_one_that_was_cut_are_whole(tmp_path: Path, multiline, records, step) -> None:
+    """What is passed over ends where the next record begins, also where that is the first that is read."""
+    log = tmp_path / "a"
+    first = "START " + "x" * 300 + " END\n"
+    log.write_text(first)
+    more = f"max_log_size: 100, max_log_size_behavior: truncate, multiline: {{{multiline}}}"
+    reading = Reading(f"{{include: ['{log}'], start_at: beginning, {more}}}")
+    reading.poll()
+    data = "".join(records)
+    for start in range(0, len(data), step):
+        with log.open("a") as file:
+            file.write(data[start : start + step])
+        reading.poll(0.01)
+    reading.poll(2)
+    reading.stop()
+    assert reading.bodies == [first[:100].strip(), *(record.strip() for record in records)]
+
+
+def test_pieces_of_a_long_record_know_where_they_begin(tmp_path: Path) -> None:
+    """In bytes of the file, separators included; and no character is cut in two."""
+    (tmp_path / "a").write_bytes(b"abcdefghijklmnopqrst\n" * 2)
+    reading = Reading(
+        f"{{include: ['{tmp_path}/a'], start_at: beginning, max_log_size: 8, include_file_record_offset: true}}"
+    )
+    reading.poll()
+    reading.stop()
+    assert [entry.attributes["log.file.record_offset"] for entry in reading.entries] == [0, 8, 16, 21, 29, 37]
+    folder = tmp_path / "wide"
+    folder.mkdir()
+    wide = read(folder, "xxxxxxxxxx\n".encode("utf-16-le"), "max_log_size: 7, encoding: utf-16le")
+    assert wide == ["xxx", "xxx", "xxx", "x"]

@@ -114,11 +114,13 @@ def _agent(asked: dict[str, Any], rest: str) -> dict[str, Any]:
     return {"more": rest} if rest else {}
 
 
-@lru_cache(maxsize=4096)
 def _time(stamp: str) -> int:
     """Nanoseconds of `26/Nov/2026:11:14:00 +0000`; 0 for none."""
-    if len(stamp) != 26 or stamp[3:6] not in MONTHS:
-        return 0
+    return _read_time(stamp) if len(stamp) == 26 and stamp[3:6] in MONTHS else 0
+
+
+@lru_cache(maxsize=4096)
+def _read_time(stamp: str) -> int:
     text = f"{stamp[7:11]}-{MONTHS[stamp[3:6]]:02}-{stamp[:2]}T{stamp[12:20]}{stamp[21:]}"
     try:
         return nanoseconds(datetime.fromisoformat(text))
