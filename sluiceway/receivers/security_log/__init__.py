@@ -40,15 +40,15 @@ from pydantic import Field, field_validator, model_validator
 from sluiceway.component import Component, Kind, Stability
 from sluiceway.config.types import Commas, Section
 from sluiceway.otlp import Signal
-from sluiceway.receivers.journald.settings import JournalSettings
 from sluiceway.receivers.security_log.counts import EVENTS, FAILURES
 from sluiceway.receivers.security_log.presets import Name
 from sluiceway.receivers.security_log.receiver import SecurityLogReceiver
 from sluiceway.receivers.security_log.records import OnUnmapped, Raw
-from sluiceway.receivers.syslog.settings import SyslogSettings
 from sluiceway.scraping import Declares, MetricSettings, ScrapeSettings
 from sluiceway.stanza.files import FileSettings
+from sluiceway.stanza.journal.settings import JournalSettings
 from sluiceway.stanza.outlet import OutletSettings
+from sluiceway.stanza.syslog.settings import SyslogSettings
 
 __all__ = ["COMPONENT", "SecurityLogConfig", "SecurityLogReceiver"]
 

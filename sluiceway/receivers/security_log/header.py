@@ -10,7 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from sluiceway.stanza.syslog_time import nanoseconds, yearless
+from sluiceway.stanza.syslog.times import nanoseconds, yearless
 
 __all__ = ["NO_HEADER", "Header", "Headers", "moment"]
 

@@ -14,21 +14,21 @@ from sluiceway.component import Consumer, Context, Reason
 from sluiceway.otlp import Signal
 from sluiceway.parts import Parts
 from sluiceway.received import Received
-from sluiceway.receivers.journald.follow import Cursors, Journal
 from sluiceway.receivers.security_log.counts import Counts
 from sluiceway.receivers.security_log.mapping import Found, Mapping
 from sluiceway.receivers.security_log.records import mapped, unmapped
 from sluiceway.receivers.security_log.sources import Source, from_file, from_journal, from_syslog
-from sluiceway.receivers.syslog.server import Syslog
 from sluiceway.scraping import Scrape, Scraper, Scraping
 from sluiceway.stanza import Entry
 from sluiceway.stanza.checkpoints import Checkpoints
 from sluiceway.stanza.files import Files
+from sluiceway.stanza.journal.follow import Cursors, Journal
 from sluiceway.stanza.outlet import Outlet, pushing
+from sluiceway.stanza.syslog.server import Syslog
 
 if TYPE_CHECKING:
-    from sluiceway.receivers.journald.settings import JournalSettings
     from sluiceway.receivers.security_log import SecurityLogConfig
+    from sluiceway.stanza.journal.settings import JournalSettings
 
 __all__ = ["SecurityLogReceiver"]
 

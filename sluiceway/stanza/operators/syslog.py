@@ -14,7 +14,7 @@ from sluiceway.stanza.fields import MISSING, field
 from sluiceway.stanza.operators.operator import Step
 from sluiceway.stanza.operators.parser import Parser, text, then
 from sluiceway.stanza.operators.timestamp import location
-from sluiceway.stanza.syslog import parser
+from sluiceway.stanza.syslog.messages import parser
 
 __all__ = ["SyslogParser"]
 

@@ -14,7 +14,7 @@ from sluiceway.receivers.security_log.ocsf import _is_address, is_address
 from sluiceway.receivers.security_log.presets import NAMES
 from sluiceway.receivers.security_log.records import mapped
 from sluiceway.stanza import Entry, encode
-from sluiceway.stanza.syslog_time import _rfc3339, rfc3339
+from sluiceway.stanza.syslog.times import _rfc3339, rfc3339
 from tests.growth import grows_evenly
 from tests.receivers.security_log.schema import NOW, event, problems, unknown
 from tests.receivers.security_log.test_presets import LINES, WHOLE

@@ -13,7 +13,7 @@ from typing import Any, Final
 from sluiceway.receivers.security_log.header import Header
 from sluiceway.receivers.security_log.ocsf import Class, Event, Kind, Outcome, Severity, endpoint, is_address
 from sluiceway.receivers.security_log.presets.preset import Preset
-from sluiceway.stanza.syslog_time import MONTHS, nanoseconds
+from sluiceway.stanza.syslog.times import MONTHS, nanoseconds
 
 __all__ = ["APACHE", "NGINX"]
 

@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 
 from sluiceway.component import Context, Reason
 from sluiceway.errors import ConfigError
-from sluiceway.receivers.syslog.framing import Counted, Framing, Trailed, Whole
-from sluiceway.receivers.syslog.intake import Intake, Message
-from sluiceway.receivers.syslog.settings import SyslogSettings, Tcp
-from sluiceway.receivers.syslog.tcp import TcpServer
-from sluiceway.receivers.syslog.udp import UdpServer
 from sluiceway.stanza import Entry
-from sluiceway.stanza.syslog import parser
+from sluiceway.stanza.syslog.framing import Counted, Framing, Trailed, Whole
+from sluiceway.stanza.syslog.intake import Intake, Message
+from sluiceway.stanza.syslog.messages import parser
+from sluiceway.stanza.syslog.settings import SyslogSettings, Tcp
+from sluiceway.stanza.syslog.tcp import TcpServer
+from sluiceway.stanza.syslog.udp import UdpServer
 
 __all__ = ["Syslog"]
 

@@ -27,9 +27,9 @@ from typing import Self
 from sluiceway.component import Component, Consumer, Context, Kind, Stability
 from sluiceway.otlp import Signal
 from sluiceway.received import Received
-from sluiceway.receivers.syslog.server import Syslog
-from sluiceway.receivers.syslog.settings import SyslogSettings
 from sluiceway.stanza.outlet import Outlet, OutletSettings, pushing
+from sluiceway.stanza.syslog.server import Syslog
+from sluiceway.stanza.syslog.settings import SyslogSettings
 
 __all__ = ["COMPONENT", "SyslogConfig", "SyslogReceiver"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluiceway.receivers.journald.settings import JournalSettings
+from sluiceway.stanza.journal.settings import JournalSettings
 
 __all__ = ["command"]
 

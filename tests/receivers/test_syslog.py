@@ -10,7 +10,7 @@ import trustme
 from sluiceway.component import Context, Kind, Reason
 from sluiceway.errors import ConfigError, RefusedError
 from sluiceway.receivers.syslog import COMPONENT, SyslogReceiver
-from sluiceway.receivers.syslog.framing import Trailed
+from sluiceway.stanza.syslog.framing import Trailed
 from sluiceway.testing import ManualClock, MemorySink, settings
 from tests.receivers.records import attributes, bodies, records, until, value
 from tests.servers import program

@@ -12,8 +12,8 @@ from sluiceway.errors import ConfigError, RefusedError
 from sluiceway.extensions.file_storage import COMPONENT as STORAGE
 from sluiceway.extensions.file_storage import FileStorage
 from sluiceway.receivers.journald import COMPONENT, JournaldReceiver
-from sluiceway.receivers.journald.command import command
-from sluiceway.receivers.journald.entries import read
+from sluiceway.stanza.journal.command import command
+from sluiceway.stanza.journal.entries import read
 from sluiceway.testing import ManualClock, MemorySink, settings
 from tests.receivers.records import attributes, bodies, records, until
 from tests.servers.journal import journal

@@ -13,11 +13,11 @@ from typing import Final, Self, TypeAlias
 
 from sluiceway.component import Context, Reason, Status
 from sluiceway.escape import escape
-from sluiceway.receivers.journald.command import command
-from sluiceway.receivers.journald.entries import read
-from sluiceway.receivers.journald.settings import JournalSettings
 from sluiceway.stanza import Entry
 from sluiceway.stanza.checkpoints import Checkpoints
+from sluiceway.stanza.journal.command import command
+from sluiceway.stanza.journal.entries import read
+from sluiceway.stanza.journal.settings import JournalSettings
 
 __all__ = ["Cursors", "Deliver", "Journal"]
 

@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sluiceway.receivers.syslog.framing import Counted, FramingError, Trailed
 from sluiceway.stanza import Entry
-from sluiceway.stanza.syslog import parser
+from sluiceway.stanza.syslog.framing import Counted, FramingError, Trailed
+from sluiceway.stanza.syslog.messages import parser
 from tests.growth import grows_evenly
 
 NOW = 1_795_692_000_000_000_000

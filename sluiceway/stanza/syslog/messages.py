@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
 from sluiceway.stanza.entry import Entry
-from sluiceway.stanza.syslog_time import rfc3339, yearless
+from sluiceway.stanza.syslog.times import rfc3339, yearless
 
 __all__ = ["Parse", "Protocol", "parser"]
 

@@ -12,9 +12,9 @@ from typing import Final, Self
 from sluiceway.component import Context, Reason
 from sluiceway.config.listen import listen
 from sluiceway.escape import escape
-from sluiceway.receivers.syslog.framing import Framing, FramingError
-from sluiceway.receivers.syslog.intake import Intake, Message, Peer
-from sluiceway.receivers.syslog.settings import Tcp
+from sluiceway.stanza.syslog.framing import Framing, FramingError
+from sluiceway.stanza.syslog.intake import Intake, Message, Peer
+from sluiceway.stanza.syslog.settings import Tcp
 
 __all__ = ["TcpServer"]
 

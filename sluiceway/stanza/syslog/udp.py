@@ -11,9 +11,9 @@ from typing import Any, Final, Self
 from sluiceway.component import Context
 from sluiceway.config.types import split_endpoint
 from sluiceway.errors import ConfigError
-from sluiceway.receivers.syslog.intake import Intake, Message
-from sluiceway.receivers.syslog.settings import Udp
-from sluiceway.receivers.syslog.tcp import attributes
+from sluiceway.stanza.syslog.intake import Intake, Message
+from sluiceway.stanza.syslog.settings import Udp
+from sluiceway.stanza.syslog.tcp import attributes
 
 __all__ = ["UdpServer"]
 

@@ -26,9 +26,9 @@ from sluiceway.component import Component, Consumer, Context, Kind, Stability
 from sluiceway.otlp import Signal
 from sluiceway.parts import Parts
 from sluiceway.received import Received
-from sluiceway.receivers.journald.follow import Cursors, Journal
-from sluiceway.receivers.journald.settings import JournalSettings
 from sluiceway.stanza.checkpoints import Checkpoints
+from sluiceway.stanza.journal.follow import Cursors, Journal
+from sluiceway.stanza.journal.settings import JournalSettings
 from sluiceway.stanza.outlet import Outlet, OutletSettings, pushing
 
 __all__ = ["COMPONENT", "JournaldConfig", "JournaldReceiver"]

@@ -1,0 +1,1 @@
+"""systemd's journal, as journalctl tells of it."""
