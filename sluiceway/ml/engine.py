@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -69,17 +69,23 @@ class Engine:
         """Count records that broke the contract. Reasons are few: each is a series."""
         self._rejected.update(reasons)
 
-    def reference(self, batch: Predictions) -> None:
-        """Set what drift is measured against, in place of any other reference of the models in the batch.
+    async def reference(self, batches: Sequence[Predictions]) -> None:
+        """Set what drift is measured against, in place of any other reference of the models in the batches.
 
-        An empty version stands for all versions without a reference of their own, an empty model for all models.
+        An empty version stands for all versions without a reference of their own, an empty model for all models. Of
+        more than `max_models` the first are taken. Others get their turn between two models.
         """
-        keys = list(zip(batch.model.tolist(), batch.version.tolist(), strict=True))
-        for key in list(dict.fromkeys(keys))[: self._settings.max_models]:
-            rows = np.fromiter((one == key for one in keys), bool, len(keys))
-            self._given[key] = batch.take(rows)
-        for key, slot in self._models.items():
-            self._refer(key, self._by_slot[slot])
+        for batch in batches:
+            keys = list(zip(batch.model.tolist(), batch.version.tolist(), strict=True))
+            for key in dict.fromkeys(keys):
+                if key in self._given or len(self._given) < self._settings.max_models:
+                    rows = np.fromiter((one == key for one in keys), bool, len(keys))
+                    self._given[key] = batch.take(rows)
+            await asyncio.sleep(0)
+        for key, slot in list(self._models.items()):
+            if slot in self._by_slot:
+                self._refer(key, self._by_slot[slot])
+                await asyncio.sleep(0)
 
     async def write(self, scrape: Scrape, *, close: bool = False) -> None:
         """Close the window if its time is over, or `close`, and record all metrics and events.
@@ -89,8 +95,11 @@ class Engine:
         async with self._writing:
             if self._work is None:
                 self._work = self._begin(close=close)
-            done = await asyncio.shield(self._work)
-            self._work = None
+            try:
+                done = await asyncio.shield(self._work)
+            finally:
+                if self._work.done():  # else the call was cancelled, and the next one goes on with it
+                    self._work = None
             for slot, (found, changes) in done.items():
                 if (model := self._by_slot.get(slot)) is not None:
                     model.counts.changes = dict(Counter(model.counts.changes) + Counter(changes))

@@ -143,8 +143,17 @@ class Join:
         self._early_ids.update(zip(batch.id.tolist(), seqs.tolist(), strict=True))
         label = batch.label.astype(object)
         self._early.append(size, {"seq": seqs, "arrived": now, "time": batch.time, "id": batch.id, "label": label})
-        if len(self._early) > self._most:
-            self._drop_early(len(self._early) - self._most)
+        if (beyond := len(self._early_ids) - self._most) > 0:
+            waiting = np.flatnonzero(~self._early["used"])
+            self._drop_early(int(waiting[beyond - 1]) + 1)
+        if len(self._early) > 2 * self._most + 1024:
+            self._compact()
+
+    def _compact(self) -> None:
+        """Let go of labels that have found their predictions."""
+        kept = self._early.take(~self._early["used"])
+        self._early.drop(len(self._early))
+        self._early.append(len(kept["seq"]), kept)
 
     def _number(self, size: int) -> npt.NDArray[np.int64]:
         self._next += size

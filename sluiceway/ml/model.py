@@ -159,7 +159,10 @@ class Model:
 
     def sample(self, batch: Predictions) -> Sample:
         """The columns of a batch of predictions, encoded, to be a reference."""
-        columns = self._said(batch) | self.references.encode(batch.features)
+        columns = self.references.encode(batch.features)
+        if batch.prediction is None and batch.scores is None and not self._task:
+            return columns  # features alone do not tell what the model does
+        columns |= self._said(batch)
         if batch.label is not None:
             columns["label"] = (
                 quantities(batch.label) if self._task == "regression" else self._classes.encode(classes(batch.label))

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
+from sluiceway.config.settings import mistake
 from sluiceway.config.types import Duration, Section, Settings, StringList
 from sluiceway.ml.metrics import METRICS
 from sluiceway.scraping import Declares, MetricSettings
@@ -134,4 +135,6 @@ class EngineSettings(Settings):
     def _check(self) -> Self:
         if len(set(self.segments)) < len(self.segments):
             raise ValueError("a segment is named twice")
+        if self.window.type == "sliding" and self.reference.type == "rolling":
+            raise mistake("a sliding window is never far from itself: use first_n or given", "reference", "type")
         return self

@@ -245,6 +245,8 @@ class Declares:
             return
         if entry is None:
             yield (name,), f'there is no "{name}" here{nearest(name, self.entries)}'
+        elif isinstance(entry, Metric) and chosen.attributes is not None and entry.instrument == "histogram":
+            yield (name, "attributes"), f"{name} is a histogram, whose points cannot be made one here"
         elif isinstance(entry, Metric) and chosen.attributes is not None:
             for unknown in set(chosen.attributes) - set(entry.attributes):
                 text = f'{name} has no attribute "{unknown}"{nearest(unknown, entry.attributes)}'

@@ -28,13 +28,15 @@ class Events:
         self._next = next
         self._waiting: deque[Entry] = deque()
 
-    async def push(self, entries: Iterable[Entry]) -> None:
-        """Hand on what has waited, and these after it."""
-        if Signal.LOGS not in self._context.signals:
-            return
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Take records; they wait for the next push."""
+        if Signal.LOGS in self._context.signals:
+            self._waiting.extend(entries)
+            self._drop(len(self._waiting) - MOST_WAITING, Reason.QUEUE_FULL)
+
+    async def push(self) -> None:
+        """Hand on what waits."""
         waiting = self._waiting
-        waiting.extend(entries)
-        self._drop(len(waiting) - MOST_WAITING, Reason.QUEUE_FULL)
         if not waiting:
             return
         offered = len(waiting)

@@ -21,7 +21,6 @@ from sluiceway.scraping.declared import MetricSettings, ResourceAttribute, Resou
 from sluiceway.scraping.events import Events
 from sluiceway.scraping.scrape import Scrape
 from sluiceway.scraping.settings import ScrapeSettings
-from sluiceway.stanza import Entry
 
 __all__ = ["Scraper", "Scraping"]
 
@@ -97,7 +96,6 @@ class Scraping:
         troubles: dict[str, str] = {}
         partial_only = True
         payloads: list[bytes] = []
-        events: list[Entry] = []
         points = 0
         for scraper in self.scrapers:
             scrape = self._begin(scraper)
@@ -110,8 +108,9 @@ class Scraping:
                 troubles[scraper.name] = self._text(failure)
                 partial_only = False
                 continue
+            finally:
+                self._events.add(scrape.events)  # a source tells them once, whatever becomes of the points
             payloads.append(payload)
-            events += scrape.events
             points += found
             self._counts[scraper.name].scraped += found
             if scrape.problems:
@@ -121,7 +120,7 @@ class Scraping:
         self._pushing = True
         try:
             await self._push(Batch(Signal.METRICS, b"".join(payloads), points, Origin(self._context.clock.now())))
-            await self._events.push(events)
+            await self._events.push()
         finally:
             self._pushing = False
             self._quiet.set()

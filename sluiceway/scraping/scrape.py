@@ -20,7 +20,7 @@ __all__ = ["Recorder", "Scrape"]
 
 _NOTHING: Attributes = {}
 _SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
-_Key: TypeAlias = "tuple[Metric, tuple[tuple[str, object], ...], int]"
+_Key: TypeAlias = "tuple[Metric, tuple[tuple[str, object], ...]]"
 _COMBINE: Mapping[str, Callable[[list[float]], float]] = {
     "sum": sum,
     "avg": lambda values: sum(values) / len(values),
@@ -40,7 +40,7 @@ class Recorder:
         self._writer = writer
         self._metrics: dict[str, MetricWriter | None] = {}
         self._kept: dict[str, tuple[str, ...]] = {}
-        self._together: dict[_Key, list[float]] = {}
+        self._together: dict[_Key, tuple[list[float], list[int]]] = {}
 
     def record(
         self, metric: Metric, value: float | Histogram, attributes: Attributes = _NOTHING, *, start: int = 0
@@ -57,7 +57,9 @@ class Recorder:
             return
         if metric.name in self._kept:
             kept = tuple((key, attributes[key]) for key in self._kept[metric.name] if key in attributes)
-            self._together.setdefault((metric, kept, start), []).append(value)  # type: ignore[arg-type]
+            values, starts = self._together.setdefault((metric, kept), ([], []))
+            values.append(value)  # type: ignore[arg-type]  # no histogram comes here
+            starts.append(start or self._scrape.start)
         else:
             self._write(writer, metric, value, attributes, start)
 
@@ -103,11 +105,11 @@ class Recorder:
 
     def finish(self) -> None:
         """Write the points that were to become one."""
-        for (metric, attributes, start), values in self._together.items():
+        for (metric, attributes), (values, starts) in self._together.items():
             writer = self._metrics[metric.name]
             assert writer is not None  # noqa: S101 - only what is switched on is kept here
             strategy = _strategy(metric, self._scrape.metrics[metric.name])
-            self._write(writer, metric, _COMBINE[strategy](values), dict(attributes), start)  # type: ignore[arg-type]
+            self._write(writer, metric, _COMBINE[strategy](values), dict(attributes), min(starts))  # type: ignore[arg-type]
         self._together.clear()
 
 

@@ -82,7 +82,7 @@ class Bench:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for half in self.halves:
+        for half in reversed(self.halves):  # as the service leaves them
             await half.__aexit__(None, None, None)
 
     async def take(self, *entries: Entry) -> None:

@@ -7,6 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from sluiceway.errors import ConfigError
 from tests.ml.feeding import Fed, by, predictions, settings, truths
 
 TEXTS = np.array(["a", "b"], object)
@@ -195,3 +196,43 @@ def test_settings_that_cannot_be() -> None:
     """A segment that is named twice is refused."""
     with pytest.raises(Exception, match="a segment is named twice"):
         settings("{segments: [a, a]}")
+
+
+async def test_labels_that_found_their_predictions_push_none_out() -> None:
+    """The bound is on labels that wait."""
+    fed = Fed("{join: {max_records: 10}}")
+    fed.engine.ground_truth(truths(_texts("a"), ids=[999]))
+    for number in range(40):
+        fed.engine.ground_truth(truths(_texts("a"), ids=[number]))
+        fed.engine.predictions(predictions(1, ids=[number], prediction=_texts("a")))
+    fed.engine.predictions(predictions(1, ids=[999], prediction=_texts("a")))
+    found = await fed.tell()
+    assert by(found, "ml.join.expired", "kind")["label"] == 0
+    assert by(found, "ml.join.held", "kind")["label"] == 0
+
+
+async def test_a_fault_in_one_window_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The window is lost, and the next is told of."""
+    fed = Fed()
+    fed.engine.predictions(predictions(3, prediction=_texts("a", "a", "b")))
+    with monkeypatch.context() as patch:
+        patch.setattr("sluiceway.ml.engine.analyse", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await fed.tell()
+    fed.engine.predictions(predictions(3, ids=[10, 11, 12], prediction=_texts("a", "a", "b")))
+    assert await fed.tell()
+
+
+async def test_features_alone_do_not_tell_what_a_model_does() -> None:
+    """With a reference of features a model of quantities is one of quantities."""
+    fed = Fed()
+    await fed.engine.reference([predictions(50, features={"f": np.arange(50.0)})])
+    fed.engine.predictions(predictions(50, prediction=np.arange(50.0), features={"f": np.arange(50.0)}))
+    fed.engine.ground_truth(truths(np.arange(50.0)))
+    assert "mae" in {metric for metric, _ in by(await fed.tell(), "ml.performance", "metric", "class")}
+
+
+def test_a_sliding_window_has_no_rolling_reference() -> None:
+    """It would be compared with most of itself."""
+    with pytest.raises(ConfigError, match="never far from itself"):
+        settings("{window: {type: sliding}, reference: {type: rolling}}")

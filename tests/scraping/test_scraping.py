@@ -402,3 +402,29 @@ def test_a_name_is_declared_once() -> None:
     """Two metrics of one name would be taken for each other."""
     with pytest.raises(ValueError, match="declared twice"):
         Declares(LOAD, LOAD)
+
+
+async def test_events_of_a_scraper_that_fails_late_are_handed_on() -> None:
+    """A source tells them once; the points are lost with the failure."""
+
+    async def scrape(to: Scrape) -> None:
+        to.record(QUEUE, 1)
+        to.event("told.once", "x")
+        raise ConnectionError("gone")
+
+    bench = Bench(scrape)
+    await bench.scraping.measure()
+    assert [batch.signal for batch in bench.sink.batches] == [Signal.LOGS]
+
+
+async def test_sums_of_different_starts_become_one_point() -> None:
+    """Without the attribute that told them apart, since the earliest start."""
+
+    async def scrape(to: Scrape) -> None:
+        to.record(READS, 1, {"device": "a"}, start=5)
+        to.record(READS, 2, {"device": "b"}, start=7)
+
+    bench = Bench(scrape, "metrics: {disk.reads: {attributes: []}}")
+    await bench.scraping.measure()
+    (point,) = [p["point"] for p in points(bench.sink.batches)["disk.reads"]]
+    assert (point.as_int, point.start_time_unix_nano) == (3, 5)

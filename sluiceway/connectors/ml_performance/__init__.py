@@ -117,8 +117,7 @@ class MlPerformance:
     ) -> None:
         """Close the window and send what it shows; what is refused now is dropped."""
         try:
-            if self._leads and self._reader.records:
-                await self._flush(last=True)
+            await self._close_window()
         finally:
             if self in self._running:
                 self._running.remove(self)
@@ -130,6 +129,11 @@ class MlPerformance:
             if self._task is not None:
                 self._task.cancel()
             await self._tasks.__aexit__(None, None, None)
+
+    @property
+    def records(self) -> int:
+        """How many records were read."""
+        return self._reader.records
 
     async def consume(self, batch: Batch) -> None:
         """Return when the records have been taken."""
@@ -150,9 +154,21 @@ class MlPerformance:
         while True:
             await self._context.clock.sleep(self._config.metrics_flush_interval)
             if self._leads:
-                await self._flush()
+                try:
+                    await self.flush()
+                except Exception:  # a fault of ours must not end the task that flushes
+                    self._context.logger.exception("Measuring failed")
 
-    async def _flush(self, *, last: bool = False) -> None:
+    async def _close_window(self) -> None:
+        """Close the window while all are still there to send what it shows; the others, who leave later, need not."""
+        leader = self._running[0]
+        records = leader.records
+        if records != self._context.shared.get("closed_at", 0):
+            self._context.shared["closed_at"] = records
+            await leader.flush(last=True)
+
+    async def flush(self, *, last: bool = False) -> None:
+        """Measure, and have all that run hand on what is theirs; the `last` time the window is closed."""
         async with self._flushing:
             scrape = Scrape(
                 self._context.clock.time_ns(), self._start, self._config.metrics, scope=_SCOPE, version=__version__

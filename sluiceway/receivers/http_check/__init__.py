@@ -38,6 +38,7 @@ HTTP/1.1 only; proxies over `http://` only, and what a proxy takes to connect co
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections import Counter
 from collections.abc import Callable
@@ -91,9 +92,10 @@ class HttpCheckSettings(ScrapeSettings):
             raise ValueError("no targets configured")
         return self
 
-    def limit(self, target: Target) -> float:
-        """Seconds for one check; shorter than `timeout`, which would throw away what the others found."""
-        return min(target.limit, self.timeout * (0.9 - SPREAD)) if self.timeout else target.limit
+    @property
+    def within(self) -> float:
+        """Seconds for all checks; shorter than `timeout`, which would throw away what was found."""
+        return self.timeout * 0.9 or math.inf
 
 
 class HttpCheckReceiver:
@@ -132,13 +134,15 @@ class HttpCheckReceiver:
         checks = []
         for at, url, method, attributes in asked(settings.targets, _shown):
             target = settings.targets[at]
-            means = Means(context.clock, lookups, contexts(target.tls), self._proofs[at], settings.limit(target), peeks)
+            means = Means(context.clock, lookups, contexts(target.tls), self._proofs[at], target.limit, peeks)
             checks.append(Named(Check(target, url, method, means), method, attributes))
             if target.auth is not None and _is_readable(URL(url)):
                 context.logger.warning("credentials go to %s in plain text, where anybody can read them", URL(url).host)
         self._warn_of_twins([(*sorted(named.attributes.items()), ("", named.method)) for named in checks])
         window = min(settings.collection_interval, settings.timeout or settings.collection_interval) * SPREAD
-        return HttpScraper(checks, settings.max_concurrent_checks, context.clock, min(APART, window / len(checks)))
+        return HttpScraper(
+            checks, settings.max_concurrent_checks, context.clock, min(APART, window / len(checks)), settings.within
+        )
 
     def _contexts(self) -> Callable[[TlsClient], Callable[[], ssl.SSLContext]]:
         """One context for all targets whose `tls` is the same, as making one takes tens of milliseconds."""

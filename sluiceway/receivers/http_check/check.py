@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -19,7 +20,7 @@ from sluiceway.receivers.http_check.connection import Connection, Steps, Tls, co
 from sluiceway.receivers.http_check.exchange import Answer, exchange
 from sluiceway.receivers.http_check.failures import CheckError, explain
 from sluiceway.receivers.http_check.judging import Judge, graphql_fault
-from sluiceway.receivers.http_check.request import Request, follow, graphql_body, guess_type
+from sluiceway.receivers.http_check.request import Request, basic, follow, graphql_body, guess_type
 from sluiceway.receivers.http_check.settings import Target
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Means(NamedTuple):
     tls: Callable[[], ssl.SSLContext]
     proof: Credentials | None
     limit: float
-    """Seconds that one check may take."""
+    """Seconds that one check may take at most."""
     peeks: bool
     """Whether certificates that are refused are looked at."""
 
@@ -77,12 +78,12 @@ class Check:
         self._plain = Target(endpoint=url).request_headers()
         self._way(self._request.url)  # what the environment says is checked at the start
 
-    async def run(self) -> Outcome:
-        """Check once. Whatever is wrong with the server is in the outcome."""
+    async def run(self, until: float = math.inf) -> Outcome:
+        """Check once, `until` a time of the clock at most. Whatever is wrong with the server is in the outcome."""
         outcome = Outcome()
         began = perf_counter()
         try:
-            async with self._means.clock.timeout(self._means.limit):
+            async with self._means.clock.timeout(self._time_left(until)):
                 answer = await self._ask(outcome)
             outcome.status, outcome.size = answer.status, answer.size
             self._weigh(answer, outcome)
@@ -90,8 +91,11 @@ class Check:
             outcome.error = explain(error, outcome.steps.current)
             outcome.duration = perf_counter() - began
             if self._means.peeks and isinstance(error, ssl.SSLCertVerificationError):
-                outcome.certificate = await self._peek()
+                outcome.certificate = await self._peek(until)
         return outcome
+
+    def _time_left(self, until: float) -> float:
+        return max(min(self._means.limit, until - self._means.clock.now()), 0.0)
 
     async def _ask(self, outcome: Outcome) -> Answer:
         began = perf_counter()
@@ -149,13 +153,13 @@ class Check:
             outcome.failed["graphql"] += bool(fault)
             outcome.error = f"graphql: {fault}" if fault else ""
 
-    async def _peek(self) -> bytes | None:
+    async def _peek(self, until: float) -> bytes | None:
         url = self._request.url
         tls = self._encryption(url)
         if tls is None:
             return None
         try:
-            async with self._means.clock.timeout(min(PEEK, self._means.limit)):
+            async with self._means.clock.timeout(min(PEEK, self._time_left(until))):
                 return await peek(url, self._way(url), tls, self._means.lookups)
         except (CheckError, ConfigError, OSError, UnicodeError):
             return None
@@ -173,5 +177,7 @@ def _request(target: Target, url: URL, method: str) -> Request:
     if compress is not None and body:
         body = compress(body)
         defaults["content_encoding"] = target.compression
-    headers: Mapping[str, str] = target.request_headers(**defaults)
-    return Request(url, method, headers, body)
+    headers: dict[str, str] = dict(target.request_headers(**defaults))
+    if url.user is not None:
+        headers.setdefault("authorization", basic(url))
+    return Request(url.with_user(None), method, headers, body)

@@ -121,6 +121,8 @@ class _Reading:
             self.answer.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
+        if self._whole:
+            return  # bytes behind the answer are none of it
         status = self._parser.get_status_code()
         if status >= 200 or status == 101:
             self.answer.status = status
@@ -129,9 +131,11 @@ class _Reading:
             self.answer.headers.clear()  # an interim answer; the real one follows
 
     def on_body(self, piece: bytes) -> None:
+        if self._whole:
+            return
         self.answer.size += len(piece)
         if self._keep and self.answer.size <= self._largest:
             self.answer.body += piece
 
     def on_message_complete(self) -> None:
-        self._whole = self._headed
+        self._whole = self._whole or self._headed

@@ -14,7 +14,7 @@ from sluiceway.receivers.http_check.exchange import Answer
 from sluiceway.receivers.http_check.failures import CheckError
 from sluiceway.receivers.http_check.settings import GraphQl
 
-__all__ = ["Request", "follow", "graphql_body", "guess_type"]
+__all__ = ["Request", "basic", "follow", "graphql_body", "guess_type"]
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -32,14 +32,19 @@ class Request(NamedTuple):
         url = self.url
         headers = {"host": url.host_port_subcomponent or "", **self.headers, "connection": "close"}
         if url.user is not None and "authorization" not in headers:
-            proof = b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
-            headers["authorization"] = f"Basic {proof}"
+            headers["authorization"] = basic(url)
         headers.pop("content-length", None)
         if self.body or self.method in ("POST", "PUT", "PATCH"):
             headers["content-length"] = str(len(self.body))
         where = str(url.with_user(None).with_fragment(None)) if whole_url else url.raw_path_qs
         lines = [f"{self.method} {where} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
         return "\r\n".join(lines).encode("latin-1") + self.body
+
+
+def basic(url: URL) -> str:
+    """The header that proves who a URL says we are."""
+    proof = b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
+    return f"Basic {proof}"
 
 
 def follow(request: Request, answer: Answer, plain: Mapping[str, str]) -> Request | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -63,7 +64,11 @@ class HttpScraper:
     would show that as the servers' time.
     """
 
-    def __init__(self, checks: Sequence[Named], most: int, clock: Clock, apart: float) -> None:
+    def __init__(
+        self, checks: Sequence[Named], most: int, clock: Clock, apart: float, within: float = math.inf
+    ) -> None:
+        """All of a measurement is over `within` so many seconds, waiting included."""
+        self._within = within
         self._checks = checks
         self._free = asyncio.Semaphore(most)
         self._clock = clock
@@ -71,16 +76,17 @@ class HttpScraper:
 
     async def scrape(self, scrape: Scrape) -> None:
         """Check everything once."""
+        until = self._clock.now() + self._within
         async with asyncio.TaskGroup() as tasks:
             for number, named in enumerate(self._checks):
                 if number:
                     await self._clock.sleep(self._apart)
-                tasks.create_task(self._check(named, scrape))
+                tasks.create_task(self._check(named, scrape, until))
 
-    async def _check(self, named: Named, scrape: Scrape) -> None:
+    async def _check(self, named: Named, scrape: Scrape, until: float) -> None:
         async with self._free:
             try:
-                outcome = await named.check.run()
+                outcome = await named.check.run(until)
             except Exception as failure:  # noqa: BLE001 - what goes wrong with one check, such as its credentials, is its own
                 scrape.problem(f"{named.attributes['http.url']}: {type(failure).__name__}: {failure}")
                 return

@@ -20,7 +20,6 @@ from sluiceway.receivers.ml_model.sql import fetch_rows
 __all__ = ["Reference"]
 
 _TIMEOUT: Final = 60.0
-_FOREVER: Final = 1e9
 _RETRY: Final = 10.0
 _LONGEST_LINE: Final = 1 << 20
 
@@ -43,6 +42,8 @@ class Reference:
         self, given: GivenReference, settings: EngineSettings, engine: Engine, intake: Intake, context: Context
     ) -> None:
         self.poll_interval = _RETRY
+        self._is_done = False
+        self._rejected: Counter[str] = Counter()
         self._given = given
         self._engine = engine
         self._intake = intake
@@ -53,7 +54,7 @@ class Reference:
     async def poll(self) -> str:
         """Read the reference; returns what is wrong with it, and raises when it cannot be had."""
         given = self._given
-        if self.poll_interval == _FOREVER:
+        if self._is_done:
             return ""
         if given.file:
             rows = await self._intake.run(self._from_file)
@@ -65,9 +66,9 @@ class Reference:
         batches = [batch for batch in read.batches if isinstance(batch, Predictions)]
         if not batches:
             return f"{given.file or 'the query'}: no records that could be read"
-        for batch in batches:
-            self._engine.reference(batch)
-        self.poll_interval = _FOREVER
+        await self._engine.reference(batches)
+        self._engine.reject(read.rejected + self._rejected)
+        self._is_done = True
         return ""
 
     def close(self) -> None:
@@ -79,8 +80,9 @@ class Reference:
             return list(islice(self._parquet_rows(path), most))
         with Path(path).open("rb") as file:
             lines = (line for line in iter(lambda: file.readline(_LONGEST_LINE), b""))
-            rejected: Counter[str] = Counter()
-            return list(islice((row for line in lines for row in parse_lines(line, _LONGEST_LINE, rejected)), most))
+            self._rejected.clear()
+            parsed = (row for line in lines for row in parse_lines(line, _LONGEST_LINE, self._rejected))
+            return list(islice(parsed, most))
 
     def _parquet_rows(self, path: str) -> Any:
         def choose(names: Any) -> list[str]:

@@ -85,10 +85,15 @@ class TopQueries:
         statements = await find_statements(link)
         rows = await link.ask(self._counters(statements), self._databases, self._exclude, self._most)
         now = {(row["userid"], row["dbid"], row["queryid"]): row for row in rows}
-        before, self._before = self._before, now
-        complete, self._complete = self._complete, len(rows) < self._most
-        if before is None:
-            return
+        before, complete = self._before, self._complete
+        if before is not None:
+            await self._tell(link, statements, user, before, now, complete=complete, to=to)
+        self._before, self._complete = now, len(rows) < self._most
+
+    async def _tell(
+        self, link: Link, statements: Statements, user: str, before: Mapping[Key, Row], now: Mapping[Key, Row], *,
+        complete: bool, to: Recorder,
+    ) -> None:  # fmt: skip
         changed = {}
         for key, row in now.items():
             delta = _since(before.get(key), row, complete=complete)

@@ -75,7 +75,7 @@ async def read_timescale(link: Link, place: Place, settings: TimescaleSettings, 
         await _try(place, lambda: _read_chunks(link, place, settings.max_hypertables))
         for row in hypertables if metrics.enables_any(m.HYPERTABLE_SIZE) else ():
             await _try(place, lambda row=row: _read_size(link, place, schema, row))  # type: ignore[misc]
-        if not community:
+        if metrics.enables_any(m.COLUMNSTORE_SIZE) and not community:
             place.problem("timescaledb.license is apache: there is no compression to measure")
         elif metrics.enables_any(m.COLUMNSTORE_SIZE):
             name = "hypertable_columnstore_stats" if extension[0]["new"] else "hypertable_compression_stats"

@@ -1,6 +1,8 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """The two loops over samples: lines of an exposition into series that are known, and these into OTLP points."""
 
+from operator import attrgetter
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t, uint64_t
@@ -22,6 +24,9 @@ BUCKET = 1
 COUNT = 2
 SUM = 3
 QUANTILE = 4
+
+
+_BOUND = attrgetter("bound")
 
 
 cdef class Series:
@@ -54,17 +59,23 @@ cdef class Whole:
     cdef public double last
     cdef public object metric
     cdef public bint empty
+    cdef bint mixed
 
     def __init__(self, bytes tail):
         self.tail = tail
         self.parts = []
 
     def put(self, Series part):
-        """Add a bucket or quantile where its bound belongs."""
-        cdef Py_ssize_t at = len(self.parts)
-        while at and (<Series>self.parts[at - 1]).bound > part.bound:
-            at -= 1
-        self.parts.insert(at, part)
+        """Add a bucket or quantile."""
+        if self.parts and (<Series>self.parts[len(self.parts) - 1]).bound > part.bound:
+            self.mixed = True
+        self.parts.append(part)
+
+    cdef void order(self):
+        """Have the parts in the order of their bounds."""
+        if self.mixed:
+            self.parts.sort(key=_BOUND)
+            self.mixed = False
 
 
 cdef class Reading:
@@ -378,6 +389,7 @@ def histograms(list wholes, int64_t number, int64_t now, object exemplar_field):
             _begin(whole, count)
         extra = b""
         bounds = 0
+        whole.order()
         for part in whole.parts:
             if part.seen != number and here:
                 continue
@@ -448,6 +460,7 @@ def summaries(list wholes, int64_t number, int64_t now, object exemplar_field):
                 continue
         else:
             _begin(whole, count)
+        whole.order()
         for part in whole.parts:
             parts += part.seen == number or not here
         size = 18 + PyBytes_GET_SIZE(whole.tail) + 20 * parts + (18 if here else 2)

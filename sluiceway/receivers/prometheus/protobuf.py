@@ -18,6 +18,8 @@ __all__ = ["Sample", "families", "kind_of", "samples"]
 
 _PACKAGE: Final = "io.prometheus.client"
 _TYPES: Final = ("counter", "gauge", "summary", "unknown", "histogram", "gaugehistogram")
+_LATEST: Final = 2**63 // 1_000_000_000
+"""Seconds since the epoch that can be told in nanoseconds: until 2262."""
 _MAX_BUCKETS: Final = 16_384
 """Buckets of one native histogram, with the empty ones between them."""
 
@@ -196,6 +198,8 @@ def _buckets(spans: Any, deltas: Any, counts: Any) -> tuple[int, list[int]]:
 def _created(name: str, labels: Any, message: Any, native: ExponentialHistogram | None = None) -> Iterator[Sample]:
     if message.HasField("created_timestamp"):
         began = message.created_timestamp
+        if not 0 <= began.seconds < _LATEST:
+            raise ExpositionError(f"a created timestamp is out of range: {began.seconds} s")
         key = (("__name__", f"{name}_created"), *labels)
         yield Sample(key, began.seconds + began.nanos / 1e9, native=native, counted=False)
 
@@ -207,7 +211,8 @@ def _exemplar(message: Any) -> Exemplar | None:
 def _read_exemplar(exemplar: Any) -> Exemplar:
     labels = {pair.name: pair.value for pair in exemplar.label}
     when = exemplar.timestamp
-    time = when.seconds * 1_000_000_000 + when.nanos if exemplar.HasField("timestamp") else None
+    is_told = exemplar.HasField("timestamp") and 0 <= when.seconds < _LATEST
+    time = when.seconds * 1_000_000_000 + when.nanos if is_told else None
     return Exemplar(labels, exemplar.value, time)
 
 

@@ -1,15 +1,6 @@
-"""Asking a target for what it shows; for other components, too.
+"""Asking a target for what it shows; for other components, too: who scrapes keeps a `Client`.
 
-```python
-from sluiceway.receivers.prometheus.scrape import scrape_url
-
-for family in await scrape_url("http://localhost:8002/metrics"):
-    for sample in family.samples:
-        print(family.name, family.type, sample.labels, sample.value)
-```
-
-`scrape_url` opens a session for itself; who scrapes again and again keeps a `Client`. `families` reads a body that is
-there already.
+`families` reads a body that is there already.
 """
 
 from __future__ import annotations
@@ -37,7 +28,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-__all__ = ["Answer", "Client", "Family", "FamilySample", "Request", "ScrapeError", "families", "scrape_url"]
+__all__ = ["Answer", "Client", "Family", "FamilySample", "Request", "ScrapeError", "families"]
 
 _NO_PROXY: Final = Opaque("")
 LARGEST: Final = 256 * 1024 * 1024
@@ -80,9 +71,6 @@ class Request:
             parts.append(f"{_ACCEPT[protocol]}{more};q=0.{weight}")
             weight -= 1
         return ",".join([*parts, f"*/*;q=0.{weight}"])
-
-
-_PLAIN: Final = Request()
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,13 +254,3 @@ def families(answer: Answer) -> list[Family]:
     reader = Reader()
     reader.read_samples(answer.body, answer.format, take)
     return list(found.values())
-
-
-async def scrape_url(
-    url: str,
-    request: Request = _PLAIN,
-    tls: Callable[[], ssl.SSLContext] | None = None,
-) -> list[Family]:
-    """Ask one URL once. Raises `ScrapeError` and `ExpositionError`; whoever calls bounds the time."""
-    async with Client(tls) as client:
-        return families(await client.get(url, request))

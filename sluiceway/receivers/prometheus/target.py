@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sluiceway import __version__
@@ -137,7 +137,16 @@ class Target:
         return self._batch(self._translation.encode(nothing, now)[0], self._reports.encode(nothing, now)[0])
 
     def outcome(self, asked: Asked) -> Outcome:
-        """As `read`, at once."""
+        """As `read`, at once. What one target answers ends nothing but its own series."""
+        try:
+            return self._outcome(asked)
+        except Exception as failure:
+            self._context.logger.debug("an answer could not be taken", exc_info=failure)
+            self._reset()
+            text = f"{type(failure).__name__}: {failure}"[:300]
+            return self._outcome(replace(asked, answer=None, error=text))
+
+    def _outcome(self, asked: Asked) -> Outcome:
         answer, error, now = asked.answer, asked.error, asked.time
         self._number += 1
         self._added = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from sluiceway.clock import Clock
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisScraper"]
 
+ASKED: Final = 8
+"""Nodes that are asked for the others at the same time, besides the endpoint."""
 AT_ONCE: Final = 100
 """Nodes that are asked at the same time."""
 
@@ -43,14 +45,14 @@ class RedisScraper:
             if self._settings.cluster.mode == "off" or reading.info.text("cluster_enabled") != "1":
                 self._record_endpoint(reading, scrape)
                 return
-            refused = await self._find_nodes([self._endpoint])
+            refused = await self._find_nodes([])
             if not self._nodes:
                 reading.problems.append(refused)
                 self._record_endpoint(reading, scrape)
                 return
         elif self._clock.now() >= self._refresh_at:
             answering = sorted(self._nodes.values(), key=lambda node: not node[1].answered)
-            if refused := await self._find_nodes([*(server for _, server in answering), self._endpoint]):
+            if refused := await self._find_nodes([server for _, server in answering[:ASKED]]):
                 scrape.problem(refused)
         await self._scrape_nodes(scrape)
 
@@ -101,38 +103,44 @@ class RedisScraper:
             except OSError as error:
                 return error
 
-    async def _find_nodes(self, servers: Iterable[Server]) -> str:
-        """Take over the nodes that the first of these servers names; returns what was wrong when none did."""
-        wrong = ""
+    async def _find_nodes(self, servers: Sequence[Server]) -> str:
+        """Take over the nodes that one of these servers, or else the endpoint, names; returns what was wrong.
+
+        All are asked at once: one that does not answer, such as a pod that has gone, keeps nobody waiting.
+        """
+        answers = await asyncio.gather(*(self._members(server) for server in (*servers, self._endpoint)))
+        found = next((answer for answer in answers if not isinstance(answer, str)), None)
+        if found is None:
+            return f"the nodes of the cluster are not known: {answers[-1]}"
+        await self._take_over(found)
+        return ""
+
+    async def _members(self, server: Server) -> list[Member] | str:
+        """The nodes that a server names, or what was wrong."""
         try:
             async with self._clock.timeout(self._settings.limit):
-                for server in servers:
-                    try:
-                        found = await members(server.link, tls=self._access.tls is not None)
-                    except OSError as error:
-                        wrong = str(error)
-                        continue
-                    if isinstance(found, Refused):
-                        wrong = server.hint(found, "+cluster|shards") if isinstance(found, Denied) else str(found)
-                        continue
-                    await self._take_over(found)
-                    return ""
+                found = await members(server.link, tls=self._access.tls is not None)
         except TimeoutError:
-            wrong = "no answer"
-        return f"the nodes of the cluster are not known: {wrong}"
+            return "no answer"
+        except OSError as error:
+            return str(error)
+        if isinstance(found, Refused):
+            return server.hint(found, "+cluster|shards") if isinstance(found, Denied) else str(found)
+        return found
 
     async def _take_over(self, found: list[Member]) -> None:
-        before, self._nodes = self._nodes, {}
+        before, nodes = self._nodes, {}
         for member in found:
-            known = before.pop(member.id, None)
-            if known is not None and known[0].address != member.address:
-                await known[1].link.close()
-                known = None
-            self._nodes[member.id] = (member, known[1] if known else self._open(member.address))
-        for _, gone in before.values():
-            await gone.link.close()
-        await self._endpoint.link.close()  # its place is taken by a node
+            known = before.get(member.id)
+            is_same = known is not None and known[0].address == member.address
+            nodes[member.id] = (member, known[1] if known is not None and is_same else self._open(member.address))
+        self._nodes = nodes
         self._refresh_at = self._clock.now() + self._settings.cluster.refresh_interval
+        kept = {id(server) for _, server in nodes.values()}
+        for _, gone in before.values():
+            if id(gone) not in kept:
+                await gone.link.close()
+        await self._endpoint.link.close()  # its place is taken by a node
 
 
 def _places(addresses: list[Address]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 
 import pytest
@@ -43,7 +44,10 @@ def _check(both: tuple[str, Points, str], name: str, labels: str, ours: float, s
 def test_cpus(both: tuple[str, Points, str]) -> None:
     """Each CPU has been in each state for as long as the exporter says."""
     modes = {"wait": "iowait", "interrupt": "irq"}
-    for (cpu, state), seconds in values(both[1], "system.cpu.time", "cpu", "state").items():
+    states = {"user", "nice", "system", "idle", "wait", "interrupt", "softirq", "steal"}
+    found = values(both[1], "system.cpu.time", "cpu", "state")
+    assert set(found) == {(f"cpu{number}", state) for number in range(os.cpu_count() or 1) for state in states}
+    for (cpu, state), seconds in found.items():
         mode = modes.get(state, state)
         _check(both, "node_cpu_seconds_total", f'cpu="{cpu[3:]}",mode="{mode}"', seconds, slack=0.03)
 

@@ -11,9 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as some
 from yarl import URL
 
+from sluiceway.receivers.http_check.check import _request
 from sluiceway.receivers.http_check.exchange import Answer, _Reading
 from sluiceway.receivers.http_check.failures import CheckError
 from sluiceway.receivers.http_check.request import Request, follow
+from sluiceway.receivers.http_check.settings import Target
 from tests.receivers.http_check.bench import counts, errors, measured, status, value
 from tests.receivers.http_check.raw import saying, serving
 
@@ -139,3 +141,40 @@ def test_any_place_to_go_is_one_or_none(location: str) -> None:
             lines = following.encode().split(b"\r\n")
             assert len(lines) == 5 + ("a" in following.headers) + any(line[:4] == b"auth" for line in lines)
             assert lines[0].count(b" ") == 2
+
+
+async def test_bytes_behind_the_answer_are_none_of_it() -> None:
+    """A second answer in the same breath changes nothing."""
+    two = OK + b"Content-Length: 2\r\n\r\nokHTTP/1.1 503 No\r\nContent-Length: 3\r\n\r\nbad"
+    async with serving(saying(two)) as port:
+        found = await measured(
+            f"{{endpoint: 'http://127.0.0.1:{port}', validations: [{{contains: ok}}, {{not_contains: bad}}]}}"
+        )
+    assert counts(found, "passed") == {"contains": 2}
+    assert status(found)[0] == 200
+
+
+async def test_what_hangs_takes_nobody_elses_points() -> None:
+    """Of a measurement with a `timeout` what could not be asked in time is told so, and all else is there."""
+
+    async def hang(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    async with serving(hang) as dead, serving(saying(OK + b"Content-Length: 0\r\n\r\n")) as port:
+        found = await measured(
+            f"{{endpoints: ['http://127.0.0.1:{port}', 'http://127.0.0.1:{dead}', 'http://127.0.0.1:{dead}/2']}}",
+            more="timeout: 1s, max_concurrent_checks: 1",
+        )
+    assert len(errors(found)) == 2
+    assert len({point["attributes"]["http.url"] for point in found["httpcheck.status"]}) == 3
+
+
+def test_credentials_stay_with_the_server_that_they_are_for() -> None:
+    """A redirect on the same server is asked with them, and one to another without."""
+    request = _request(Target(endpoint="http://u:p@a/1"), URL("http://u:p@a/1"), "GET")
+    same = follow(request, Answer(302, {"location": "/2"}), {})
+    other = follow(request, Answer(302, {"location": "http://b/2"}), {})
+    assert same is not None
+    assert other is not None
+    assert b"authorization: Basic dTpw" in same.encode()
+    assert b"authorization" not in other.encode()

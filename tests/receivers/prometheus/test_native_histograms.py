@@ -8,8 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sluiceway.otlp.anyvalue import varint
 from sluiceway.receivers.prometheus.protobuf import _message
+from sluiceway.receivers.prometheus.target import Target
 from tests.receivers.prometheus.bench import Bench, Page, ended, until, value
 from tests.servers.prometheus import PrometheusServer, fetch, prometheus_server
 
@@ -91,3 +94,43 @@ async def test_native_histograms_that_cannot_be_are_refused() -> None:
         async with page, Bench(f"[{{job_name: api, static_configs: [{{targets: ['{page.endpoint}']}}]}}]") as bench:
             assert value(await bench.next(), "up") == 0
             assert text in bench.warnings[0]
+
+
+@pytest.mark.parametrize("seconds", [1_700_000_000_000, -5, 2**62])
+async def test_times_that_cannot_be_end_no_other_target(seconds: int) -> None:
+    """An exemplar loses a time that is out of range; and whatever a target says, the others are scraped on."""
+    made = _message()(name="h", type=4)
+    histogram = made.metric.add().histogram
+    histogram.sample_count = 1
+    histogram.bucket.add(cumulative_count=1, upper_bound=1.0).exemplar.timestamp.seconds = seconds
+    body = varint(made.ByteSize()) + made.SerializeToString()
+    async with Page(body, CONTENT_TYPE) as page, Page("a 1\n") as other:
+        job = (
+            f"[{{job_name: api, static_configs: [{{targets: ['{page.endpoint}']}}]}},"
+            f" {{job_name: other, static_configs: [{{targets: ['{other.endpoint}']}}]}}]"
+        )
+        async with Bench(job) as bench:
+            for _ in range(3):
+                await bench.next(lambda found: "a" in found)
+            await bench.next(lambda found: "h" in found)
+
+
+async def test_an_answer_that_breaks_us_ends_no_other_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told as that target's error."""
+    encode = Target._encode
+
+    def broken(self: Target, *arguments: Any) -> Any:
+        if self.name.startswith("bad/"):
+            raise RuntimeError("broken")
+        return encode(self, *arguments)
+
+    monkeypatch.setattr(Target, "_encode", broken)
+    async with Page("b 1\n") as page, Page("a 1\n") as other:
+        job = (
+            f"[{{job_name: bad, static_configs: [{{targets: ['{page.endpoint}']}}]}},"
+            f" {{job_name: other, static_configs: [{{targets: ['{other.endpoint}']}}]}}]"
+        )
+        async with Bench(job) as bench:
+            for _ in range(3):
+                await bench.next(lambda found: "a" in found)
+            assert "RuntimeError: broken" in bench.warnings

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from sluiceway.receivers.prometheus._series import number
+from sluiceway.receivers.prometheus._series import Series, Whole, histograms, number
 from sluiceway.receivers.prometheus.exposition import ExpositionError, labels_of
 from sluiceway.receivers.prometheus.reader import Format
-from sluiceway.receivers.prometheus.scrape import Answer, families, scrape_url
-from tests.receivers.prometheus.bench import Page
+from sluiceway.receivers.prometheus.scrape import Answer, families
+from tests.growth import grows_evenly
 
 names = st.from_regex(r"[a-zA-Z_:][a-zA-Z0-9_:]{0,9}", fullmatch=True)
 label_names = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,5}", fullmatch=True).filter(
@@ -125,10 +125,16 @@ def test_series_that_are_none_are_refused(key: str) -> None:
         labels_of(key.encode())
 
 
-async def test_one_url_can_be_scraped_by_others() -> None:
-    """`scrape_url` gives the families of one answer."""
-    async with Page('# TYPE up_time gauge\nup_time{a="b"} 5\nnv_inference_count 3\n') as page:
-        found = await scrape_url(f"http://{page.endpoint}/metrics")
-    assert [(family.name, family.type, [sample.value for sample in family.samples]) for family in found] == [
-        ("up_time", "gauge", [5]), ("nv_inference_count", "unknown", [3]),
-    ]  # fmt: skip
+def test_parts_in_any_order_are_put_in_order_at_once() -> None:
+    """A target whose buckets come in descending order holds up nobody."""
+
+    def build(size: int) -> Whole:
+        whole = Whole(b"")
+        for bound in range(size, 0, -1):
+            whole.put(Series(b"", bound=float(bound)))
+        whole.count = Series(b"")
+        whole.count.seen = 1
+        histograms([whole], 1, 1, None)
+        return whole
+
+    assert grows_evenly(lambda: build(5_000), lambda: build(20_000))

@@ -281,7 +281,7 @@ async def test_credentials_go_to_the_target_and_not_to_where_it_redirects() -> N
 
         page.handler = redirect
         async with Bench(job(page, "authorization: {credentials: s3cret}")) as bench:
-            assert value(await bench.next(), "a") == 1
+            await bench.next(lambda found: value(found, "a") == 1)  # a machine that is busy may miss a scrape
         assert page.requests[0].headers["Authorization"] == "Bearer s3cret"
         assert "Authorization" not in other.requests[0].headers
         async with Bench(job(page, "follow_redirects: false")) as bench:
