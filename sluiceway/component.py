@@ -330,6 +330,8 @@ class Context:
     sees how a delivery ended."""
     shared: dict[str, Any] = field(default_factory=dict)
     """One dict for all instances made from the same entry of the configuration, for what they must have in common."""
+    kept: dict[str, Any] = field(default_factory=dict)
+    """What the next instance of the same id finds after a reload, with whatever settings it is made."""
     gives: Signal | None = None
     """The signal that this instance of a connector makes; each has an instance of its own."""
     statuses: Callable[[], Mapping[str, StatusEntry]] = _no_statuses

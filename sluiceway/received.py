@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from sluiceway.component import Consumer, Context, PartialSuccess, Reason
-from sluiceway.errors import DeliveryError, RefusedError, RetryableError, SenderError, SluicewayError
-from sluiceway.otlp import Batch, Signal
+from sluiceway.component import Consumer, Context, PartialSuccess, reason_of
+from sluiceway.errors import DeliveryError, RefusedError, RetryableError, SenderError, SluicewayError, TooLargeError
+from sluiceway.otlp import Batch, Signal, split
 
 __all__ = ["Counts", "Received"]
 
@@ -66,14 +66,20 @@ class Received:
     async def keep_pushing(self, batch: Batch, consumer: Consumer) -> bool:
         """Hand a batch on, again and again while it is refused for now; for sources that can wait, such as a file.
 
-        Returns whether it was taken. What is refused for good is dropped and counted. A cancellation comes through,
-        and then the batch was not taken.
+        Returns whether all of it was taken. What is refused for good is dropped and counted; a batch that is larger
+        than a queue may hold goes in halves. A cancellation comes through: what was not taken yet comes again.
         """
         while True:
             try:
                 await self.push(batch, consumer)
             except (RefusedError, RetryableError) as error:
                 await self._context.clock.sleep(error.retry_after or DELAY)
+            except TooLargeError as error:
+                if batch.items < 2:
+                    self._lose(batch, error)
+                    return False
+                taken = [await self.keep_pushing(part, consumer) for part in split(batch, (batch.items + 1) // 2)]
+                return all(taken)
             except SluicewayError as error:
                 self._lose(batch, error)
                 return False
@@ -95,7 +101,7 @@ class Received:
         return True
 
     def _lose(self, batch: Batch, error: SluicewayError) -> None:
-        self._context.drop(batch.items, Reason.REJECTED)
+        self._context.drop(batch.items, reason_of(error))
         if (cause := str(error)) != self._lost_by:
             self._lost_by = cause
             text = "%d %s were refused and dropped: %s; while this goes on, more are counted and not logged"

@@ -189,7 +189,7 @@ class Collector:
             if not node.started:
                 node.scope.close()
         started = [node for node in {*running.nodes, *given_up.nodes} if node.started]
-        self._graph = Graph(started, running.inlets, running.shared)
+        self._graph = Graph(started, running.inlets, running.shared, running.kept)
         await self._switch(build(self.config, self._around, self._graph))
         await self._show_telemetry(self._telemetry_for(self.config))
 

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from sluiceway.component import Context, Kind, Reason
-from sluiceway.errors import DecodeError, PermanentError, RefusedError
+from sluiceway.errors import DecodeError, PermanentError, RefusedError, TooLargeError
+from sluiceway.otlp import Batch
 from sluiceway.received import Received
 from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import ManualClock, MemorySink, spans
@@ -88,7 +89,7 @@ async def test_what_a_source_keeps_is_dropped_when_it_is_refused_for_good() -> N
     received, dropped = watched(sink, ManualClock())
     sink.error = PermanentError("never")
     assert not await received.keep_pushing(spans(3), sink)
-    assert (sink.calls, dropped) == (1, [(3, Reason.REJECTED)])
+    assert (sink.calls, dropped) == (1, [(3, Reason.PERMANENT_ERROR)])
 
 
 async def test_what_cannot_wait_is_offered_once() -> None:
@@ -99,7 +100,7 @@ async def test_what_cannot_wait_is_offered_once() -> None:
     assert not await received.push_once(spans(3), sink)
     sink.error = None
     assert await received.push_once(spans(2), sink)
-    assert (sink.items, dropped) == (2, [(3, Reason.REJECTED)])
+    assert (sink.items, dropped) == (2, [(3, Reason.QUEUE_FULL)])
 
 
 async def test_losses_are_logged_when_they_begin_change_and_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -113,3 +114,24 @@ async def test_losses_are_logged_when_they_begin_change_and_end(caplog: pytest.L
     told = [record.getMessage().partition(";")[0] for record in caplog.records]
     assert told == ["3 spans were refused and dropped: full", "3 spans were refused and dropped: never",
                     "The pipeline takes what is offered again"]  # fmt: skip
+
+
+class SmallSink(MemorySink):
+    """Takes no batch of more than two items."""
+
+    async def consume(self, batch: Batch) -> None:
+        """Take a small batch."""
+        if batch.items > 2:
+            raise TooLargeError("element size too large")
+        await super().consume(batch)
+
+
+async def test_what_is_too_large_goes_in_halves() -> None:
+    """A file's batch that is larger than a queue is not lost; a single item that is, is."""
+    sink = SmallSink()
+    received, dropped = watched(sink, ManualClock())
+    assert await received.keep_pushing(spans(9), sink)
+    assert (sink.items, dropped) == (9, [])
+    sink.error = TooLargeError("element size too large")
+    assert not await received.keep_pushing(spans(2), sink)
+    assert dropped == [(1, Reason.TOO_LARGE)] * 2

@@ -53,6 +53,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     inlets: dict[str, Inlet] = field(default_factory=dict)
     shared: dict[tuple[Kind, str], tuple[BaseModel, dict[str, Any]]] = field(default_factory=dict)
+    kept: dict[tuple[Kind, str], dict[str, Any]] = field(default_factory=dict)
     """What instances made from the same entry of the configuration have in common."""
     connections: list[Callable[[], None]] = field(default_factory=list)
     warnings: tuple[Problem, ...] = ()
@@ -89,7 +90,7 @@ class _Builder:
         self.around = around
         self.running = {node.key: node for node in running.nodes}
         self.layout = arrange(config)
-        self.graph = Graph(shared=dict(running.shared), warnings=self.layout.warnings)
+        self.graph = Graph(shared=dict(running.shared), kept=running.kept, warnings=self.layout.warnings)
         self.extensions: dict[str, Any] = {}
         self.scopes: list[Scope] = []
         for pipeline in self.layout.pipelines:
@@ -327,6 +328,7 @@ class _Builder:
             extension=self.extensions.__getitem__,
             queued=pipeline is not None and self.ends_in_queues(pipeline),
             shared=self.shared(key, settings.settings),
+            kept=self.graph.kept.setdefault((key.kind, key.id), {}),
             statuses=around.statuses.view,
             ready=around.ready,
         )

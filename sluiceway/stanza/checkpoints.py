@@ -14,7 +14,7 @@ __all__ = ["Checkpoints"]
 
 
 class Checkpoints:
-    """Keeps values by name; in memory only, where no storage is named.
+    """Keeps values by name. Where no storage is named they are in memory, and survive a reload and no more.
 
     What could not be written is tried again with the next change; until then a restart begins with what was kept last.
     """
@@ -35,6 +35,7 @@ class Checkpoints:
         self._otherwise = otherwise
         self._storage = _find(storage, context) if storage else None
         self._client: StorageClient | None = None
+        self._memory: dict[str, bytes] = context.kept.setdefault(f"checkpoints/{name}", {})
         self._stack = AsyncExitStack()
         self._unsaved: dict[str, bytes | None] = {}
         self._is_failing = False
@@ -60,12 +61,15 @@ class Checkpoints:
     async def load(self) -> dict[str, bytes]:
         """What was kept. Raises `OSError`."""
         if self._client is None:
-            return {}
+            return dict(self._memory)
         return await self._client.items()
 
     async def save(self, changes: Mapping[str, bytes | None]) -> None:
         """Keep values, None to forget one. Returns when they are kept, or when it was told that they cannot be."""
         if self._client is None:
+            self._memory |= {key: value for key, value in changes.items() if value is not None}
+            for key in [key for key, value in changes.items() if value is None]:
+                self._memory.pop(key, None)
             return
         self._unsaved |= changes
         if not self._unsaved:

@@ -200,15 +200,16 @@ class Recombining:
     """Joins entries that are parts of one, for each source by itself."""
 
     def __init__(
-        self, operator: Recombine, outputs: Targets, failures: Failures, marks: Evaluate | None = None
-    ) -> None:
+        self, operator: Recombine, outputs: Targets, failures: Failures, marks: Evaluate | None = None,
+        source: Evaluate | None = None,
+    ) -> None:  # fmt: skip
         self.targets = (outputs,)
         self._operator = operator
         self._if = condition(operator.if_)
         self._first = operator.is_first_entry is not None
         self._marks = marks or compile_expression(operator.is_first_entry or operator.is_last_entry or "")
         self._field = field(operator.combine_field)
-        self._source = field(operator.source_identifier)
+        self._source = source or field(operator.source_identifier).get
         self._last_wins = operator.overwrite_with in ("last", "newest")
         self._max_size = operator.max_log_size or _MAX_JOINED
         self._period = int(operator.force_flush_period * 1_000_000_000)
@@ -236,7 +237,7 @@ class Recombining:
         return [(out, self.targets[0])]
 
     def _take(self, entry: Entry, value: str, marked: bool, now: int, out: list[Entry]) -> None:
-        source = self._source.get(entry)
+        source = self._source(entry)
         key = source if isinstance(source, str) else "DefaultSourceIdentifier"
         if self._first and marked:
             self._release(key, out)
@@ -305,7 +306,7 @@ class Containing:
                 "max_log_size": operator.max_log_size,
             }
         )
-        self._joined = Recombining(joining, outputs, failures, _ends)
+        self._joined = Recombining(joining, outputs, failures, _ends, _stream)
 
     @property
     def pending(self) -> int:
@@ -336,6 +337,11 @@ class Containing:
     def flush(self, now: int, force: bool) -> list[Entry]:
         """Give what has waited long enough, or all that waits."""
         return _without_newline(self._joined.flush(now, force))
+
+
+def _stream(entry: Entry) -> str:
+    """Where a line comes from: parts of what a container writes to one stream do not belong to the other."""
+    return f"{entry.attributes.get('log.file.path', '')} {entry.attributes.get('log.iostream', '')}"
 
 
 def _ends(entry: Entry) -> bool:

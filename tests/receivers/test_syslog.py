@@ -282,3 +282,19 @@ async def test_an_address_in_use_is_said_at_start() -> None:
         with pytest.raises(ConfigError, match=f"receivers::syslog: cannot listen on 127.0.0.1:{port}"):
             async with receiver(f'tcp: {{listen_address: "127.0.0.1:{port}"}}, protocol: rfc5424', MemorySink()):
                 pass
+
+
+@pytest.mark.parametrize(("data", "items"), [
+    (b"21 <34>1 - - - - - - one21 <34>1 - - - - - - twogarbage", 2), (b"500 <34>1 - - - - - - cut", 0),
+])  # fmt: skip
+async def test_what_cannot_be_followed_costs_itself_and_is_counted(data: bytes, items: int) -> None:
+    """Messages in front of it arrive."""
+    sink, drops = MemorySink(), []
+    async with receiver(f"{TCP}, enable_octet_counting: true", sink, drops) as made:
+        reader, writer = await connect(made)
+        writer.write(data)
+        writer.write_eof()
+        assert await reader.read() == b""
+        writer.close()
+        await until(lambda: drops and sink.items == items)
+    assert (sink.items, drops) == (items, [(1, Reason.REJECTED)])

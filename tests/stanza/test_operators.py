@@ -309,3 +309,15 @@ def test_a_router_has_no_keys_that_would_do_nothing(key: str) -> None:
     """Its routes have expressions, and one that fails is followed by the next."""
     with pytest.raises(ValidationError, match="a router has no"):
         program(f"[{{type: router, {key}, routes: [{{expr: 'true', output: n}}]}}, {{type: noop, id: n}}]")
+
+
+def test_container_keeps_the_streams_apart() -> None:
+    """A line of stderr between two parts of one of stdout is neither's."""
+    line = "2026-01-02T03:04:05.{}Z {} {} {}"
+    bodies = [
+        line.format(1, "stdout", "P", "a"),
+        line.format(2, "stderr", "F", "x"),
+        line.format(3, "stdout", "F", "b"),
+    ]
+    out = run("[{type: container, add_metadata_from_filepath: false}]", *bodies)
+    assert [(entry.attributes["log.iostream"], entry.body) for entry in out] == [("stderr", "x"), ("stdout", "ab")]

@@ -10,14 +10,15 @@ sent again, as long as it takes. With `storage` that place survives `kill -9` an
 not yet noted then comes again: the one batch under way, and nothing else; `include_file_record_offset` lets a backend
 tell. Nothing that came into the file is left out, unless
 
-- without `storage`, what is written while the collector does not run: `start_at` decides;
+- without `storage`, what is written while the collector does not run: `start_at` decides (a reload loses nothing);
 - the file is truncated or deleted before it was read, and no copy of it is among the files that `include` names. With
   logrotate's `copytruncate`, include the copies (`app.log*`); what is written between copy and truncation is lost by
   logrotate itself;
-- a file is renamed out of `include` and then deleted or moved to another folder while the collector does not run, or
-  comes and goes between two polls;
+- a file is begun and renamed out of `include` while the collector does not run (include the rotated names, too), or is
+  then deleted or moved to another folder, or comes and goes between two polls;
 - two files have the same content: they count as one until they differ, as in the Collector;
-- a pipeline answers before its data is safe, as one with a queue in memory does.
+- a pipeline answers before its data is safe, as one with a queue in memory does, or refuses data for good, as a backend
+  may: it is then counted as dropped.
 
 A record longer than `max_log_size` costs itself. Lines without an end wait `force_flush_period` for the rest. Bytes
 that are no text in the `encoding` are replaced.

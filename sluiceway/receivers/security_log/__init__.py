@@ -70,7 +70,10 @@ class SecurityLogConfig(FileSettings, OutletSettings, ScrapeSettings):
     """What becomes of a line that no preset knows: its text is kept as a record, dropped and counted as filtered, or
     kept with the attribute `security.unmapped`."""
     raw: Raw = "keep"
-    """What an event holds of its line: the text (`raw_data`), its SHA-256 (`raw_data_hash`), or nothing."""
+    """What an event holds of its line: the text (`raw_data`), its SHA-256 (`raw_data_hash`), or nothing.
+
+    With the last two the text of a line that is no event stands nowhere either: its body is the hash, or empty.
+    """
     location: str = "Local"
     """The time zone of times in files that name none, such as `Europe/Berlin`; `Local` is the machine's."""
     hostname: str = ""

@@ -66,8 +66,7 @@ class Files:
         except (OSError, ValueError) as error:
             raise StartError(f"cannot read where reading stood: {error}") from error
         await self._look()
-        if self._checkpoints.is_durable:
-            await self._checkpoints.save({"started": b"1"})
+        await self._checkpoints.save({"started": b"1"})
         await self._save()
         tasks = self._tasks = asyncio.TaskGroup()
         await tasks.__aenter__()
@@ -145,7 +144,7 @@ class Files:
             if piece is not None:
                 pieces.append(piece)
                 size += piece.position.offset - tracked.position.offset
-            if size >= _BATCH:
+            if size > _BATCH // 2:
                 break
         for piece in pieces:  # whose turn it was comes last
             key = piece.position.key
@@ -184,10 +183,9 @@ class Files:
         changed, self._registry.changed = self._registry.changed, {}
         if self._waiting is not None:
             self._hold_back(changed)
-        if self._checkpoints.is_durable:
-            await self._checkpoints.save(
-                {name: None if position is None else position.dump() for name, position in changed.items()}
-            )
+        await self._checkpoints.save(
+            {name: None if position is None else position.dump() for name, position in changed.items()}
+        )
 
     def _hold_back(self, changed: dict[str, Position | None]) -> None:
         assert self._waiting is not None  # noqa: S101 - the caller looked

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-__all__ = ["Counted", "Framing", "FramingError", "Trailed", "Whole"]
+__all__ = ["Counted", "Framing", "Trailed", "Whole"]
 
 _LONGEST_COUNT: Final = 10
-
-
-class FramingError(Exception):
-    """The stream cannot be followed any further."""
 
 
 class Framing(Protocol):
@@ -27,9 +23,15 @@ class Framing(Protocol):
     def held(self) -> int:
         """Bytes of a message that is not complete."""
 
+    @property
+    def broken(self) -> str:
+        """Why the stream cannot be followed any further; empty as long as it can."""
+
 
 class Trailed:
     """Messages that end with a line feed or a zero byte. What is longer than `longest` bytes is cut there."""
+
+    broken = ""
 
     def __init__(self, trailer: bytes, longest: int) -> None:
         self._trailer = trailer
@@ -79,6 +81,7 @@ class Counted:
         self._too_long = too_long
         self._rest = bytearray()
         self._skip = 0
+        self.broken = ""
 
     @property
     def held(self) -> int:
@@ -86,7 +89,7 @@ class Counted:
         return len(self._rest)
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The messages that are complete now. Raises `FramingError` where no number stands."""
+        """The messages that are complete now, up to where no number stands: there it is `broken`."""
         self._rest += data
         found: list[bytes] = []
         at, end = 0, len(self._rest)
@@ -102,7 +105,8 @@ class Counted:
             space = self._rest.find(b" ", at, at + _LONGEST_COUNT + 1)
             digits = bytes(self._rest[at : space if space >= 0 else end])
             if not digits.isdigit() or digits[:1] == b"0" or len(digits) > _LONGEST_COUNT:
-                raise FramingError("a message does not begin with its number of bytes")
+                self.broken = "a message does not begin with its number of bytes"
+                break
             if space < 0:
                 break
             behind = space + 1 + int(digits)
@@ -124,6 +128,8 @@ class Counted:
 
 class Whole:
     """All that one connection sends is one message, up to `longest` bytes."""
+
+    broken = ""
 
     def __init__(self, longest: int) -> None:
         self._longest = longest

@@ -12,7 +12,7 @@ from typing import Final, Self
 from sluiceway.component import Context, Reason
 from sluiceway.config.listen import listen
 from sluiceway.escape import escape
-from sluiceway.stanza.syslog.framing import Framing, FramingError
+from sluiceway.stanza.syslog.framing import Framing
 from sluiceway.stanza.syslog.intake import Intake, Message, Peer
 from sluiceway.stanza.syslog.settings import Tcp
 
@@ -78,31 +78,39 @@ class TcpServer:
         task.add_done_callback(self._open.pop)
 
     async def _serve(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
+        problem = ""
         try:
-            await self._read(reader, connection)
-        except FramingError as error:
-            self._context.drop(bool(connection.framing.held), Reason.TOO_LARGE)
-            self._context.logger.warning("A connection from %s is closed: %s", escape(connection.host), error)
+            problem = await self._read(reader, connection)
         except OSError:
-            pass  # the sender went away
+            self._keep_rest(connection)  # the sender went away
+        except asyncio.CancelledError:
+            self._keep_rest(connection)
+            raise
         except Exception:  # one sender, whatever he sent, must not end the others
             self._context.logger.exception("A connection from %s is closed", escape(connection.host))
         finally:
+            if connection.framing.held:  # a message that never came to its end, or what could not be followed
+                self._context.drop(1, Reason.REJECTED)
+            if problem:
+                self._context.logger.warning("A connection from %s is closed: %s", escape(connection.host), problem)
             connection.writer.close()
 
-    async def _read(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
-        clock = self._context.clock
-        try:
-            while data := await reader.read(_CHUNK):
-                connection.used = clock.now()
-                await self._hand_on(connection, connection.framing.feed(data))
-                connection.used = clock.now()
-                if connection.framing.held > _CHUNK and self._held() > _HELD:
-                    raise FramingError("messages that are not complete take up too much room")
-        except asyncio.CancelledError:
-            self._intake.keep(self._messages(connection, connection.framing.end()))
-            raise
-        await self._hand_on(connection, connection.framing.end())
+    async def _read(self, reader: asyncio.StreamReader, connection: _Connection) -> str:
+        """Read to the end, or to where the connection is to be closed; why it is."""
+        clock, framing = self._context.clock, connection.framing
+        while data := await reader.read(_CHUNK):
+            connection.used = clock.now()
+            await self._hand_on(connection, framing.feed(data))
+            connection.used = clock.now()
+            if framing.broken:
+                return framing.broken
+            if framing.held > _CHUNK and self._held() > _HELD:
+                return "messages that are not complete take up too much room"
+        await self._hand_on(connection, framing.end())
+        return ""
+
+    def _keep_rest(self, connection: _Connection) -> None:
+        self._intake.keep(self._messages(connection, connection.framing.end()))
 
     async def _hand_on(self, connection: _Connection, messages: list[bytes]) -> None:
         if messages:

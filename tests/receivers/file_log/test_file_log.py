@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from sluiceway.component import Context, Kind, Status
+from sluiceway.config.load import load
+from sluiceway.config.model import Config
 from sluiceway.errors import ConfigError, RefusedError
 from sluiceway.extensions.file_storage import COMPONENT as STORAGE
 from sluiceway.extensions.file_storage import FileStorage
@@ -282,3 +284,37 @@ async def test_only_the_file_that_was_read_is_deleted(tmp_path: Path) -> None:
                 await clock.advance(0.5)
                 await asyncio.sleep(0.01)
     assert sorted(bodies(sink.batches)) == sorted(["old", "new", *map(str, range(10))])
+
+
+@pytest.mark.parametrize("start_at", ["beginning", "end"])
+async def test_a_reload_loses_nothing_and_repeats_nothing(tmp_path: Path, start_at: str) -> None:
+    """What was read is known to the receiver that takes the place of the one before, without a storage too."""
+
+    def config(more: str) -> Config:
+        return load(
+            [
+                f"""yaml:
+receivers: {{file_log: {{include: '{tmp_path}/*.log', start_at: {start_at}, poll_interval: 20ms{more}}}}}
+exporters: {{memory: {{component: 'sluiceway.testing:MemorySink'}}}}
+service:
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines: {{logs: {{receivers: [file_log], exporters: [memory]}}}}
+"""
+            ]
+        )
+
+    log = tmp_path / "a.log"
+    append(log, "old")
+    async with Collector(config("")) as collector:
+        sink = collector.component("exporter", "memory")
+        append(log, "one", "two")
+        await until(lambda: sink.items == (3 if start_at == "beginning" else 2))
+        sink.error = RefusedError("full")
+        append(log, "three")
+        await until(lambda: sink.calls > sink.items)
+        sink.error = None
+        await collector.reload(config(", attributes: {x: y}"))
+        append(log, "four")
+        await until(lambda: "four" in bodies(sink.batches))
+    expected = ["one", "two", "three", "four"]
+    assert bodies(sink.batches) == (["old", *expected] if start_at == "beginning" else expected)

@@ -333,7 +333,7 @@ async def test_what_the_pipeline_refuses_is_dropped_and_counted() -> None:
     async with Page("a 1\n") as page, Bench(job(page)) as bench:
         bench.sink.error = RefusedError("full")
         await until(lambda: bench.dropped)
-        assert bench.dropped[0] == (6, Reason.REJECTED)
+        assert bench.dropped[0] == (6, Reason.QUEUE_FULL)
         bench.sink.error = None
         assert value(await bench.next(), "a") == 1
 

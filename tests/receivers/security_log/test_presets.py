@@ -129,6 +129,20 @@ WHOLE = [
         'user "standby", SSL encryption',
         300201, 2, "standby", "192.0.2.7",
     ),
+    ("2026-11-26 11:00:00 UTC [1] LOG:  connection authorized: user=alice database=db", 300201, 1, "alice", ""),
+    (
+        "2026-11-26 11:00:00 UTC [1] LOG:  connection authorized: user=al ice database=db SSL enabled (protocol=TLSv1.3)",
+        300201, 1, "al ice", "",
+    ),
+    (
+        "2026-11-26 11:00:00 UTC [1] LOG:  disconnection: session time: 0:00:00.012 user=alice database=db host=10.0.0.1 "
+        "port=5000",
+        300202, 1, "alice", "10.0.0.1",
+    ),
+    (
+        "2026-11-26 11:00:00 UTC [1] LOG:  disconnection: session time: 0:00:00.012 user=alice database=db host=[local]",
+        300202, 1, "alice", "",
+    ),
     ('2026-11-26 11:00:00 UTC [1] FATAL:  role "bob" does not exist', 300201, 2, "bob", ""),
     ('2026-11-26 11:00:00 UTC [1] FATAL:  permission denied for database "db"', 600503, 2, "", ""),
     ("2026-11-26 11:00:00 UTC [1] bob@db LOG:  connection authorized: user=bob database=db", 300201, 1, "bob", ""),

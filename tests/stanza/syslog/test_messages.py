@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sluiceway.stanza import Entry
-from sluiceway.stanza.syslog.framing import Counted, FramingError, Trailed
+from sluiceway.stanza.syslog.framing import Counted, Trailed
 from sluiceway.stanza.syslog.messages import parser
 from tests.growth import grows_evenly
 
@@ -113,8 +113,16 @@ def test_counted_messages_are_found_however_they_arrive(size) -> None:
 @pytest.mark.parametrize("data", [b"x", b"<34>1 - - - - - -", b"0 ", b"12345678901 x", b"99999999999", b" 3 one"])
 def test_a_stream_without_counts_cannot_be_followed(data) -> None:
     """Nobody knows where the next message would begin."""
-    with pytest.raises(FramingError):
-        Counted(20, lambda: None).feed(data)
+    framing = Counted(20, lambda: None)
+    assert framing.feed(data) == []
+    assert framing.broken
+
+
+def test_messages_in_front_of_what_cannot_be_followed_are_read() -> None:
+    """However they came: what is wrong behind them does not take them back."""
+    framing = Counted(20, lambda: None)
+    assert framing.feed(b"3 one3 twogarbage") == [b"3 one", b"3 two"]
+    assert framing.broken
 
 
 def test_structured_data_is_read_in_one_pass() -> None:

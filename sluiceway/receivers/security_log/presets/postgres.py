@@ -151,9 +151,17 @@ _WORDS: Final = ("connection auth", "disconnection", "uthentication failed", "pg
 
 
 def _authorized(record: Record, header: Header) -> Event | None:
-    """`connection authorized: user=bob database=x`: the fields say the same, where there are fields."""
-    user = record.user or record.message[22:].removeprefix("user=").partition(" database=")[0]
-    return _logon(ALLOWED, user, record, header)
+    """`connection authorized: user=bob database=x SSL enabled (...)`: fields say the same, where there are any."""
+    user, database, _ = _told(record.message[23:])
+    record = record._replace(database=record.database or database)
+    return _logon(ALLOWED, record.user or user, record, header)
+
+
+def _told(text: str) -> tuple[str, str, str]:
+    """User, database and what follows in `user=bob database=x ...`; names that hold ` database=` are not read."""
+    user, _, rest = text.removeprefix("user=").partition(" database=")
+    database, _, rest = rest.partition(" ")
+    return (user, database, rest) if text.startswith("user=") and " database=" not in rest else ("unknown", "", "")
 
 
 def _authenticated(record: Record, header: Header) -> Event | None:
@@ -205,7 +213,14 @@ def _quoted(message: str) -> str:
 
 
 def _disconnection(record: Record, header: Header) -> Event | None:
-    return _logon(LEFT, record.user or "unknown", record, header)
+    """`disconnection: session time: 0:00:01.5 user=bob database=x host=192.0.2.7 port=5000`."""
+    user, database, rest = _told(f"user={record.message.partition(' user=')[2]}")
+    _, _, place = rest.rpartition("host=")
+    address, _, port = place.partition(" port=")
+    record = record._replace(
+        database=record.database or database, address=record.address or address, port=record.port or port
+    )
+    return _logon(LEFT, record.user or user or "unknown", record, header)
 
 
 def _denied(record: Record, header: Header) -> Event | None:
