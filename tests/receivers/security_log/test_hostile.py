@@ -82,13 +82,19 @@ def test_pam_takes_the_host_in_front_of_the_name() -> None:
     assert (found["_source"], found["_user"]) == (REAL, "a rhost=9.9.9.9  user=root")
 
 
-def test_a_directory_that_imitates_sudo_is_found() -> None:
-    """The user who was asked for is not hidden by a directory's name, and the attempt itself is of high severity."""
-    line = "al : TTY=pts/0 ; PWD=/tmp/ ; USER=nobody ; COMMAND=/bin/true ; USER=root ; COMMAND=/usr/bin/id"
-    found = event(f"Nov 26 11:14:40 web1 sudo[9]:   {line}")
-    assert found["user"] == {"name": "root"}
-    assert found["severity"] == "High"
-    assert found["unmapped"]["repeated"]["USER"] == ["nobody", "root"]
+@pytest.mark.parametrize(("rest", "repeated"), [
+    ("PWD=/tmp/ ; USER=nobody ; COMMAND=/bin/true ; USER=root ; COMMAND=/usr/bin/id", ["COMMAND", "USER"]),
+    ("PWD=/ ; USER=root ; COMMAND=/bin/bash ; USER=nobody", ["USER"]),
+    ("PWD=/ ; USER=root ; COMMAND=/bin/sh -c echo a ; COMMAND=/bin/true", ["COMMAND"]),
+])  # fmt: skip
+def test_what_imitates_sudo_is_not_claimed(rest: str, repeated: list[str]) -> None:
+    """A directory or a command that reads like sudo's own fields: the attempt is of high severity, and all is kept."""
+    found = event(f"Nov 26 11:14:40 web1 sudo[9]:   al : TTY=pts/0 ; {rest}")
+    assert found["user"]["name"] == ("unknown" if "USER" in repeated else "root")
+    assert ("command" in found["unmapped"]) is ("COMMAND" not in repeated)
+    assert (found["severity"], found["actor"]["user"]["name"]) == ("High", "al")
+    assert sorted(found["unmapped"]["repeated"]) == repeated
+    assert problems({key: value for key, value in found.items() if key[0] != "_"}) == []
 
 
 def test_a_database_user_does_not_forge_a_login() -> None:

@@ -1,7 +1,8 @@
 """sudo: `alice : TTY=pts/0 ; PWD=/home/alice ; USER=root ; COMMAND=/usr/bin/id`.
 
 Whoever runs sudo chooses the directory and the command, and either may read ` ; USER=nobody ; COMMAND=/bin/true`. Where
-a field comes twice, all its values are kept under `unmapped`, the severity is high, and the user is the last one named.
+a field comes twice nothing is claimed of it: the user that was meant is unknown, all values are kept under `unmapped`,
+in `repeated`, and the severity is high.
 """
 
 from __future__ import annotations
@@ -41,18 +42,19 @@ def parse(message: str, header: Header) -> Event | None:
     values, reason = _fields(rest)
     if "COMMAND" not in values or "USER" not in values:
         return None
-    target = values["USER"][-1]
-    unmapped: dict[str, Any] = {_NAMES[key]: found[-1] for key, found in values.items() if key in _NAMES}
+    once = {key: found[0] for key, found in values.items() if len(found) == 1}
+    unmapped: dict[str, Any] = {_NAMES[key]: value for key, value in once.items() if key in _NAMES}
     if reason:
         unmapped["reason"] = reason
-    is_forged = any(len(found) > 1 for found in values.values())
+    is_forged = len(once) < len(values)
     if is_forged:
         unmapped["repeated"] = {key: found for key, found in values.items() if len(found) > 1}
     kind = (FORGED_DENIED if reason else FORGED) if is_forged else (DENIED if reason else ALLOWED)
-    fields: dict[str, Any] = {"user": {"name": target}, "actor": {"user": {"name": invoker}}}
+    target: dict[str, Any] = {"name": once["USER"]} if "USER" in once else {"name": "unknown", "type_id": 0}
+    fields: dict[str, Any] = {"user": target, "actor": {"user": {"name": invoker}}}
     if header.pid:
         fields["actor"]["process"] = {"name": "sudo", "pid": header.pid}
-    if "TTY" in values and values["TTY"][0] != "unknown":
+    if once.get("TTY", "unknown") != "unknown":
         fields["session"] = {"terminal": unmapped.pop("tty")}
     if header.host:
         fields["dst_endpoint"] = {"hostname": header.host}
