@@ -304,7 +304,7 @@ async def test_a_refused_measurement_is_dropped_and_counted() -> None:
     bench = Bench(scrape_some)
     bench.sink.error = RefusedError("full")
     await bench.scraping.measure()
-    assert bench.dropped == [(4, Reason.REJECTED)]
+    assert bench.dropped == [(4, Reason.QUEUE_FULL)]
 
 
 async def scrape_event(to: Scrape) -> None:

@@ -161,6 +161,8 @@ class MlPerformance:
 
     async def _close_window(self) -> None:
         """Close the window while all are still there to send what it shows; the others, who leave later, need not."""
+        if not self._running:
+            return
         leader = self._running[0]
         records = leader.records
         if records != self._context.shared.get("closed_at", 0):
