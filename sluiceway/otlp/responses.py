@@ -10,11 +10,14 @@ import math
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sluiceway.errors import DecodeError, DeliveryError, PermanentError, RetryableError, bounded_delay
 from sluiceway.escape import escape
 from sluiceway.otlp.status import CODE_OF_HTTP, RETRYABLE, RETRYABLE_HTTP, Code
+
+if TYPE_CHECKING:
+    from sluiceway.otlp import Batch
 
 __all__ = [
     "PartialSuccess",
@@ -36,10 +39,14 @@ _NOTHING_REJECTED: Final = frozenset({b"", b"\n\x00"})
 
 @dataclass(frozen=True, slots=True)
 class PartialSuccess:
-    """The backend took the batch but for `rejected` items, and says why. Never sent again."""
+    """The backend took the batch but for `rejected` items, and says why. Never sent again.
+
+    `batch` holds just the rejected items, where the exporter knows which ones they are.
+    """
 
     rejected: int
     message: str = ""
+    batch: Batch | None = None
 
 
 def one_line(text: str) -> str:
