@@ -32,6 +32,7 @@ from sluiceway.errors import PermanentError, RefusedError, RetryableError, Sende
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.plan import Plan, Slot, Tally, Value
 from sluiceway.otlp.responses import PartialSuccess
+from sluiceway.segments import Log
 from sluiceway.telemetry import AttributeValue, Scope
 
 __all__ = [
@@ -129,6 +130,9 @@ class Reason(StrEnum):
     REJECTED = "rejected"
     TOO_LARGE = "too_large"
     SHUTDOWN = "shutdown"
+    EXPIRED = "expired"
+    DAMAGED = "damaged"
+    DEAD_LETTERED = "dead_lettered"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -263,6 +267,9 @@ class Storage(Protocol):
 
         Entering raises `StartError` where the store cannot be used.
         """
+
+    def log(self, context: Context, name: str) -> Log:
+        """A log for records of the component, not yet opened: for a queue, or for dead letters."""
 
 
 def _ignore_drop(items: int, reason: Reason, *, intended: bool = False, tenant: str = "") -> None: ...

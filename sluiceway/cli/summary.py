@@ -9,7 +9,9 @@ from sluiceway.pipelines.ledger import Balance, Drop
 
 __all__ = ["summary"]
 
-_HEADERS = ("pipeline", "exporter", "accepted", "refused", "delivered", "dropped", "held")
+_HEADERS = ("pipeline", "exporter", "accepted", "recovered", "refused", "delivered", "dropped", "held")
+_RECOVERED = _HEADERS.index("recovered")
+"""A column that is left out where nothing was on disk when the run began."""
 
 
 def summary(balances: Sequence[Balance], outside: Mapping[Drop, int]) -> str:
@@ -18,14 +20,16 @@ def summary(balances: Sequence[Balance], outside: Mapping[Drop, int]) -> str:
     `outside` is what was lost outside of any pipeline; each component that lost something has a line below the table.
     """
     rows = [_HEADERS, *map(_row, balances)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADERS))]
+    if not any(balance.recovered for balance in balances):
+        rows = [row[:_RECOVERED] + row[_RECOVERED + 1 :] for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
     lost = [f"dropped by {id} before any pipeline: {_by_reason(drops)}" for id, drops in _by_component(outside).items()]
     return "\n".join([*lines, *lost, _verdict(balances)])
 
 
 def _row(balance: Balance) -> tuple[str, ...]:
-    counts = (balance.accepted, balance.refused, balance.delivered)
+    counts = (balance.accepted, balance.recovered, balance.refused, balance.delivered)
     dropped = _by_reason(balance.dropped) or "0"
     return (balance.pipeline, balance.exporter, *(f"{n:,}" for n in counts), dropped, f"{balance.held:,}")
 
@@ -57,4 +61,5 @@ def _verdict(balances: Sequence[Balance]) -> str:
     if missing:
         where = ", ".join(f"{count:+,} in {place}" for place, count in missing.items())
         return f"does NOT balance, which is a bug: {where}"
-    return "balances: accepted = delivered + dropped + held"
+    recovered = " + recovered" if any(balance.recovered for balance in balances) else ""
+    return f"balances: accepted{recovered} = delivered + dropped + held"

@@ -9,7 +9,9 @@ sending_queue: Section[SendingQueue] = SendingQueue()
 circuit_breaker: Section[CircuitBreaker] = None
 ```
 
-Keys, defaults and texts are the Collector's; `max_bytes` and `circuit_breaker` are our own.
+Keys, defaults and texts are the Collector's; `max_bytes`, `max_storage_bytes`, `max_age`, `dead_letters` and
+`circuit_breaker` are our own. With `storage` two defaults differ from the Collector's, where they lose data: nothing is
+given up after five minutes, and the number of requests is not bounded, but their bytes.
 """
 
 from __future__ import annotations
@@ -20,9 +22,22 @@ from pydantic import AfterValidator, model_validator
 
 from sluiceway.config.types import Duration, Section, Settings, Size, StringList
 
-__all__ = ["CircuitBreaker", "Partition", "QueueBatch", "RetryOnFailure", "SendingQueue", "Sizer", "Timeout"]
+__all__ = [
+    "CircuitBreaker",
+    "DeadLetters",
+    "Partition",
+    "QueueBatch",
+    "RetryOnFailure",
+    "SendingQueue",
+    "Sizer",
+    "Timeout",
+]
 
 MEBIBYTE: Final = 1024 * 1024
+GIBIBYTE: Final = 1024 * MEBIBYTE
+MAX_ELAPSED_TIME: Final = 300.0
+QUEUE_SIZE: Final = 1000
+UNBOUNDED: Final = 2**62
 
 Sizer: TypeAlias = Literal["requests", "items", "bytes"]
 
@@ -54,13 +69,14 @@ class RetryOnFailure(Settings):
     """By how much each wait is longer than the one before."""
     max_interval: Duration = 30.0
     """The longest wait between two attempts."""
-    max_elapsed_time: Duration = 300.0
-    """Give up after this time of attempts and waits, and drop the data; `0s` never gives up. The time during which an
-    open circuit breaker forbids attempts does not count."""
+    max_elapsed_time: Duration | None = None
+    """Give up after this time of attempts and waits, and drop the data; `0s` never gives up. Left out, it is five
+    minutes, and `0s` where the sending queue is on disk. The time during which an open circuit breaker forbids attempts
+    does not count."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        limit = self.max_elapsed_time
+        limit = self.max_elapsed_time or 0.0
         _require(
             (self.initial_interval >= 0, "'initial_interval' must be non-negative"),
             (0 <= self.randomization_factor <= 1, "'randomization_factor' must be within [0, 1]"),
@@ -74,6 +90,14 @@ class RetryOnFailure(Settings):
             (not limit or limit >= self.max_interval, "'max_elapsed_time' must not be less than 'max_interval'"),
         )
         return self
+
+    def patience(self, *, is_durable: bool) -> float:
+        """Seconds after which to give up, zero for never, before a queue in memory or on disk."""
+        if self.max_elapsed_time is not None:
+            return self.max_elapsed_time
+        if is_durable:
+            return 0.0
+        return max(MAX_ELAPSED_TIME, self.initial_interval, self.max_interval)
 
 
 class Partition(Settings):
@@ -127,23 +151,45 @@ class QueueBatch(Settings):
         return self
 
 
+class DeadLetters(Settings):
+    """What the destination refuses for good is kept beside the queue on disk; `enabled: false` drops it."""
+
+    max_bytes: Size = 256 * MEBIBYTE
+    """What is kept at most; the oldest goes first."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _require((self.max_bytes > 0, "`max_bytes` must be positive"))
+        return self
+
+
 class SendingQueue(Settings):
-    """The queue in memory before an exporter. `enabled: false` makes senders wait for each export and see it fail."""
+    """The queue before an exporter. `enabled: false` makes senders wait for each export and see it fail."""
 
     num_consumers: int = 10
     """Exports under way at the same time, at most."""
-    queue_size: int = 1000
-    """What the queue takes, in units of `sizer`, exports under way included."""
+    queue_size: int | None = None
+    """What the queue takes, in units of `sizer`, exports under way included. Left out, it is 1000, and without a bound
+    where the queue is on disk, which is bounded by `max_storage_bytes`."""
     sizer: Sizer = "requests"
     """What `queue_size` counts: `requests`, `items` (spans, data points, log records) or `bytes`."""
     max_bytes: Size = 64 * MEBIBYTE
-    """What the queue takes in bytes, whatever the sizer: bounds the memory that a backend's absence can cost."""
+    """What the queue has in memory in bytes, whatever the sizer: bounds the memory that a backend's absence can cost. A
+    queue on disk takes more, and has no more than this in memory."""
     block_on_overflow: bool = False
     """Whether senders wait for room when the queue is full, instead of being refused."""
     wait_for_result: bool = False
     """Whether senders wait until their data was exported, and see it fail."""
     storage: str | None = None
-    """A storage extension that keeps the queue on disk. Not available yet: the queue lives in memory."""
+    """A storage extension that keeps the queue on disk, such as `file_storage`: senders are answered once the disk has
+    their data, which then survives `kill -9` and a power cut, and is retried without end. Without it the queue lives in
+    memory, and is lost with the process."""
+    max_storage_bytes: Size = 4 * GIBIBYTE
+    """What the queue takes on disk, in bytes of telemetry; senders are refused beyond it, and come again."""
+    max_age: Duration = 0.0
+    """What has waited on disk for longer is dropped instead of being sent; `0s` sets no limit."""
+    dead_letters: Section[DeadLetters] = DeadLetters()
+    """What the destination refuses for good, kept beside the queue on disk."""
     batch: Section[QueueBatch] = None
     """Joins requests by size and time."""
 
@@ -152,18 +198,24 @@ class SendingQueue(Settings):
         _require(
             (self.num_consumers > 0, "`num_consumers` must be positive"),
             (self.num_consumers <= 10_000, "`num_consumers` must not be greater than 10000"),
-            (self.queue_size > 0, "`queue_size` must be positive"),
+            (self.queue_size is None or self.queue_size > 0, "`queue_size` must be positive"),
             (self.max_bytes > 0, "`max_bytes` must be positive"),
+            (self.max_storage_bytes > 0, "`max_storage_bytes` must be positive"),
+            (self.max_age >= 0, "`max_age` must be non-negative"),
             (
                 not (self.storage and self.wait_for_result),
                 "`wait_for_result` is not supported with a persistent queue configured with `storage`",
             ),
-            (not self.storage, "`storage` is not supported yet: the sending queue is kept in memory only"),
         )
         if self.batch is not None and self.batch_sizer == self.sizer:
-            enough = self.batch.min_size <= self.queue_size
+            enough = self.batch.min_size <= self.capacity
             _require((enough, "`min_size` must be less than or equal to `queue_size`"))
         return self
+
+    @property
+    def capacity(self) -> int:
+        """What the queue takes in units of `sizer`."""
+        return self.queue_size or (UNBOUNDED if self.storage else QUEUE_SIZE)
 
     @property
     def batch_sizer(self) -> Sizer:

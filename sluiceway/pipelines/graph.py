@@ -260,7 +260,12 @@ class _Builder:
             text = f'failed to create "{key.id}" {key.kind}: {error.__class__.__name__}: {error}'
             raise ConfigError(_located(Problem(text), settings, key)) from error
         if key.kind is Kind.EXPORTER:
-            instance = wrap(instance, settings.settings, context)
+            (signal,) = context.signals
+
+            def account(pipeline: str) -> Account:
+                return self.around.ledger.pipeline(pipeline, signal).account(key.id)
+
+            instance = wrap(instance, settings.settings, context, account=account)
         node = Node(key, made_from, instance, context.telemetry, self.around.statuses, link, routes)
         if key.kind is Kind.PROCESSOR:
             (signal,) = context.signals

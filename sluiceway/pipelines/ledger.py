@@ -1,4 +1,4 @@
-"""The ledger: accepted = delivered + dropped + held, to the item, for every pipeline and each of its exporters.
+"""The ledger: accepted + recovered = delivered + dropped + held, to the item, for every pipeline and exporter.
 
 `accepted`, `delivered` and `dropped` are counted where they happen; `held` is asked of those who hold (a batch
 processor, a queue), so the equation is a check and not a definition. It is exact at every quiet point, that is when
@@ -6,6 +6,9 @@ no `consume` is under way. A refused item was never accepted, and a retry is no 
 
 What a receiver drops of its own accord was never accepted by any pipeline, so it is no part of the equation: it is
 counted beside it, in `Ledger.outside`, as is what a connector could not hand to the pipelines that it feeds.
+
+`recovered` is what a queue on disk had held when the process began: an earlier run had accepted it, and its ledger
+shows it as held.
 
 A reload may attach an exporter to a running pipeline or take one away. `passed` counts what left the processors and
 `offered` what one exporter was given of it, so that each exporter answers only for its own time.
@@ -84,12 +87,20 @@ class Account:
         self.offered = 0
         self.delivered = 0
         self.held = 0
+        self.recovered = 0
         self.dropped = Drops(pipeline, scope)
         names = {"pipeline": pipeline, "exporter": exporter}
         text = "Items that an exporter delivered for a pipeline."
         scope.counter("sluiceway_pipeline_delivered_items", lambda: self.delivered, "{item}", text, **names)
         text = "Items of a pipeline in an exporter's queue or under way from it."
         scope.gauge("sluiceway_pipeline_queued_items", lambda: self.held, "{item}", text, **names)
+        text = "Items that an exporter's queue on disk had kept from earlier runs."
+        scope.counter("sluiceway_pipeline_recovered_items", lambda: self.recovered, "{item}", text, **names)
+
+    def recover(self, items: int) -> None:
+        """Count items that an earlier run had accepted, and that are now held."""
+        self.recovered += items
+        self.held += items
 
     def drop(self, items: int, reason: Reason, *, intended: bool = False) -> None:
         """Count items as lost at this exporter."""
@@ -108,11 +119,12 @@ class Balance:
     delivered: int
     dropped: dict[Drop, int]
     held: int
+    recovered: int = 0
 
     @property
     def missing(self) -> int:
         """Items that nobody accounts for: zero at every quiet point, or Sluiceway has a bug."""
-        return self.accepted - self.delivered - sum(self.dropped.values()) - self.held
+        return self.accepted + self.recovered - self.delivered - sum(self.dropped.values()) - self.held
 
 
 class PipelineLedger:
@@ -154,6 +166,7 @@ class PipelineLedger:
                 delivered=account.delivered,
                 dropped=dict(self.dropped + account.dropped),
                 held=held + account.held,
+                recovered=account.recovered,
             )
 
     def _held(self) -> int:

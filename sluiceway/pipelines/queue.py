@@ -1,9 +1,10 @@
-"""The sending queue in memory: takes responsibility for requests, and settles what becomes of them."""
+"""The sending queue: takes responsibility for requests, and settles what becomes of them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -21,6 +22,7 @@ from sluiceway.pipelines.losses import LossLog
 from sluiceway.pipelines.observation import Counts, Health, describe
 from sluiceway.pipelines.request import Request, Sender
 from sluiceway.pipelines.room import Room
+from sluiceway.pipelines.store import Content, Kept, Store
 from sluiceway.pipelines.waiting import Element, Policy, Ticket
 from sluiceway.telemetry import Scope
 
@@ -61,6 +63,9 @@ class Sizes:
 class SendingQueue:
     """Answers a sender once its request is in the queue, and sees to the rest.
 
+    With a store a request is in the queue once it is on disk, and is only forgotten there when it was delivered or is
+    among the dead letters. Leaving then ends the exports that are under way, and leaves all else on disk.
+
     The queue is bounded in units of its sizer and in bytes, both with what is under way. Entering starts the tasks that
     export. Leaving exports what the queue holds; when that is cancelled, the deadline being over, the remainder is
     dropped with reason SHUTDOWN. Failures of the parts within are settled here, so nothing in the queue is ever lost
@@ -75,6 +80,8 @@ class SendingQueue:
         counts: Counts,
         health: Health,
         bisection: Bisection,
+        store: Store | None = None,
+        account: Callable[[str], Account] | None = None,
     ) -> None:
         batch = settings.batch
         distance = 0.0 if settings.wait_for_result else DISTANCE
@@ -86,19 +93,23 @@ class SendingQueue:
         self._health = health
         self._bisection = bisection
         self._losses = LossLog("Exporting failed. Dropping data.", logging.ERROR, context)
-        self._room = Room(settings.queue_size, settings.max_bytes)
+        self._store = store
+        self._room = Room(settings.capacity, settings.max_bytes if store is None else settings.max_storage_bytes)
+        self._in_memory = 0
+        """Bytes of what came from the store and is not finished."""
         self._consumers = Consumers(policy, self._export, context.clock, settings.num_consumers)
         self._results: dict[Ticket, asyncio.Future[None]] = {}
         self._taken: Sizes | None = None
         self._sent: Sizes | None = None
         self._is_closed = False
+        self._account = account or (lambda pipeline: Account(pipeline, context.id))
         self.heir: SendingQueue | None = None
         """Who takes over what is left when this queue is left: its successor, when a reload changed the exporter."""
 
     @property
     def takes_at_once(self) -> bool:
         """Whether `send` never waits, so that it cannot be cancelled half-way."""
-        return not (self._settings.block_on_overflow or self._settings.wait_for_result)
+        return not (self._settings.block_on_overflow or self._settings.wait_for_result or self._store)
 
     @property
     def waits_for_results(self) -> bool:
@@ -130,6 +141,8 @@ class SendingQueue:
 
     async def __aenter__(self) -> Self:
         await self._consumers.__aenter__()
+        if self._store is not None:
+            await self._store.enter(self, self._account)
         return self
 
     async def __aexit__(
@@ -137,7 +150,7 @@ class SendingQueue:
     ) -> None:
         self._is_closed = True
         self._room.close()
-        if self.heir is not None:
+        if self.heir is not None or self._store is not None:
             for element in self._consumers.clear():
                 self._interrupt(element)
         try:
@@ -146,6 +159,8 @@ class SendingQueue:
             for element in self._consumers.clear():
                 self._interrupt(element)
             self._losses.tell()
+            if self._store is not None:
+                await self._store.leave(self)
 
     async def send(self, request: Request) -> None:
         """Take the request, or raise: `RefusedError` when the queue is full, `TooLargeError` when it never fits."""
@@ -155,7 +170,9 @@ class SendingQueue:
         ticket = Ticket(self._measure(batch), len(batch.payload))
         if self._is_closed or not self._room.is_free(ticket.size, ticket.bytes):
             await self._find_room(request, ticket)
-        if self._settings.wait_for_result:
+        if self._store is not None:
+            await self._keep(self._store, request, ticket)
+        elif self._settings.wait_for_result:
             await self._see_through(request, ticket)
         else:
             self._put(Request(batch, request.shares) if request.callers else request, ticket)
@@ -163,6 +180,44 @@ class SendingQueue:
     def turn_away(self) -> None:
         """Refuse whoever waits for room, now and from now on, because senders are to be answered."""
         self._room.close()
+
+    async def _keep(self, store: Store, request: Request, ticket: Ticket) -> None:
+        """Have the request on disk, from where it comes back by `feed`."""
+        self._room.take(ticket.size, ticket.bytes)
+        if self._taken is not None:
+            self._taken.record(request.batch)
+        try:
+            await store.keep(request)
+        except RefusedError:
+            self._room.give_back(ticket.size, ticket.bytes)
+            self._counts.refused += request.batch.items
+            raise
+
+    def wants(self, size: int) -> bool:
+        """Whether there is room in memory for so many bytes that are on disk."""
+        return not self._is_closed and (not self._in_memory or self._in_memory + size <= self._settings.max_bytes)
+
+    def feed(self, request: Request, kept: Kept) -> None:
+        """Take a request that is on disk: its room is taken, and its items count as held."""
+        batch = request.batch
+        element = Element(
+            request, ((Ticket(self._measure(batch), kept.bytes, kept), batch.items),), batch.origin.received
+        )
+        if self._is_closed:
+            return
+        if 0 < self._settings.max_age < self._context.clock.now() - batch.origin.received:
+            self._in_memory += kept.bytes
+            request.drop(Reason.EXPIRED)
+            self._losses.note(batch.items, "it has waited for longer than max_age")
+            self._release(element)
+            return
+        self._in_memory += kept.bytes
+        self._consumers.put(element)
+
+    def holds(self, content: Content) -> None:
+        """Learn how much is on disk in all."""
+        sizes = {"requests": content.requests, "items": content.items, "bytes": content.bytes}
+        self._room.set(sizes[self._settings.sizer], content.bytes)
 
     def inherit(self, request: Request) -> None:
         """Take over a request that a predecessor has accepted, whether there is room for it or not."""
@@ -242,14 +297,18 @@ class SendingQueue:
         except Exception as error:
             if self._bisection.applies(element.request, error):
                 return self._bisection.divide(element)[::-1]
-            self._lose(element, error)
+            await self._lose(element, error)
         else:
             self._bisection.taken(half=half)
             self._release(element)
         return []
 
-    def _lose(self, element: Element, error: Exception) -> None:
+    async def _lose(self, element: Element, error: Exception) -> None:
         reason = self._reason(error)
+        if self._store is not None and reason is not Reason.SHUTDOWN:
+            text = str(error) or type(error).__name__
+            if await self._store.bury(element.request, reason, text):
+                reason = Reason.DEAD_LETTERED
         self._fail(element, error, reason)
         if reason is Reason.INTERNAL_ERROR:
             self._context.logger.error("The exporter raised an unexpected error.", exc_info=error)
@@ -267,8 +326,10 @@ class SendingQueue:
     def _fail(self, element: Element, error: Exception, reason: Reason) -> None:
         """Settle an element that has failed: senders who wait are told, for the others it is dropped.
 
-        What a stop has interrupted goes to the heir where there is one.
+        What a stop has interrupted goes to the heir where there is one, and stays where it is when it is on disk.
         """
+        if self._store is not None and reason is Reason.SHUTDOWN:
+            return
         if self.heir is not None and reason is Reason.SHUTDOWN and not self._settings.wait_for_result:
             self.heir.inherit(element.request)
             self._release(element)
@@ -288,6 +349,10 @@ class SendingQueue:
             if ticket.parts:
                 continue
             self._room.give_back(ticket.size, ticket.bytes)
+            if self._store is not None and ticket.kept is not None:
+                self._in_memory -= ticket.bytes
+                self._store.acknowledge(ticket.kept)
+                self._store.room_is_free()
             result = self._results.get(ticket)
             if result is not None and not result.done():
                 result.set_result(None)

@@ -49,14 +49,14 @@ class Request:
         for account, items in self.shares:
             account.held -= items
 
-    def deliver(self, rejected: int = 0) -> None:
+    def deliver(self, rejected: int = 0, reason: Reason = Reason.REJECTED) -> None:
         """Count the items as delivered, and the first `rejected` as dropped: nobody says which ones they were."""
         for account, items in self.shares:
             lost = min(items, rejected)
             rejected -= lost
             account.delivered += items - lost
             if lost:
-                account.drop(lost, Reason.REJECTED)
+                account.drop(lost, reason)
 
     def drop(self, reason: Reason) -> None:
         """Count all items as lost."""

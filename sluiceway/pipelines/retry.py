@@ -49,7 +49,8 @@ class Retry:
     the outcome of a request, the attempt that is under way is its last.
     What can be repeated is raised as `RetryableError`, so that a sender who waits may come again; what cannot, as
     `PermanentError`. `gate` is a circuit breaker to wait for before each attempt: that wait counts neither as an
-    attempt nor towards `max_elapsed_time`. `random` gives numbers between zero and one.
+    attempt nor towards `max_elapsed_time`. `random` gives numbers between zero and one. `is_durable` says that requests
+    are on disk.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class Retry:
         stop: asyncio.Event,
         random: Callable[[], float],
         gate: BreakerGate | None = None,
+        is_durable: bool = False,
     ) -> None:
+        self._patience = settings.patience(is_durable=is_durable)
         self._next = sender
         self._settings = settings
         self._clock = context.clock
@@ -104,7 +107,7 @@ class Retry:
             raise _given_up("interrupted due to shutdown", failure)
         if request.is_abandoned:
             raise _given_up("the sender has gone", failure)
-        if 0 < self._settings.max_elapsed_time < spent:
+        if 0 < self._patience < spent:
             raise _given_up("no more retries left", failure)
 
     async def _wait(self, request: Request, wait: float, failure: Failure) -> None:

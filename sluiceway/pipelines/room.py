@@ -43,6 +43,13 @@ class Room:
         if self.size > self.peak:
             self.peak = self.size
 
+    def set(self, size: int, weight: int) -> None:
+        """Learn how much is taken in all."""
+        self.size = size
+        self.bytes = weight
+        self.peak = max(self.peak, size)
+        self._call_first()
+
     def give_back(self, size: int, weight: int) -> None:
         """Free room, and let the first in line look whether it is enough."""
         self.size -= size

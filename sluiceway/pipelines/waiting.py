@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from sluiceway.otlp import Batch
 from sluiceway.pipelines.request import Request, divide
+from sluiceway.pipelines.store import Kept
 
 __all__ = ["Element", "Lane", "Policy", "Ticket", "Waiting", "cut"]
 
@@ -20,11 +21,13 @@ _AT_ONCE: Final = 1e-6
 class Ticket:
     """The room that one accepted request takes in the queue, until every part of it is finished."""
 
-    __slots__ = ("bytes", "error", "parts", "size")
+    __slots__ = ("bytes", "error", "kept", "parts", "size")
 
-    def __init__(self, size: int, bytes: int) -> None:
+    def __init__(self, size: int, bytes: int, kept: Kept | None = None) -> None:
         self.size = size
         self.bytes = bytes
+        self.kept = kept
+        """Where the request is on disk, if it is."""
         self.parts = 1
         self.error: Exception | None = None
 

@@ -20,15 +20,18 @@ from pydantic import BaseModel
 
 from sluiceway.circuit_breaker import Breaker
 from sluiceway.component import Context, Destined, Lifecycle
+from sluiceway.parts import Parts
 from sluiceway.pipelines.bisection import Bisection
 from sluiceway.pipelines.delivery import Delivery
 from sluiceway.pipelines.gate import BreakerGate, Patience
+from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.losses import LossLog
 from sluiceway.pipelines.observation import Counts, Health, Observation
 from sluiceway.pipelines.passage import Passage
 from sluiceway.pipelines.queue import SendingQueue
 from sluiceway.pipelines.request import Request, Sender
 from sluiceway.pipelines.retry import Retry
+from sluiceway.pipelines.storage import open_store
 from sluiceway.pipelines.timeout import Timeout
 from sluiceway.pipelines.traced import TracedExport
 
@@ -98,17 +101,32 @@ class Wrapped:
             self.gate.hasten()
 
 
-def wrap(exporter: Any, settings: BaseModel, context: Context, *, random: Callable[[], float] = dice.random) -> Wrapped:
+def wrap(
+    exporter: Any,
+    settings: BaseModel,
+    context: Context,
+    *,
+    account: Callable[[str], Account] | None = None,
+    random: Callable[[], float] = dice.random,
+) -> Wrapped:
     """Build what stands around an exporter, from those of the settings that its model has.
 
-    `context.signals` must hold one signal: an exporter is wrapped once for each. `random` gives numbers between zero
-    and one, for jitter.
+    `context.signals` must hold one signal: an exporter is wrapped once for each. `account` finds the exporter's account
+    of a pipeline, for what a queue on disk has kept. `random` gives numbers between zero and one, for jitter.
     """
     (signal,) = context.signals
     stop = asyncio.Event()
-    counts, health = Counts(by_error=context.telemetry.detailed), Health(context.report)
+    queue = getattr(settings, "sending_queue", None)
+    parts = Parts(context)
+    store = None
+    if queue and queue.storage:
+        store = open_store(queue, signal, context, parts.part())
+        health = Health(parts.part().report)
+    else:
+        health = Health(context.report)
+    counts = Counts(by_error=context.telemetry.detailed)
     counts.publish(context, signal, exporter.destination if isinstance(exporter, Destined) else {})
-    wrapped = Wrapped(exporter, Delivery(exporter, counts, context), stop)
+    wrapped = Wrapped(exporter, Delivery(exporter, counts, context, store), stop)
     sender = wrapped.sender
     if seconds := getattr(settings, "timeout", 0):
         wrapped.timeout = sender = Timeout(sender, seconds, context.clock)
@@ -117,10 +135,12 @@ def wrap(exporter: Any, settings: BaseModel, context: Context, *, random: Callab
         wrapped.gate = sender = BreakerGate(sender, machine, context, health, stop=stop)
         wrapped.gate.publish(context, signal)
     if retry := getattr(settings, "retry_on_failure", None):
-        sender = Retry(sender, retry, context, health, stop=stop, random=random, gate=wrapped.gate)
+        sender = Retry(
+            sender, retry, context, health,
+            stop=stop, random=random, gate=wrapped.gate, is_durable=store is not None,
+        )  # fmt: skip
     elif wrapped.gate and getattr(settings, "sending_queue", None):
         sender = Patience(wrapped.gate)
-    queue = getattr(settings, "sending_queue", None)
     bisection = Bisection(whole_senders=queue is not None and queue.wait_for_result)
     if queue:
         sender = Observation(sender, counts, health, bisection.applies)
@@ -132,7 +152,7 @@ def wrap(exporter: Any, settings: BaseModel, context: Context, *, random: Callab
     if tracing := context.telemetry.tracing:
         sender = TracedExport(sender, context, signal, tracing)
     if queue:
-        wrapped.queue = sender = SendingQueue(sender, queue, context, counts, health, bisection)
+        wrapped.queue = sender = SendingQueue(sender, queue, context, counts, health, bisection, store, account)
         wrapped.queue.publish(context, signal)
     else:
         wrapped.passage = sender = Passage(sender)

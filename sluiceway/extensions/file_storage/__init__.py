@@ -5,6 +5,11 @@ A component that names this extension in its setting `storage` gets a store of i
 survives `kill -9` as well as a power cut; with `fsync: false` it survives only the former. Of several changes that
 belong together all are made or none. Nothing is kept that a component did not hand over.
 
+An exporter that names it in `sending_queue::storage` gets two folders for each signal: `<component>_<signal>.queue`,
+with what was accepted and not yet delivered, and `<component>_<signal>.dead`, with what its destination refused for
+good; see [reliability](../../reliability.md). With `encryption` what is in them is encrypted; the databases, which hold
+positions and no telemetry, are not.
+
 A store belongs to one process: a second collector that uses the same directory does not start. A file that is damaged
 keeps the collector from starting, and the error says which one it is; move it away, or set `recreate`, and the
 component begins anew. When the disk is full the component is told so, goes on with what it remembers, and tries again.
@@ -25,14 +30,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sluiceway.component import Component, Context, Kind, Stability, StorageClient
-from sluiceway.config.types import Duration, Settings
+from sluiceway.config.types import Duration, Section, Settings
 from sluiceway.errors import StartError
 from sluiceway.extensions.file_storage.database import DamagedError, Database
+from sluiceway.extras import require
+from sluiceway.keys import AesKeyConfig
+from sluiceway.personal.keys import parse_key
+from sluiceway.segments import Keyring, Log
 
-__all__ = ["COMPONENT", "Compaction", "FileStorage", "FileStorageConfig"]
+__all__ = ["COMPONENT", "Compaction", "EncryptionConfig", "FileStorage", "FileStorageConfig"]
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
@@ -58,6 +67,20 @@ class Compaction(Settings):
     """Has no effect."""
 
 
+class EncryptionConfig(Settings):
+    """Which keys. New files are encrypted by the first one; the others are there to read older files."""
+
+    keys: tuple[AesKeyConfig, ...] = Field(min_length=1)
+    """To rotate, put a new key first, and take an old one away once its files have gone: files whose key is missing are
+    left alone, and reported, until it is there again."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len({key.id for key in self.keys}) < len(self.keys):
+            raise ValueError("several keys have the same id")
+        return self
+
+
 class FileStorageConfig(Settings):
     """Settings of `file_storage`."""
 
@@ -75,6 +98,8 @@ class FileStorageConfig(Settings):
     """Whether a damaged file is moved aside and begun anew, instead of keeping the collector from starting."""
     compaction: Compaction = Compaction()
     """Making files smaller."""
+    encryption: Section[EncryptionConfig] = None
+    """Encryption of queues and dead letters, with AES-256-GCM."""
 
     @field_validator("directory_permissions")
     @classmethod
@@ -88,6 +113,8 @@ class FileStorage:
     """Hands out one store per component."""
 
     def __init__(self, config: FileStorageConfig, context: Context) -> None:
+        if config.encryption is not None:
+            require("encryption", "privacy", "cryptography")
         self._config = config
         self._context = context
         self._directory = Path(config.directory)
@@ -119,6 +146,13 @@ class FileStorage:
             yield database
         finally:
             await database.close()
+
+    def log(self, context: Context, name: str) -> Log:
+        """A log in a folder of the component's own. Making it does no I/O."""
+        keyring = None
+        if self._config.encryption is not None:
+            keyring = Keyring({key.id: parse_key(key.key.reveal()) for key in self._config.encryption.keys})
+        return Log(self._directory / _file_name(context, name), keyring=keyring, fsync=self._config.fsync)
 
     async def _open(self, database: Database, path: Path) -> None:
         compact = self._config.compaction.on_start

@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from sluiceway.config.types import Opaque, Settings, StringList
+from sluiceway.keys import AesKeyConfig
 from sluiceway.personal import Action, Rule
-from sluiceway.personal.cipher import KEY_ID
-from sluiceway.personal.keys import AES_BYTES, LEAST_HMAC_BYTES, parse_key
+from sluiceway.personal.keys import LEAST_HMAC_BYTES, parse_key
 
 __all__ = ["KeysConfig", "RuleConfig"]
 
@@ -18,22 +18,6 @@ def _hmac_key(key: Opaque) -> Opaque:
     if len(parse_key(key.reveal())) < LEAST_HMAC_BYTES:
         raise ValueError(f"the key is too short: {LEAST_HMAC_BYTES} bytes at least, 32 are good")
     return key
-
-
-def _aes_key(key: Opaque) -> Opaque:
-    size = len(parse_key(key.reveal()))
-    if size != AES_BYTES:
-        raise ValueError(f"the key has {size} bytes, not {AES_BYTES}")
-    return key
-
-
-class AesKeyConfig(Settings):
-    """A key for encryption."""
-
-    id: str = Field(pattern=f"^{KEY_ID.pattern}$")
-    """What it is called in the values that are encrypted with it."""
-    key: Annotated[Opaque, AfterValidator(_aes_key)]
-    """32 bytes in hexadecimal or base64."""
 
 
 class KeysConfig(Settings):

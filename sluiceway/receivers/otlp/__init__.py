@@ -183,10 +183,16 @@ class OtlpReceiver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         """Answer what is being served, refuse what is new, and close."""
-        # Both at once: each has a grace for the requests that it is serving.
+        # Both at once: each has a grace for the requests that it is serving, which being cancelled cuts short.
+        stopping = [asyncio.create_task(part.stop()) for part in (self._grpc, self._http) if part]
         try:
-            await asyncio.gather(*(part.stop() for part in (self._grpc, self._http) if part))
+            if stopping:
+                await asyncio.wait(stopping)
         finally:
+            await asyncio.sleep(0)  # each has begun: what is cancelled before that cuts no connections
+            for task in stopping:
+                task.cancel()
+            await asyncio.gather(*stopping, return_exceptions=True)
             await self._tasks.__aexit__(None, None, None)
         return None
 

@@ -1,0 +1,131 @@
+"""Which records of the segments that are left were acknowledged, in a file of fixed size that is written in place.
+
+Two slots are written in turns, each with a generation and a checksum: a torn write loses the newest state, and what it
+knew is then delivered again. Nothing but the words of this file keeps a record from being delivered, and they name each
+segment by its random id. No space is needed once the file is there, so acknowledging goes on when the disk is full.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from isal.isal_zlib import crc32
+
+from sluiceway.segments.files import Files
+
+__all__ = ["Acknowledged", "Cursor"]
+
+SLOT: Final = 16 * 1024
+_HEAD: Final = struct.Struct("<IQI")
+_ENTRY: Final = struct.Struct("<8sII")
+_RANGE: Final = struct.Struct("<II")
+
+
+class Acknowledged:
+    """The numbers of records that were acknowledged: all below `low`, and single ones beyond."""
+
+    __slots__ = ("beyond", "low")
+
+    def __init__(self, low: int = 0, beyond: Iterable[int] = ()) -> None:
+        self.low = low
+        self.beyond = set(beyond)
+
+    def __contains__(self, number: int) -> bool:
+        return number < self.low or number in self.beyond
+
+    def __bool__(self) -> bool:
+        return bool(self.low or self.beyond)
+
+    def add(self, number: int) -> None:
+        """One more."""
+        self.beyond.add(number)
+        while self.low in self.beyond:
+            self.beyond.remove(self.low)
+            self.low += 1
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """Those beyond, as ranges without their ends, in order."""
+        found: list[tuple[int, int]] = []
+        for number in sorted(self.beyond):
+            if found and found[-1][1] == number:
+                found[-1] = (found[-1][0], number + 1)
+            else:
+                found.append((number, number + 1))
+        return found
+
+
+class Cursor:
+    """The file. Opening it makes it where it is missing, with all of its space."""
+
+    def __init__(self, path: Path, files: Files) -> None:
+        self._files = files
+        self._generation = 0
+        self._descriptor = files.open_for_update(path)
+        try:
+            data = files.read(path)
+            self.state = self._read(data)
+            if len(data) < 2 * SLOT:
+                self._grow()
+        except BaseException:
+            files.close(self._descriptor)
+            raise
+
+    def _grow(self) -> None:
+        for slot in (0, SLOT):
+            self._put(bytes(SLOT), slot)
+        self.write({**self.state})
+        self.write({**self.state})
+        self._files.sync(self._descriptor)
+
+    def write(self, state: Mapping[bytes, Acknowledged]) -> None:
+        """Put down what was acknowledged of each segment, by its id. What does not fit comes again after a crash."""
+        entries, room = [], SLOT - _HEAD.size
+        for id, known in state.items():
+            if room < _ENTRY.size:
+                break
+            room -= _ENTRY.size
+            ranges = known.ranges()[: room // _RANGE.size]
+            room -= len(ranges) * _RANGE.size
+            entries.append(_ENTRY.pack(id, known.low, len(ranges)) + b"".join(_RANGE.pack(*pair) for pair in ranges))
+        self._generation += 1
+        content = _HEAD.pack(0, self._generation, len(entries)) + b"".join(entries)
+        content = content.ljust(SLOT, b"\0")
+        self._put(crc32(content[4:]).to_bytes(4, "little") + content[4:], SLOT * (self._generation % 2))
+
+    def sync(self) -> None:
+        """Return when the disk has it."""
+        self._files.sync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._files.close(self._descriptor)
+
+    def _put(self, content: bytes, offset: int) -> None:
+        while content:
+            written = self._files.write_at(self._descriptor, content, offset)
+            content, offset = content[written:], offset + written
+
+    def _read(self, data: bytes) -> dict[bytes, Acknowledged]:
+        newest: dict[bytes, Acknowledged] = {}
+        for content in (data[:SLOT], data[SLOT : 2 * SLOT]):
+            if len(content) < SLOT or crc32(content[4:]) != int.from_bytes(content[:4], "little"):
+                continue
+            _, generation, number = _HEAD.unpack_from(content)
+            if generation > self._generation:
+                self._generation, newest = generation, _entries(content, number)
+        return newest
+
+
+def _entries(content: bytes, number: int) -> dict[bytes, Acknowledged]:
+    state, place = {}, _HEAD.size
+    for _ in range(number):
+        id, low, ranges = _ENTRY.unpack_from(content, place)
+        place += _ENTRY.size
+        known = state[id] = Acknowledged(low)
+        for _ in range(ranges):
+            known.beyond.update(range(*_RANGE.unpack_from(content, place)))
+            place += _RANGE.size
+    return state
