@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 KERNEL = $(shell find sluiceway -name '*.py[x]' -o -name '*.px[di]')
 
-.PHONY: quickstart check format test fuzz bench bench-privacy docs clean
+.PHONY: quickstart check format test test-durability fuzz bench bench-privacy docs clean
 
 quickstart: $(VENV)/.base        ## start the example, send telemetry through it, show it arriving
 	$(BIN)/python examples/quickstart.py
@@ -20,6 +20,9 @@ format: $(VENV)/.test
 
 test: $(VENV)/.test              ## all tests, with coverage (at least 95 %)
 	$(BIN)/pytest -n auto --maxprocesses 4 --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+test-durability: $(VENV)/.test   ## kills, power cuts, damages and faults against the queue on disk; about ten minutes
+	$(BIN)/python -m tests.durability $(ATTEMPTS)
 
 fuzz: $(VENV)/.test              ## hostile bytes against every decoder; SECONDS_EACH=600 for longer
 	$(BIN)/python -m tests.otlp.fuzz $(or $(SECONDS_EACH),60)

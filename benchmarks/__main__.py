@@ -25,6 +25,7 @@ import numpy as np
 
 from benchmarks.systems import (
     ANONYMIZE,
+    DEAD,
     FILTER,
     PYTHON,
     REDACTION,
@@ -75,7 +76,21 @@ def _alone(processor: str, rules: int = 0, *, batch: bool = False) -> System:
     return lambda ports, protocol: sluiceway(ports, protocol, alone=processor, rules=rules, batch=batch)
 
 
+def _durable(kind: str = "plain") -> System:
+    """With the sending queue on disk, in a folder of its own."""
+
+    def start(ports: Ports, protocol: str) -> Running:
+        return sluiceway(ports, protocol, storage=tempfile.mkdtemp(prefix=f"queue-{kind}-"))
+
+    return start
+
+
+def _beside(siblings: str) -> System:
+    return lambda ports, protocol: sluiceway(ports, protocol, siblings=siblings)
+
+
 OURS: dict[str, System] = {"sluiceway": sluiceway}
+DURABLE: dict[str, System] = {"memory": sluiceway, "disk": _durable(), "disk, encrypted": _durable("encrypted")}
 SCENARIOS = [
     Scenario("forward-spans"),
     Scenario("forward-logs", signal="logs"),
@@ -134,6 +149,10 @@ SCENARIOS = [
     Scenario("connections-64", connections=64, streams=1),
     Scenario("away-30s", away=30, items=3_000_000, systems=OURS),
     Scenario("away-30s-http", protocol="http", away=30, items=3_000_000, systems=OURS),
+    Scenario("durable", systems=DURABLE),
+    Scenario("durable-http", protocol="http", systems=DURABLE),
+    Scenario("durable-50k", rate=50_000, items=500_000, systems=DURABLE),
+    Scenario("dead-sibling", systems={"alone": sluiceway, "beside a dead one": _beside(DEAD)}),
     Scenario("open-100k", rate=100_000, items=1_000_000),
     Scenario("open-100k-http", protocol="http", rate=100_000, items=1_000_000, connections=8),
 ]

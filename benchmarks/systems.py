@@ -42,6 +42,10 @@ ANONYMIZE = """
 """
 
 
+ENCRYPTED = ", encryption: {keys: [{id: a, key: '" + "01" * 32 + "'}]}"
+DEAD = """
+  otlp_http/dead: {endpoint: 'http://127.0.0.1:1', compression: none, sending_queue: {queue_size: 100}}
+"""
 TOUCH = Path(__file__).parent / "touch.py"
 """Sets one attribute of each span, with Sluiceway and with Rotel."""
 
@@ -122,12 +126,15 @@ def sluiceway_config(
     batch: bool = False,
     rules: int = 0,
     counted: bool = False,
+    storage: str = "",
+    siblings: str = "",
 ) -> str:
     """The whole YAML of one scenario.
 
     `more` adds that many further attribute actions, `limits` are names of LIMITS; `alone` is the YAML of a single
     processor, and `rules` adds that many further conditions or patterns to it, which hold for nothing. With `batch` a
-    batch processor stands behind it. With `counted` spans end in `span_metrics` and go no further.
+    batch processor stands behind it. With `counted` spans end in `span_metrics` and go no further. `storage` is a
+    folder for the sending queue, and `siblings` the YAML of further exporters that get the same.
     """
     if counted:
         return SPAN_METRICS.format(grpc=ports.grpc, http=ports.http)
@@ -149,6 +156,12 @@ def sluiceway_config(
         else f"otlp_http: {{endpoint: 'http://127.0.0.1:{ports.sink_http}', compression: none}}"
     )
     name = exporter.partition(":")[0]
+    extensions = ""
+    if storage:
+        exporter = exporter.removesuffix("}") + ", sending_queue: {storage: file_storage}}"
+        keys = ENCRYPTED if "encrypted" in storage else ""
+        extensions = f"extensions:\n  file_storage: {{directory: '{storage}'{keys}}}"
+    exporters = ", ".join([name, *(line.split(":")[0].strip() for line in siblings.splitlines() if line.strip())])
     return f"""
 receivers:
   otlp:
@@ -156,13 +169,16 @@ receivers:
       grpc: {{endpoint: '127.0.0.1:{ports.grpc}'}}
       http: {{endpoint: '127.0.0.1:{ports.http}'}}
 {processors}
+{extensions}
 exporters:
   {exporter}
+{siblings}
 service:
+  extensions: [{"file_storage" if storage else ""}]
   telemetry: {{metrics: {{level: none}}}}
   pipelines:
-    traces: {{receivers: [otlp], {names}exporters: [{name}]}}
-    logs: {{receivers: [otlp], {names}exporters: [{name}]}}
+    traces: {{receivers: [otlp], {names}exporters: [{exporters}]}}
+    logs: {{receivers: [otlp], {names}exporters: [{exporters}]}}
 """
 
 

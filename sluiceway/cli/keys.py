@@ -15,7 +15,7 @@ from sluiceway.personal.keys import parse_key
 if TYPE_CHECKING:
     from sluiceway.processors.anonymize import KeysConfig
 
-__all__ = ["add_key_arguments", "read_aes_keys", "read_hmac_key"]
+__all__ = ["add_key_arguments", "read_aes_keys", "read_hmac_key", "read_key"]
 
 
 def add_key_arguments(parser: argparse.ArgumentParser, flag: str, text: str) -> None:
@@ -28,7 +28,7 @@ def add_key_arguments(parser: argparse.ArgumentParser, flag: str, text: str) -> 
 def read_hmac_key(arguments: argparse.Namespace) -> bytes:
     """The key for hashes and pseudonyms. Raises `ConfigError` where it is not there."""
     if arguments.keys:
-        return _read(arguments.keys[-1])
+        return read_key(arguments.keys[-1])
     key = _configured(arguments, lambda keys: keys.hmac).hmac
     assert key is not None  # noqa: S101 - or the keys would not have been chosen
     return parse_key(key.reveal())
@@ -38,12 +38,13 @@ def read_aes_keys(arguments: argparse.Namespace) -> dict[str, bytes]:
     """The keys for encrypted values by their ids. Raises `ConfigError` where there are none."""
     if arguments.keys:
         pairs = [given.partition("=") for given in arguments.keys]
-        return {id: _read(source) for id, _, source in pairs}
+        return {id: read_key(source) for id, _, source in pairs}
     keys = _configured(arguments, lambda keys: keys.aes).aes
     return {entry.id: parse_key(entry.key.reveal()) for entry in keys}
 
 
-def _read(source: str) -> bytes:
+def read_key(source: str) -> bytes:
+    """The key that `env:NAME` or `file:PATH` gives. Raises `ConfigError`."""
     scheme, _, name = source.partition(":")
     try:
         if scheme == "env":

@@ -25,6 +25,7 @@ COMMANDS = {
     "schema": ("schema", "Print the JSON Schema of configuration files, for editors."),
     "decrypt": ("decrypt", "Decrypt what the anonymize processor has encrypted, for whoever holds the keys."),
     "pseudonym": ("pseudonym", "Tell the pseudonym of a value, for whoever holds the key."),
+    "queue": ("queue", "List, show, replay or purge what is in queues on disk and among dead letters."),
     "generate": ("generate", "Send traces, metrics or logs at a rate, and report what became of them."),
 }
 ALIASES = {"print-initial-config": "print-config"}

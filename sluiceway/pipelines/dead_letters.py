@@ -12,8 +12,8 @@ __all__ = ["DeadLetters"]
 class DeadLetters:
     """The dead letters of one exporter and signal; `sluiceway queue` lists, shows, replays and purges them.
 
-    They are bounded in bytes: the oldest are forgotten, whole segments at a time, and that is counted. Used by one
-    thread at a time.
+    They are bounded in bytes: the oldest are forgotten, whole segments at a time, and that is counted. The
+    folder is ours only while something is put there. Used by one thread at a time.
     """
 
     def __init__(self, log: Log, settings: Settings, context: Context) -> None:
@@ -25,6 +25,7 @@ class DeadLetters:
         self._settings = settings
         self._context = context
         self._is_open = False
+        self._is_fresh = False
 
     def bury(self, record: Record) -> bool:
         """Keep a record, and say whether that went well; if not, the reason is logged."""
@@ -38,7 +39,14 @@ class DeadLetters:
             self._context.logger.error("Dead letters cannot be kept: %s", error)  # noqa: TRY400
             return False
         self.buried += record.items
+        self._is_fresh = True
         return True
+
+    def rest(self) -> None:
+        """Called now and then: leave the folder to others when nothing was put there since the last time."""
+        if not self._is_fresh:
+            self.close()
+        self._is_fresh = False
 
     def close(self) -> None:
         """Leave the folder to others."""

@@ -128,6 +128,8 @@ class SendingQueue:
             "sluiceway_exporter_divided_requests", lambda: self._bisection.divided, "{request}",
             "Requests that the destination refused for good and that were sent again in halves.", **names,
         )  # fmt: skip
+        if self._store is not None:
+            self._store.publish(scope, names)
         if scope.detailed:
             self._taken = Sizes(scope, "otelcol_exporter_enqueue_size", "request that the queue took", context.id)
             self._sent = Sizes(scope, "otelcol_exporter_queue_batch_send_size", "request that left it", context.id)
@@ -199,20 +201,17 @@ class SendingQueue:
 
     def feed(self, request: Request, kept: Kept) -> None:
         """Take a request that is on disk: its room is taken, and its items count as held."""
-        batch = request.batch
-        element = Element(
-            request, ((Ticket(self._measure(batch), kept.bytes, kept), batch.items),), batch.origin.received
-        )
         if self._is_closed:
             return
-        if 0 < self._settings.max_age < self._context.clock.now() - batch.origin.received:
-            self._in_memory += kept.bytes
+        batch, clock = request.batch, self._context.clock
+        element = Element(request, ((Ticket(self._measure(batch), kept.bytes, kept), batch.items),), clock.now())
+        self._in_memory += kept.bytes
+        if 0 < self._settings.max_age < clock.time_ns() / 1e9 - kept.seconds:
             request.drop(Reason.EXPIRED)
             self._losses.note(batch.items, "it has waited for longer than max_age")
             self._release(element)
-            return
-        self._in_memory += kept.bytes
-        self._consumers.put(element)
+        else:
+            self._consumers.put(element)
 
     def holds(self, content: Content) -> None:
         """Learn how much is on disk in all."""

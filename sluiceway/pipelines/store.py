@@ -22,6 +22,7 @@ from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.request import Request
 from sluiceway.segments import Log, Record, Stored, Totals
 from sluiceway.segments.log import Position
+from sluiceway.telemetry import Scope
 
 __all__ = ["Content", "Kept", "Store", "User", "record_of", "request_of"]
 
@@ -39,11 +40,12 @@ _SECRET_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "coo
 
 
 class Kept(NamedTuple):
-    """Where a request is on the disk, and how much it is."""
+    """Where a request is on the disk, how much it is, and when it was accepted, in seconds since 1970."""
 
     position: Position
     items: int
     bytes: int
+    seconds: int
 
 
 class User(Protocol):
@@ -118,6 +120,30 @@ class Store:
     def is_used(self) -> bool:
         """Whether a queue works with it."""
         return bool(self._users)
+
+    def publish(self, scope: Scope, names: Mapping[str, str]) -> None:
+        """Make metrics of what is on disk."""
+        scope.gauge(
+            "sluiceway_exporter_queue_disk_bytes", lambda: self.log.bytes_on_disk, "By",
+            "Bytes of the files of a queue on disk, with what was delivered and not yet deleted.", **names,
+        )  # fmt: skip
+        scope.gauge(
+            "sluiceway_exporter_queue_segments", lambda: self.log.segments, "{file}",
+            "Files of a queue on disk.", **names,
+        )  # fmt: skip
+        scope.counter(
+            "sluiceway_exporter_queue_damaged_bytes", lambda: self.log.damaged_bytes, "By",
+            "Bytes on disk that were no records; copies are in the folder quarantine.", **names,
+        )  # fmt: skip
+        if (letters := self._dead_letters) is not None:
+            scope.counter(
+                "sluiceway_exporter_dead_letter_items", lambda: letters.buried, "{item}",
+                "Items that were put to the dead letters.", **names,
+            )  # fmt: skip
+            scope.counter(
+                "sluiceway_exporter_dead_letters_forgotten", lambda: letters.forgotten, "{record}",
+                "Dead letters that were deleted to make room for others.", **names,
+            )  # fmt: skip
 
     async def enter(self, user: User, account: Callable[[str], Account]) -> None:
         """Work for a queue: at once, or when the one before has left. `account` finds a pipeline's account by name."""
@@ -228,6 +254,8 @@ class Store:
         """Take over what is put into `incoming` while we run."""
         while True:
             await self._context.clock.sleep(LOOK_INTERVAL)
+            if self._dead_letters is not None:
+                await self._run(self._dead_letters.rest)
             if not self._is_open:
                 continue
             async with self._writing:
@@ -309,7 +337,7 @@ class Store:
             self._is_behind = True
             return
         self.log.hand_out(stored)
-        user.feed(Request(request.batch, request.shares), Kept(stored.position, request.batch.items, size))
+        user.feed(Request(request.batch, request.shares), _kept(stored))
 
     # Reading
 
@@ -334,9 +362,8 @@ class Store:
                 self._lost(self.log.lost.pop())
             now, epoch = self._context.clock.now(), self._context.clock.time_ns()
             for stored in found:
-                record = stored.record
-                kept = Kept(stored.position, record.items, record.weight)
-                self._users[0].feed(request_of(record, self._signal, self._account, now, epoch), kept)
+                request = request_of(stored.record, self._signal, self._account, now, epoch)
+                self._users[0].feed(request, _kept(stored))
         if not found:
             self._is_behind = self.log.has_more
             self._work.set()
@@ -362,6 +389,11 @@ class Store:
             with suppress(Exception):
                 await asyncio.wait([running])
             raise
+
+
+def _kept(stored: Stored) -> Kept:
+    record = stored.record
+    return Kept(stored.position, record.items, record.weight, record.seconds)
 
 
 def record_of(request: Request, time_ns: int, **notes: Any) -> Record:

@@ -16,7 +16,7 @@ from isal.isal_zlib import crc32
 
 from sluiceway.segments.files import Files
 
-__all__ = ["Acknowledged", "Cursor"]
+__all__ = ["Acknowledged", "Cursor", "read_cursor"]
 
 SLOT: Final = 16 * 1024
 _HEAD: Final = struct.Struct("<IQI")
@@ -57,16 +57,23 @@ class Acknowledged:
         return found
 
 
+def read_cursor(path: Path, files: Files) -> dict[bytes, Acknowledged]:
+    """What the file says, for who only looks; nothing where it is missing."""
+    try:
+        return _newest(files.read(path))[1]
+    except FileNotFoundError:
+        return {}
+
+
 class Cursor:
     """The file. Opening it makes it where it is missing, with all of its space."""
 
     def __init__(self, path: Path, files: Files) -> None:
         self._files = files
-        self._generation = 0
         self._descriptor = files.open_for_update(path)
         try:
             data = files.read(path)
-            self.state = self._read(data)
+            self._generation, self.state = _newest(data)
             if len(data) < 2 * SLOT:
                 self._grow()
         except BaseException:
@@ -108,15 +115,17 @@ class Cursor:
             written = self._files.write_at(self._descriptor, content, offset)
             content, offset = content[written:], offset + written
 
-    def _read(self, data: bytes) -> dict[bytes, Acknowledged]:
-        newest: dict[bytes, Acknowledged] = {}
-        for content in (data[:SLOT], data[SLOT : 2 * SLOT]):
-            if len(content) < SLOT or crc32(content[4:]) != int.from_bytes(content[:4], "little"):
-                continue
-            _, generation, number = _HEAD.unpack_from(content)
-            if generation > self._generation:
-                self._generation, newest = generation, _entries(content, number)
-        return newest
+
+def _newest(data: bytes) -> tuple[int, dict[bytes, Acknowledged]]:
+    """The generation of the newest slot that is whole, and what it says."""
+    newest: tuple[int, dict[bytes, Acknowledged]] = (0, {})
+    for content in (data[:SLOT], data[SLOT : 2 * SLOT]):
+        if len(content) < SLOT or crc32(content[4:]) != int.from_bytes(content[:4], "little"):
+            continue
+        _, generation, number = _HEAD.unpack_from(content)
+        if generation > newest[0]:
+            newest = generation, _entries(content, number)
+    return newest
 
 
 def _entries(content: bytes, number: int) -> dict[bytes, Acknowledged]:

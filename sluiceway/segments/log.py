@@ -132,7 +132,8 @@ class Log:
                 self._cursor.close()
             self._cursor = None
         if self._lock is not None:
-            self._files.close(self._lock)
+            with suppress(OSError):
+                self._files.close(self._lock)
             self._lock = None
         self._segments.clear()
         self._place = None

@@ -28,13 +28,28 @@ def test_retry_has_the_collectors_defaults() -> None:
     """5s, growing by half to 30s, varied by half, for 5 minutes."""
     retry = RetryOnFailure()
     assert (retry.initial_interval, retry.multiplier, retry.max_interval) == (5.0, 1.5, 30.0)
-    assert (retry.randomization_factor, retry.max_elapsed_time) == (0.5, 300.0)
+    assert (retry.randomization_factor, retry.patience(is_durable=False)) == (0.5, 300.0)
+
+
+def test_what_is_on_disk_is_not_given_up_unless_somebody_says_so() -> None:
+    """The Collector drops it after five minutes."""
+    assert RetryOnFailure().patience(is_durable=True) == 0.0
+    retry = load("retry_on_failure: {max_elapsed_time: 1h}").retry_on_failure
+    assert retry is not None
+    assert retry.patience(is_durable=True) == 3600.0
+
+
+def test_a_queue_on_disk_is_bounded_in_bytes_alone_unless_somebody_says_so() -> None:
+    """The Collector's takes 1000 requests."""
+    assert SendingQueue.model_validate({"storage": "file_storage"}).capacity > 10**9
+    assert SendingQueue.model_validate({"storage": "file_storage", "queue_size": 5}).capacity == 5
+    assert SendingQueue.model_validate({"storage": "file_storage"}).max_storage_bytes == 4 * 2**30
 
 
 def test_queue_has_the_collectors_defaults_and_a_bound_in_bytes() -> None:
     """1000 requests, 10 consumers, refuse when full; and 64 MiB, which is ours."""
     queue = SendingQueue()
-    assert (queue.num_consumers, queue.queue_size, queue.sizer, queue.max_bytes) == (10, 1000, "requests", 64 * 2**20)
+    assert (queue.num_consumers, queue.capacity, queue.sizer, queue.max_bytes) == (10, 1000, "requests", 64 * 2**20)
     assert (queue.block_on_overflow, queue.wait_for_result, queue.storage, queue.batch) == (False, False, None, None)
 
 
@@ -76,7 +91,9 @@ def test_sections_are_switched_off_and_on() -> None:
         ("sending_queue: {num_consumers: 0}", "`num_consumers` must be positive"),
         ("sending_queue: {queue_size: 0}", "`queue_size` must be positive"),
         ("sending_queue: {max_bytes: 0}", "`max_bytes` must be positive"),
-        ("sending_queue: {storage: file_storage}", "`storage` is not supported yet"),
+        ("sending_queue: {max_storage_bytes: 0}", "`max_storage_bytes` must be positive"),
+        ("sending_queue: {max_age: -1s}", "`max_age` must be non-negative"),
+        ("sending_queue: {dead_letters: {max_bytes: 0}}", "`max_bytes` must be positive"),
         ("sending_queue: {storage: a, wait_for_result: true}", "`wait_for_result` is not supported with a persistent"),
         ("sending_queue: {batch: {flush_timeout: 0s}}", "`flush_timeout` must be positive"),
         ("sending_queue: {batch: {min_size: -1}}", "`min_size` must be non-negative"),

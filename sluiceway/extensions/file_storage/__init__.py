@@ -41,7 +41,7 @@ from sluiceway.keys import AesKeyConfig
 from sluiceway.personal.keys import parse_key
 from sluiceway.segments import Keyring, Log
 
-__all__ = ["COMPONENT", "Compaction", "EncryptionConfig", "FileStorage", "FileStorageConfig"]
+__all__ = ["COMPONENT", "Compaction", "EncryptionConfig", "FileStorage", "FileStorageConfig", "keyring_of"]
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
@@ -149,10 +149,8 @@ class FileStorage:
 
     def log(self, context: Context, name: str) -> Log:
         """A log in a folder of the component's own. Making it does no I/O."""
-        keyring = None
-        if self._config.encryption is not None:
-            keyring = Keyring({key.id: parse_key(key.key.reveal()) for key in self._config.encryption.keys})
-        return Log(self._directory / _file_name(context, name), keyring=keyring, fsync=self._config.fsync)
+        folder = self._directory / _file_name(context, name)
+        return Log(folder, keyring=keyring_of(self._config), fsync=self._config.fsync)
 
     async def _open(self, database: Database, path: Path) -> None:
         compact = self._config.compaction.on_start
@@ -169,6 +167,13 @@ class FileStorage:
             )
             _move_aside(path, aside)
             await database.open(compact=compact)
+
+
+def keyring_of(config: FileStorageConfig) -> Keyring | None:
+    """The keys of queues and dead letters, where they are encrypted."""
+    if config.encryption is None:
+        return None
+    return Keyring({key.id: parse_key(key.key.reveal()) for key in config.encryption.keys})
 
 
 def _file_name(context: Context, name: str) -> str:

@@ -1,0 +1,148 @@
+"""`sluiceway queue`: what is in queues on disk and among dead letters, and what is to become of it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from sluiceway.cli.keys import read_key
+from sluiceway.cli.sources import add_source_arguments, read_config
+from sluiceway.errors import ConfigError
+from sluiceway.otlp import Signal
+from sluiceway.otlp.json import encode
+from sluiceway.segments import Keyring, LockedError
+from sluiceway.segments.shelf import Shelf, shelves
+
+__all__ = ["add_arguments", "execute"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `queue`."""
+    parser.add_argument(
+        "action", choices=list(_ACTIONS),
+        help="list: each queue and dead-letter store with what is in it; show: its records; "
+        "replay: dead letters go back to their queue; purge: delete what is in it",
+    )  # fmt: skip
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="which, as `list` calls them; all of them unless given"
+    )
+    parser.add_argument("--directory", type=Path, help="the directory of file_storage, instead of --config")
+    parser.add_argument(
+        "--key", action="append", default=[], metavar="ID=SOURCE",
+        help="with --directory: a key of its encryption, SOURCE being env:NAME or file:PATH",
+    )  # fmt: skip
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="show: so many records of each (default 20)")
+    parser.add_argument("--payload", action="store_true", help="show: the telemetry itself, as OTLP JSON, a line each")
+    parser.add_argument("--yes", action="store_true", help="purge: do not ask")
+    add_source_arguments(parser)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Do it. Raises `ConfigError` where no such queue is there, or a running collector has it."""
+    found = [shelf for directory, keyring in _places(arguments) for shelf in shelves(directory, keyring)]
+    if arguments.names:
+        known = {shelf.name: shelf for shelf in found}
+        unknown = [name for name in arguments.names if name not in known]
+        if unknown:
+            raise ConfigError(f'there is no "{unknown[0]}"; there are: {", ".join(known) or "none"}')
+        found = [known[name] for name in arguments.names]
+    try:
+        return _ACTIONS[arguments.action](found, arguments)
+    except LockedError as error:
+        raise ConfigError(f"{error.strerror}; stop it first") from None
+
+
+def _places(arguments: argparse.Namespace) -> Iterator[tuple[Path, Keyring | None]]:
+    """The directories, each with its keys."""
+    from sluiceway.extensions.file_storage import FileStorageConfig, keyring_of
+
+    if arguments.directory is not None:
+        pairs = [given.partition("=") for given in arguments.key]
+        keys = {id: read_key(source) for id, _, source in pairs}
+        if not arguments.directory.is_dir():
+            raise ConfigError(f"there is no directory {arguments.directory}")
+        yield arguments.directory, Keyring(keys) if keys else None
+        return
+    storages = [entry.settings for entry in read_config(arguments).extensions.values()]
+    chosen = [settings for settings in storages if isinstance(settings, FileStorageConfig)]
+    if not chosen:
+        raise ConfigError("the configuration has no extension file_storage")
+    for settings in chosen:
+        yield Path(settings.directory), keyring_of(settings)
+
+
+def _list(found: list[Shelf], _: argparse.Namespace) -> int:
+    rows = [("name", "requests", "items", "bytes", "oldest", "files", "state")]
+    for shelf in found:
+        totals = shelf.totals()
+        state = "in use" if shelf.is_in_use() else ""
+        if shelf.unreadable:
+            state = f"{state}{', ' if state else ''}{len(shelf.unreadable)} files cannot be read"
+        oldest = _moment(totals.oldest) if totals.oldest else "-"
+        numbers = (f"{totals.records:,}", f"{totals.items:,}", f"{totals.bytes:,}")
+        rows.append((shelf.name, *numbers, oldest, str(len(shelf.segments)), state))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for shelf in found:
+        for text in shelf.unreadable:
+            print(f"{shelf.name}: {text}", file=sys.stderr)
+    return 0
+
+
+def _show(found: list[Shelf], arguments: argparse.Namespace) -> int:
+    for shelf in found:
+        for number, record in enumerate(shelf.records()):
+            if number == arguments.limit:
+                print(f"{shelf.name}: and more; see --limit", file=sys.stderr)
+                break
+            if arguments.payload:
+                print(encode(Signal(shelf.signal), record.payload).decode())
+                continue
+            told = {
+                "store": shelf.name, "accepted": _moment(record.seconds), "items": record.items,
+                "bytes": record.weight, "pipelines": dict(record.shares), **record.notes,
+            }  # fmt: skip
+            print(orjson.dumps(told).decode())
+    return 0
+
+
+def _replay(found: list[Shelf], _: argparse.Namespace) -> int:
+    letters = [shelf for shelf in found if shelf.is_dead]
+    if not letters:
+        raise ConfigError("only dead letters (.dead) can be replayed, and there are none")
+    for shelf in letters:
+        records, items = shelf.replay()
+        print(f"{shelf.name}: {items:,} items of {records:,} records go back to the queue")
+    return 0
+
+
+def _purge(found: list[Shelf], arguments: argparse.Namespace) -> int:
+    for shelf in found:
+        totals = shelf.totals()
+        if not totals.records and not shelf.segments:
+            continue
+        if not arguments.yes:
+            answer = input(f"delete {totals.items:,} items of {shelf.name} for good? [y/N] ")
+            if answer.strip().lower() not in ("y", "yes"):
+                continue
+        shelf.purge()
+        print(f"{shelf.name}: {totals.items:,} items deleted")
+    return 0
+
+
+_ACTIONS: Mapping[str, Callable[[list[Shelf], argparse.Namespace], int]] = {
+    "list": _list,
+    "show": _show,
+    "replay": _replay,
+    "purge": _purge,
+}
+
+
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

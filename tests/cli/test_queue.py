@@ -1,0 +1,136 @@
+"""`sluiceway queue`: what is on disk is listed, shown, replayed and purged, by whoever may read the folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+from sluiceway.cli.main import main
+from sluiceway.segments import Keyring, Log, Record
+
+KEY = bytes(range(32))
+
+
+def letters(directory: Path, *names: str, keyring: Keyring | None = None, store: str = "dead") -> Log:
+    """A store with a request of one span for each name, as a collector leaves it; still open."""
+    log = Log(directory / f"exporter_otlp_http_traces.{store}", keyring=keyring)
+    log.open()
+    for name in names:
+        message = TracesData()
+        message.resource_spans.add().scope_spans.add().spans.add(name=name)
+        notes = {"reason": "permanent_error", "error": "no", "headers": {"tenant": ["acme"]}}
+        log.append([Record(message.SerializeToString(), 1, (("traces", 1),), 1_700_000_000, notes)])
+    return log
+
+
+def test_queues_and_dead_letters_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With how much is in them, and whether a collector has them."""
+    letters(tmp_path, "a", "b").close()
+    queue = letters(tmp_path, "c", store="queue")
+    assert main(["queue", "list", "--directory", str(tmp_path)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in out[1:]] == [
+        ["exporter_otlp_http_traces.dead", "2", "2"], ["exporter_otlp_http_traces.queue", "1", "1"],
+    ]  # fmt: skip
+    assert "2023-11-14T22:13:20Z" in out[1]
+    assert out[2].endswith("in use")
+    queue.close()
+
+
+def test_records_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is known of each, and with `--payload` the telemetry itself."""
+    letters(tmp_path, "a", "b").close()
+    assert main(["queue", "show", "exporter_otlp_http_traces.dead", "--directory", str(tmp_path), "--limit", "1"]) == 0
+    captured = capsys.readouterr()
+    (told,) = map(json.loads, captured.out.splitlines())
+    assert (told["reason"], told["error"], told["items"], told["pipelines"]) == (
+        "permanent_error",
+        "no",
+        1,
+        {"traces": 1},
+    )
+    assert "and more" in captured.err
+    assert main(["queue", "show", "--payload", "--directory", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(x)["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["name"] for x in lines] == ["a", "b"]
+
+
+def test_dead_letters_are_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They go back into the queue, also of a collector that runs, without what was said of them."""
+    letters(tmp_path, "a", "b").close()
+    queue = letters(tmp_path, "c", store="queue")
+    assert main(["queue", "replay", "--directory", str(tmp_path)]) == 0
+    assert "2 items of 2 records go back" in capsys.readouterr().out
+    assert queue.adopt().items == 2
+    stored = queue.read(10_000)
+    assert [s.record.payload[-1:] for s in stored] == [b"c", b"a", b"b"]
+    assert stored[1].record.notes == {"headers": {"tenant": ["acme"]}}
+    queue.close()
+    main(["queue", "list", "--directory", str(tmp_path)])
+    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["exporter_otlp_http_traces.dead", "0", "0"]
+
+
+def test_what_is_purged_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a question, unless told otherwise."""
+    letters(tmp_path, "a").close()
+    monkeypatch.setattr("builtins.input", lambda _: "n")
+    assert main(["queue", "purge", "--directory", str(tmp_path)]) == 0
+    assert list(tmp_path.rglob("*.segment"))
+    assert main(["queue", "purge", "--yes", "--directory", str(tmp_path)]) == 0
+    assert "1 items deleted" in capsys.readouterr().out
+    assert not list(tmp_path.rglob("*.segment"))
+
+
+@pytest.mark.parametrize("action", ["replay", "purge"])
+def test_what_a_collector_works_with_is_not_touched(
+    tmp_path: Path, action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said that it does."""
+    log = letters(tmp_path, "a")
+    assert main(["queue", action, "--yes", "--directory", str(tmp_path)]) == 1
+    assert "is in use by another process; stop it first" in capsys.readouterr().err
+    log.close()
+    assert len(list(tmp_path.rglob("*.segment"))) == 1
+
+
+def test_encrypted_queues_need_their_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the configuration, or from variables and files."""
+    letters(tmp_path, "a", keyring=Keyring({"k": KEY})).close()
+    assert main(["queue", "list", "--directory", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert "1 files cannot be read" in captured.out
+    assert 'it is encrypted with the key "k", and there are no keys' in captured.err
+    monkeypatch.setenv("K", KEY.hex())
+    assert main(["queue", "show", "--directory", str(tmp_path), "--key", "k=env:K"]) == 0
+    assert '"items":1' in capsys.readouterr().out
+    config = tmp_path / "collector.yaml"
+    config.write_text(f"""
+extensions: {{file_storage: {{directory: '{tmp_path}', encryption: {{keys: [{{id: k, key: '{KEY.hex()}'}}]}}}}}}
+receivers: {{otlp: {{protocols: {{http: }}}}}}
+exporters: {{debug: }}
+service: {{extensions: [file_storage], pipelines: {{traces: {{receivers: [otlp], exporters: [debug]}}}}}}
+""")
+    assert main(["queue", "show", "--payload", "--config", str(config)]) == 0
+    assert '"name":"a"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["list", "--directory", "/nowhere"], "there is no directory /nowhere"),
+        (["show", "x"], 'there is no "x"; there are: none'),
+        (["replay"], "only dead letters (.dead) can be replayed, and there are none"),
+    ],
+)
+def test_mistakes_are_said(tmp_path: Path, arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what there is."""
+    where = [] if "--directory" in arguments else ["--directory", str(tmp_path)]
+    assert main(["queue", *arguments, *where]) == 1
+    assert text in capsys.readouterr().err

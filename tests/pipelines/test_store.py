@@ -1,0 +1,362 @@
+"""The sending queue on disk: what it has accepted is there until it was delivered, whatever becomes of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sluiceway.component import Context, Kind, PartialSuccess, Reason, Status
+from sluiceway.errors import ConfigError, PermanentError, RefusedError, RetryableError
+from sluiceway.extensions.file_storage import FileStorage, FileStorageConfig
+from sluiceway.otlp import Batch, Origin, Signal
+from sluiceway.pipelines.branches import ExporterBranch
+from sluiceway.pipelines.ledger import Account
+from sluiceway.pipelines.store import record_of
+from sluiceway.pipelines.wrap import Wrapped, wrap
+from sluiceway.segments import Files, Log
+from sluiceway.telemetry import Metrics, Scope
+from sluiceway.testing import ManualClock
+from tests.pipelines.around import Backend, names, settings, traces
+
+FOREVER = "retry_on_failure: {initial_interval: 1s, randomization_factor: 0.0}"
+
+
+class Run:
+    """One run of an exporter with a queue on disk in a folder."""
+
+    def __init__(
+        self, folder: Path, queue: str = "", *script: BaseException | PartialSuccess | None, retry: str = "",
+        storage: str = "", kept: dict[str, object] | None = None,
+    ) -> None:  # fmt: skip
+        self.backend = Backend(*script)
+        self.clock = ManualClock()
+        self.accounts: dict[str, Account] = {}
+        self.statuses: list[tuple[Status, str]] = []
+        self.metrics = Metrics()
+        self.storage = FileStorage(FileStorageConfig(directory=str(folder)), Context("file_storage", Kind.EXTENSION))
+        context = Context(
+            "out", Kind.EXPORTER, frozenset([Signal.TRACES]), clock=self.clock, telemetry=Scope(self.metrics),
+            report=lambda status, message="": self.statuses.append((status, message)),
+            logger=logging.getLogger("sluiceway.test"), extension={"file_storage": self.storage}.__getitem__,
+            kept=kept if kept is not None else {},
+        )  # fmt: skip
+        text = f"{{sending_queue: {{storage: file_storage, {queue}}}{', ' if retry else ''}{retry}}}"
+        self.wrapped: Wrapped = wrap(self.backend, settings(text), context, account=self.account, random=lambda: 0.5)
+
+    def account(self, pipeline: str) -> Account:
+        """The account of a pipeline."""
+        return self.accounts.setdefault(pipeline, Account(pipeline, "out"))
+
+    async def consume(self, batch: Batch, pipeline: str = "traces") -> None:
+        """Send a batch to the exporter."""
+        await ExporterBranch(self.wrapped, self.account(pipeline)).consume(batch)
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Wait for threads, while the clock goes on a little."""
+        async with asyncio.timeout(20):
+            while not holds():
+                await asyncio.sleep(0.001)
+                await self.clock.advance(0.001)
+
+    def lost(self, pipeline: str = "traces") -> dict[Reason, int]:
+        """Items dropped, by reason."""
+        return {drop.reason: items for drop, items in self.account(pipeline).dropped.items()}
+
+
+async def test_what_was_accepted_goes_out_by_the_next_run(tmp_path: Path) -> None:
+    """With its headers and its items by pipeline; the ledgers of both runs balance."""
+    first = Run(tmp_path, "", *[RetryableError("away")] * 100, retry=FOREVER)
+    batch = traces(3, tenant="acme", authorization="Bearer secret")
+    async with first.wrapped:
+        await first.consume(batch)
+        await first.consume(traces(2), "traces/eu")
+    assert (first.account("traces").held, first.account("traces/eu").held) == (3, 2)
+    assert first.lost() == {}
+    second = Run(tmp_path)
+    async with second.wrapped:
+        await second.until(lambda: second.account("traces").delivered and second.account("traces/eu").delivered)
+    account = second.account("traces")
+    assert (account.recovered, account.delivered, account.held) == (3, 3, 0)
+    found = next(b for b in second.backend.taken if names(b)[:3] == names(batch))
+    assert "authorization" not in found.origin.headers
+    third = Run(tmp_path)
+    async with third.wrapped:
+        pass
+    assert third.accounts == {}
+
+
+async def test_headers_are_kept_but_for_those_that_prove_who_somebody_is(tmp_path: Path) -> None:
+    """They would lie about on disk."""
+    origin = Origin(headers={"tenant": ("acme",), "authorization": ("Bearer secret",)}, subject="ann", peer="1.2.3.4")
+    run = Run(tmp_path, "", *[RetryableError("away")] * 9, retry=FOREVER)
+    async with run.wrapped:
+        await run.consume(Batch(Signal.TRACES, traces(1).payload, 1, origin))
+    (segment,) = (tmp_path / "exporter_out_traces.queue").glob("*.segment")
+    assert b"secret" not in segment.read_bytes()
+    second = Run(tmp_path)
+    async with second.wrapped:
+        await second.until(lambda: second.backend.taken)
+    found = second.backend.taken[0].origin
+    assert (found.headers, found.subject, found.peer) == ({"tenant": ("acme",)}, "ann", "1.2.3.4")
+
+
+async def test_a_sender_is_answered_when_the_disk_has_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before; those who come meanwhile share the next write."""
+    synced = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    writes = []
+
+    def append(self: Log, records: list[object]) -> list[object]:
+        asyncio.run_coroutine_threadsafe(synced.wait(), loop).result()
+        writes.append(len(records))
+        return real(self, records)
+
+    real = Log.append
+    monkeypatch.setattr(Log, "append", append)
+    run = Run(tmp_path)
+    async with run.wrapped:
+        first = asyncio.create_task(run.consume(traces(1)))
+        await asyncio.sleep(0.05)
+        others = [asyncio.create_task(run.consume(traces(1))) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        assert not first.done()
+        assert not run.backend.calls
+        synced.set()
+        await asyncio.gather(first, *others)
+        await run.until(lambda: run.account("traces").delivered == 6)
+    assert writes == [1, 5]
+
+
+async def test_what_exceeds_the_memory_waits_on_disk_alone(tmp_path: Path) -> None:
+    """And goes out in the order in which it came."""
+    run = Run(tmp_path, "max_bytes: 200, num_consumers: 1")
+    sent: list[str] = []
+    async with run.wrapped:
+        run.backend.gate.clear()
+        for _ in range(50):
+            batch = traces(2)
+            sent += names(batch)
+            await run.consume(batch)
+        queue = run.wrapped.queue
+        assert queue is not None
+        assert queue._in_memory <= 200
+        assert run.account("traces").held == 100
+        run.backend.gate.set()
+        await run.until(lambda: run.account("traces").delivered == 100)
+    assert [name for batch in run.backend.taken for name in names(batch)] == sent
+
+
+async def test_a_queue_on_disk_is_bounded(tmp_path: Path) -> None:
+    """In bytes, also of what earlier runs have left; and there is room again when it was delivered."""
+    away = [RetryableError("away")] * 100
+    batch = Batch(Signal.TRACES, b"x" * 100, 1)
+    first = Run(tmp_path, "max_storage_bytes: 250", *away, retry=FOREVER)
+    async with first.wrapped:
+        await first.consume(batch)
+        await first.consume(batch)
+        with pytest.raises(RefusedError, match="sending queue is full"):
+            await first.consume(batch)
+    second = Run(tmp_path, "max_storage_bytes: 250", *away, retry=FOREVER)
+    async with second.wrapped:
+        with pytest.raises(RefusedError, match="sending queue is full"):
+            await second.consume(batch)
+    third = Run(tmp_path, "max_storage_bytes: 250")
+    async with third.wrapped:
+        await third.until(lambda: third.account("traces").delivered == 2)
+        await third.consume(batch)
+
+
+async def test_what_the_backend_never_takes_goes_to_the_dead_letters(tmp_path: Path) -> None:
+    """The one bad item alone, with the reason; all others arrive."""
+    bad = PermanentError("not this one", code="INVALID_ARGUMENT")
+    run = Run(tmp_path)
+
+    async def consume(batch: Batch) -> None:
+        if "bad" in names(batch):
+            raise bad
+        run.backend.taken.append(batch)
+
+    run.backend.consume = consume  # type: ignore[method-assign]
+    message = traces(50).proto()
+    message.resource_spans[0].scope_spans[0].spans[17].name = "bad"
+    async with run.wrapped:
+        await run.consume(Batch.from_proto(message))
+        await run.until(lambda: run.account("traces").held == 0)
+    assert run.lost() == {Reason.DEAD_LETTERED: 1}
+    assert run.account("traces").delivered == 49
+    log = Log(tmp_path / "exporter_out_traces.dead")
+    assert log.open().items == 1
+    (stored,) = log.read(1)
+    assert names(Batch(Signal.TRACES, stored.record.payload, 1)) == ["bad"]
+    assert stored.record.notes == {"reason": "permanent_error", "error": "not this one"}
+    again = Run(tmp_path)
+    async with again.wrapped:
+        assert again.accounts == {}
+
+
+async def test_items_that_a_backend_rejects_by_name_go_to_the_dead_letters(tmp_path: Path) -> None:
+    """The rest of the request was delivered."""
+    letter = traces(2)
+    run = Run(tmp_path, "", PartialSuccess(2, "no", letter))
+    async with run.wrapped:
+        await run.consume(traces(10))
+        await run.until(lambda: run.account("traces").held == 0)
+    assert (run.account("traces").delivered, run.lost()) == (8, {Reason.DEAD_LETTERED: 2})
+    log = Log(tmp_path / "exporter_out_traces.dead")
+    log.open()
+    assert log.read(1)[0].record.payload == letter.payload
+
+
+async def test_without_dead_letters_what_is_refused_for_good_is_dropped(tmp_path: Path) -> None:
+    """As from memory."""
+    run = Run(tmp_path, "dead_letters: {enabled: false}", PermanentError("no"))
+    async with run.wrapped:
+        await run.consume(traces(3))
+        await run.until(lambda: run.account("traces").held == 0)
+    assert run.lost() == {Reason.PERMANENT_ERROR: 3}
+    assert not (tmp_path / "exporter_out_traces.dead").exists()
+
+
+async def test_nothing_is_given_up_by_itself(tmp_path: Path) -> None:
+    """Days later it is sent; from memory it is dropped after five minutes."""
+    run = Run(
+        tmp_path, "", *[RetryableError("away")] * 50, retry="retry_on_failure: {max_interval: 24h, multiplier: 9}"
+    )
+    async with run.wrapped:
+        await run.consume(traces(1))
+        await run.until(lambda: run.backend.calls)
+        for _ in range(60):
+            await run.clock.advance(40 * 3600)
+        await run.until(lambda: run.account("traces").delivered == 1)
+    assert run.lost() == {}
+
+
+async def test_what_is_too_old_is_not_sent(tmp_path: Path) -> None:
+    """With `max_age`; it counts as expired."""
+    first = Run(tmp_path, "", *[RetryableError("away")] * 9, retry=FOREVER)
+    async with first.wrapped:
+        await first.consume(traces(4))
+    second = Run(tmp_path, "max_age: 1h")
+    await second.clock.advance(7200)
+    async with second.wrapped:
+        await second.until(second.lost)
+        await second.consume(traces(1))
+        await second.until(lambda: second.account("traces").delivered == 1)
+    assert second.lost() == {Reason.EXPIRED: 4}
+    assert second.account("traces").held == 0
+
+
+async def test_another_process_has_the_folder(tmp_path: Path) -> None:
+    """Senders are told to come again, and once it is free everything goes on."""
+    other = Log(tmp_path / "exporter_out_traces.queue")
+    other.open()
+    run = Run(tmp_path)
+    async with run.wrapped:
+        with pytest.raises(RefusedError, match="is in use by another process"):
+            await run.consume(traces(1))
+        assert run.statuses[-1][0] is Status.RECOVERABLE_ERROR
+        assert "is in use by another process" in run.statuses[-1][1]
+        other.close()
+        await run.clock.advance(1)
+        await run.until(lambda: run.statuses[-1][0] is Status.OK)
+        await run.consume(traces(1))
+        await run.until(lambda: run.account("traces").delivered == 1)
+
+
+async def test_a_disk_that_fails_refuses_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was accepted before goes out meanwhile; nobody is answered for what is not kept."""
+    run = Run(tmp_path)
+
+    def write(self: Files, descriptor: int, data: memoryview) -> int:
+        raise OSError(28, "No space left on device")
+
+    async with run.wrapped:
+        run.backend.gate.clear()
+        await run.consume(traces(1))
+        monkeypatch.setattr(Files, "write", write)
+        with pytest.raises(RefusedError, match="the queue on disk cannot be written: No space left on device"):
+            await run.consume(traces(2))
+        assert run.statuses[-1][0] is Status.RECOVERABLE_ERROR
+        run.backend.gate.set()
+        await run.until(lambda: run.account("traces").delivered == 1)
+        monkeypatch.undo()
+        await run.consume(traces(3))
+        await run.until(lambda: run.account("traces").delivered == 4)
+        assert run.statuses[-1][0] is Status.OK
+    assert (run.account("traces").held, run.lost()) == (0, {})
+    assert run.metrics.read("otelcol_exporter_enqueue_failed_spans", exporter="out") == 2
+
+
+async def test_a_damaged_record_is_told_and_the_others_go_out(tmp_path: Path) -> None:
+    """What was there and is not is in the ledger."""
+    first = Run(tmp_path, "", *[RetryableError("away")] * 99, retry=FOREVER)
+    async with first.wrapped:
+        for spans in (1, 2, 4):
+            await first.consume(traces(spans))
+    (segment,) = (tmp_path / "exporter_out_traces.queue").glob("*.segment")
+    raw = bytearray(segment.read_bytes())
+    raw[raw.index(names(first.backend.calls[0])[0].encode()) + 60] ^= 1
+    segment.write_bytes(raw)
+    second = Run(tmp_path)
+    async with second.wrapped:
+        await second.until(lambda: second.lost() and not second.account("traces").held)
+    account = second.account("traces")
+    assert account.recovered == 7 == account.delivered + second.lost()[Reason.DAMAGED]
+
+
+async def test_a_reload_hands_the_queue_over(tmp_path: Path) -> None:
+    """What the old exporter has not delivered is sent by the new one, once."""
+    kept: dict[str, object] = {}
+    old = Run(tmp_path, "num_consumers: 1", *[RetryableError("away")] * 99, retry=FOREVER, kept=kept)
+    async with old.wrapped:
+        new = Run(tmp_path, "num_consumers: 2", kept=kept)
+        new.accounts = old.accounts
+        for _ in range(10):
+            await old.consume(traces(1))
+        await new.wrapped.__aenter__()
+        await new.consume(traces(1))
+    await new.consume(traces(1))
+    await new.until(lambda: new.account("traces").delivered == 12)
+    await new.wrapped.__aexit__(None, None, None)
+    sent = [name for batch in new.backend.taken for name in names(batch)]
+    assert len(sent) == len(set(sent)) == 12
+    assert (old.account("traces").held, old.account("traces").delivered) == (0, 12)
+
+
+async def test_dead_letters_that_are_replayed_are_sent_again(tmp_path: Path) -> None:
+    """They come in while it runs, and count as recovered."""
+    other = Log(tmp_path / "other")
+    other.open()
+    other.append([record_of_batch(traces(3))])
+    other.close()
+    run = Run(tmp_path)
+    async with run.wrapped:
+        incoming = tmp_path / "exporter_out_traces.queue/incoming"
+        incoming.mkdir()
+        (tmp_path / "other/0000000000000001.segment").rename(incoming / "0000000000000001.segment")
+        await run.clock.advance(5)
+        await run.until(lambda: run.account("traces").delivered == 3)
+    assert run.account("traces").recovered == 3
+
+
+def record_of_batch(batch: Batch) -> object:
+    """A record as the store makes it."""
+    from sluiceway.pipelines.request import Request
+
+    return record_of(Request(batch, ((Account("traces", "out"), batch.items),)), 10**18)
+
+
+@pytest.mark.parametrize(
+    ("extension", "text"),
+    [(None, 'no storage client extension found: "file_storage"'), (object(), "is not a storage extension")],
+)
+def test_a_storage_that_is_not_there_is_a_mistake(extension: object, text: str) -> None:
+    """It is found when the configuration is checked."""
+    extensions = {} if extension is None else {"file_storage": extension}
+    context = Context("out", Kind.EXPORTER, frozenset([Signal.TRACES]), extension=extensions.__getitem__)
+    with pytest.raises(ConfigError, match=text):
+        wrap(Backend(), settings("sending_queue: {storage: file_storage}"), context)

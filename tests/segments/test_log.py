@@ -1,0 +1,201 @@
+"""A log: what was appended is there until it was acknowledged, and then is not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sluiceway.segments import LockedError, Log
+from tests.segments.records import KEYS, numbers, opened, record
+
+
+@pytest.mark.parametrize("keys", [None, KEYS])
+def test_what_was_appended_is_found_by_the_next_run(tmp_path: Path, keys: dict[str, bytes] | None) -> None:
+    """In order, with its items by pipeline, whether it was closed or not."""
+    log = opened(tmp_path / "q", keys=keys)
+    for number in range(100):
+        log.append([record(number)])
+    log.close()
+    again = Log(tmp_path / "q", keyring=log.made_from[3])
+    totals = again.open()
+    assert (totals.records, totals.items, totals.shares) == (100, 5050, {"traces": 5050})
+    assert numbers(again) == list(range(100))
+    assert not again.has_more
+
+
+def test_what_was_acknowledged_does_not_come_again(tmp_path: Path) -> None:
+    """Single records too, from the middle of a segment."""
+    log = opened(tmp_path / "q")
+    log.append([record(number) for number in range(50)])
+    stored = log.read(10_000)
+    log.acknowledge([s.position for s in stored if s.record.notes["n"] % 3])
+    log.close()
+    assert numbers(opened(tmp_path / "q")) == [n for n in range(50) if not n % 3]
+
+
+def test_a_segment_is_deleted_when_all_of_it_was_acknowledged(tmp_path: Path) -> None:
+    """Not before, however little is missing; and its space is then free."""
+    log = opened(tmp_path / "q", size=500)
+    for number in range(40):
+        log.append([record(number)])
+    before = log.segments
+    *stored, last = log.read(100_000)
+    log.acknowledge([s.position for s in stored[1:]])
+    log.save(now=True)
+    assert log.segments == 2  # that of the first record, and the youngest
+    log.acknowledge([stored[0].position, last.position])
+    log.close()
+    assert before > 5
+    assert sorted(os.listdir(tmp_path / "q")) == ["cursor", "lock"]  # noqa: PTH208
+
+
+def test_what_is_handed_out_when_it_is_appended_is_not_read(tmp_path: Path) -> None:
+    """Its caller has it; what comes later is read as ever."""
+    log = opened(tmp_path / "q", size=500)
+    for number in range(10):
+        (stored,) = log.append([record(number)])
+        log.hand_out(stored)
+    assert not log.has_more
+    log.append([record(10)])
+    assert log.has_more
+    assert numbers(log) == [10]
+
+
+def test_after_a_rewind_everything_comes_again_that_was_not_acknowledged(tmp_path: Path) -> None:
+    """For a queue that takes the place of another one."""
+    log = opened(tmp_path / "q", size=500)
+    for number in range(20):
+        log.append([record(number)])
+    stored = log.read(10_000)
+    log.acknowledge([s.position for s in stored[:7]])
+    log.rewind()
+    assert numbers(log) == list(range(7, 20))
+
+
+def test_a_folder_belongs_to_one_process(tmp_path: Path) -> None:
+    """The second one is told, and the first goes on."""
+    log = opened(tmp_path / "q")
+    with pytest.raises(LockedError, match="is in use by another process"):
+        opened(tmp_path / "q")
+    log.append([record(0)])
+    log.close()
+    assert numbers(opened(tmp_path / "q")) == [0]
+
+
+def test_without_its_cursor_everything_comes_again(tmp_path: Path) -> None:
+    """The price of losing it are duplicates, never losses."""
+    log = opened(tmp_path / "q")
+    log.append([record(number) for number in range(9)])
+    log.acknowledge([s.position for s in log.read(100)[:4]])
+    log.close()
+    (tmp_path / "q/cursor").write_bytes(b"\xff" * 40_000)
+    assert numbers(opened(tmp_path / "q")) == list(range(9))
+
+
+def test_an_encrypted_segment_without_its_key_is_left_alone(tmp_path: Path) -> None:
+    """It is reported, everything else goes on, and with the key it is there again."""
+    old = opened(tmp_path / "q", keys={"old": KEYS["old"]})
+    old.append([record(0)])
+    old.close()
+    log = opened(tmp_path / "q", keys={"new": KEYS["new"]})
+    assert log.unreadable == ['0000000000000001.segment: there is no key "old"']
+    log.append([record(1)])
+    assert numbers(log) == [1]
+    log.close()
+    assert numbers(opened(tmp_path / "q", keys=KEYS)) == [0, 1]
+
+
+def test_another_key_of_the_same_name_is_noticed(tmp_path: Path) -> None:
+    """Nothing is deleted and nothing wrong is read."""
+    log = opened(tmp_path / "q", keys={"old": KEYS["old"]})
+    log.append([record(0)])
+    log.close()
+    log = opened(tmp_path / "q", keys={"old": KEYS["new"]})
+    assert log.unreadable == ['0000000000000001.segment: the key "old" is another one than that of the segment']
+    assert numbers(log) == []
+
+
+def test_nothing_of_an_encrypted_record_is_readable(tmp_path: Path) -> None:
+    """Neither the payload nor the notes."""
+    log = opened(tmp_path / "q", keys=KEYS)
+    log.append([record(123_456_789)])
+    log.close()
+    raw = (tmp_path / "q/0000000000000001.segment").read_bytes()
+    assert b"123456789" not in raw
+    assert b"traces" not in raw
+
+
+def test_only_its_owner_reads_a_log(tmp_path: Path) -> None:
+    """The folder and all files."""
+    log = opened(tmp_path / "a/q")
+    log.append([record(0)])
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a/q").iterdir()} == {0o600}
+    assert (tmp_path / "a/q").stat().st_mode & 0o777 == 0o700
+
+
+def test_segments_from_outside_are_taken_over(tmp_path: Path) -> None:
+    """Behind what is there, while it runs and when it starts."""
+    other = opened(tmp_path / "other")
+    other.append([record(7), record(8)])
+    other.close()
+    log = opened(tmp_path / "q")
+    log.append([record(0)])
+    (tmp_path / "q/incoming").mkdir()
+    (tmp_path / "other/0000000000000001.segment").rename(tmp_path / "q/incoming/0000000000000001.segment")
+    assert log.adopt().items == 8 + 9
+    log.append([record(1)])
+    assert numbers(log) == [0, 7, 8, 1]
+    assert not list((tmp_path / "q/incoming").iterdir())
+
+
+def test_a_record_may_be_larger_than_a_segment(tmp_path: Path) -> None:
+    """It has one for itself."""
+    log = opened(tmp_path / "q", size=500)
+    log.append([record(0, 10_000)])
+    log.append([record(1)])
+    assert numbers(log) == [0, 1]
+
+
+def test_the_oldest_are_forgotten_first(tmp_path: Path) -> None:
+    """Whole segments, until the rest is small enough; that which is written to stays."""
+    log = opened(tmp_path / "q", size=1_500)
+    for number in range(100):
+        log.append([record(number)])
+    forgotten = log.forget_oldest(6_000)
+    assert log.bytes_on_disk <= 6_000
+    assert numbers(log) == list(range(forgotten, 100))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from("aaarrdkc"), max_size=60), st.sampled_from([200, 1_000, 100_000]))
+def test_a_log_is_a_queue(tmp_path_factory: pytest.TempPathFactory, steps: list[str], size: int) -> None:
+    """Whatever is appended (a), read (r), done with (d) and restarted, in order (c) or not (k), in any sequence."""
+    folder = tmp_path_factory.mktemp("model") / "q"
+    log = opened(folder, size=size)
+    count, pending, out = 0, [], []
+    for step in steps:
+        if step == "a":
+            log.append([record(count), record(count + 1)])
+            pending += [count, count + 1]
+            count += 2
+        elif step == "r":
+            for stored in log.read(30):
+                assert stored.record.notes["n"] == pending[0]
+                out.append((pending.pop(0), stored.position))
+        elif step == "d" and out:
+            log.acknowledge([out.pop(len(out) // 2)[1]])
+            log.save(now=True)
+        elif step in "ck":
+            if step == "c":
+                log.close()
+            else:  # a crash: nothing is put in order
+                os.close(log._lock)
+            pending = sorted([*pending, *(number for number, _ in out)])
+            out = []
+            log = opened(folder, size=size)
+    assert numbers(log) == pending
+    log.close()
