@@ -27,6 +27,7 @@ from benchmarks.systems import (
     ANONYMIZE,
     DEAD,
     FILTER,
+    HEALTHY,
     PYTHON,
     REDACTION,
     SAMPLER,
@@ -152,7 +153,7 @@ SCENARIOS = [
     Scenario("durable", systems=DURABLE),
     Scenario("durable-http", protocol="http", systems=DURABLE),
     Scenario("durable-50k", rate=50_000, items=500_000, systems=DURABLE),
-    Scenario("dead-sibling", systems={"alone": sluiceway, "beside a dead one": _beside(DEAD)}),
+    Scenario("dead-sibling", systems={"two": _beside(HEALTHY), "two and a dead one": _beside(HEALTHY + DEAD)}),
     Scenario("open-100k", rate=100_000, items=1_000_000),
     Scenario("open-100k-http", protocol="http", rate=100_000, items=1_000_000, connections=8),
 ]

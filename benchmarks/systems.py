@@ -43,6 +43,9 @@ ANONYMIZE = """
 
 
 ENCRYPTED = ", encryption: {keys: [{id: a, key: '" + "01" * 32 + "'}]}"
+HEALTHY = """
+  debug:
+"""
 DEAD = """
   otlp_http/dead: {endpoint: 'http://127.0.0.1:1', compression: none, sending_queue: {queue_size: 100}}
 """

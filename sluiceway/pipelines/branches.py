@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sluiceway.caller import CALLER
-from sluiceway.component import Consumer, Reason, reason_of
+from sluiceway.component import Clock, Consumer, Context, Kind, Reason, SystemClock, reason_of
 from sluiceway.errors import RefusedError, RetryableError
 from sluiceway.otlp import Batch
 from sluiceway.pipelines.ledger import Account, PipelineLedger
+from sluiceway.pipelines.losses import LossLog
 from sluiceway.pipelines.request import Request, Sender
 
 __all__ = ["Branch", "ConnectorBranch", "ExporterBranch", "FanOut", "PassedCounter"]
@@ -35,8 +36,12 @@ class FanOut:
     receive everything twice: the batch is then dropped for those branches, with its reason, and the ledger knows.
     """
 
-    def __init__(self, branches: Sequence[Branch]) -> None:
+    def __init__(self, branches: Sequence[Branch], clock: Clock | None = None) -> None:
         self.branches = tuple(branches)
+        context = Context("", Kind.EXPORTER, clock=clock or SystemClock(), logger=_log)
+        self._losses = [
+            LossLog(f"{b.name} refused items that others took", logging.WARNING, context) for b in self.branches
+        ]
 
     async def consume(self, batch: Batch) -> None:
         """Return when at least one branch has taken the batch."""
@@ -47,9 +52,9 @@ class FanOut:
         errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         if len(errors) == len(self.branches):
             raise _worst(errors)
-        for branch, outcome in zip(self.branches, outcomes, strict=True):
+        for branch, outcome, losses in zip(self.branches, outcomes, self._losses, strict=True):
             if isinstance(outcome, BaseException):
-                _log.warning("%s refused %d items that others took: %s", branch.name, batch.items, outcome)
+                losses.note(batch.items, str(outcome) or type(outcome).__name__)
                 branch.give_up(batch, reason_of(outcome))
 
 

@@ -135,7 +135,7 @@ class _Builder:
         }
         # Only a queue that answers at once cannot be interrupted after it has taken a batch.
         shielded = len(branches) > 1 or not branches[0].takes_at_once or bool(routes)
-        target, into = self.processors(pipeline, PassedCounter(FanOut(branches), ledger), routes)
+        target, into = self.processors(pipeline, PassedCounter(FanOut(branches, self.around.clock), ledger), routes)
         inlet = self.graph.inlets[pipeline.id]
 
         def connect() -> None:
@@ -198,7 +198,7 @@ class _Builder:
         settings = self.config.connectors[connection.id]
         signals = frozenset([connection.takes])
         node = self.place(Kind.CONNECTOR, settings, place, signals=signals, gives=connection.gives)
-        self.point(node.link, FanOut([self.graph.inlets[id] for id in connection.to]))
+        self.point(node.link, FanOut([self.graph.inlets[id] for id in connection.to], self.around.clock))
         consumer: Consumer = node.instance
         return consumer
 
@@ -217,7 +217,9 @@ class _Builder:
                     by_signal.setdefault(pipeline.signal, []).append(self.graph.inlets[pipeline.id])
         for id, by_signal in used.items():
             node = self.place(Kind.RECEIVER, self.config.receivers[id], signals=frozenset(by_signal))
-            target: Consumer = _BySignal({signal: FanOut(inlets) for signal, inlets in by_signal.items()})
+            target: Consumer = _BySignal(
+                {signal: FanOut(inlets, self.around.clock) for signal, inlets in by_signal.items()}
+            )
             if tracing := node.scope.tracing:
                 target = TracedReceiver(target, id, tracing)
             self.point(node.link, target)
