@@ -1,19 +1,19 @@
-"""Writes batches to a file, one message each: as OTLP/JSON lines, or as OTLP bytes; the receiver `file` reads them back.
+"""Writes batches to a file, one message each: as OTLP/JSON lines or as OTLP bytes; the receiver `file` reads them back.
 
-With `format: json` a message is a line. With `format: proto`, or with `compression: zstd`, which compresses each message
-by itself, it is a length of four bytes, big-endian, and that many bytes. Files and defaults are the Collector's, so
-**a start empties the file**, unless `append` or `rotation` is set; a reload does not. The JSON form has no place for
-fields that are newer than it, so these are left out; `proto` keeps all.
+With `format: json` a message is a line. With `format: proto`, or with `compression: zstd`, which compresses each
+message by itself, it is a length of four bytes, big-endian, and that many bytes. Files and defaults are the
+Collector's, so **a start empties the file**, unless `append` or `rotation` is set; a reload does not. The JSON form has
+no place for fields that are newer than it, so these are left out; `proto` keeps all.
 
 **What is safe.** Nothing is buffered in this process, whatever `flush_interval` says: a batch that was acknowledged
 survives `kill -9`. With `fsync: always` it was brought to the disk before, and survives a power cut; batches that come
-meanwhile share the next time, so that this is dear for a single sender only. A batch is in its file whole or not at all:
-what a full disk cut off is taken back. Messages of which a crash left half are parted from what comes then.
+meanwhile share the next time, so that this is dear for a single sender only. A batch is in its file whole or not at
+all: what a full disk cut off is taken back. Messages of which a crash left half are parted from what comes then.
 
 | What happens | What follows |
 | --- | --- |
-| no room, a quota, a limit (`ENOSPC`, `EDQUOT`, `EFBIG`), an error of the disk | the file is cut back to the last whole message; the batch may come again, and is written once there is room |
-| the directory is missing or read-only, the path is a directory, no permission | the start succeeds, the status says so, batches may come again |
+| no room, a quota, a limit, an error of the disk | it is cut back to the last whole message, batches may come again |
+| no directory, or a read-only one; no permission | it starts, the status says so, batches may come again |
 | another process or another exporter writes to the file (`flock`) | as above; the file is not touched |
 | the file was renamed, deleted or replaced, as logrotate does | it is made anew before the next batch is written |
 | the file was truncated (`copytruncate`) | writing goes on at its new end |

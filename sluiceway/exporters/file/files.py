@@ -61,8 +61,9 @@ class Files:
         return opened
 
     def append(self, path: str, messages: Sequence[Message]) -> Written:
-        """Write messages to a file, which is put aside as often as it becomes too large. With `fsync: always` the disk
-        has them afterwards.
+        """Write messages to a file, which is put aside as often as it becomes too large.
+
+        With `fsync: always` the disk has them afterwards.
         """
         count = 0
         while count < len(messages):

@@ -90,10 +90,8 @@ class Pen:
             raise RetryableError(explain(entry.error, self._config.path), code="UNAVAILABLE") from entry.error
         if entry.left_out:
             lost = join(entry.left_out)
-            text = (
-                f"no text in the resource attribute {self._config.group_by.resource_attribute}, so no file to write to"
-            )
-            return PartialSuccess(lost.items, text, lost)
+            attribute = self._config.group_by.resource_attribute
+            return PartialSuccess(lost.items, f"no text in the resource attribute {attribute}, so no file", lost)
         return None
 
     def _start(self) -> None:

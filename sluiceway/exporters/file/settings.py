@@ -120,10 +120,9 @@ class FileConfig(Settings):
             raise mistake("compression is not supported", "compression")
         level = self.compression_params.level
         if self.is_compressed and level > _HIGHEST_LEVEL:
-            text = (
-                f'unsupported parameters {{Level:{level}}} for compression type "zstd": the highest is {_HIGHEST_LEVEL}'
-            )
-            raise mistake(f"{text}, as readers refuse the windows of higher ones", "compression_params", "level")
+            text = f'unsupported parameters {{Level:{level}}} for compression type "zstd"'
+            advice = f"the highest is {_HIGHEST_LEVEL}, as readers refuse the windows of higher ones"
+            raise mistake(f"{text}: {advice}", "compression_params", "level")
 
     def _check_groups(self) -> None:
         if not self.group_by.enabled:
