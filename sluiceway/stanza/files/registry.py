@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Final
 
 from sluiceway.stanza.files.positions import Position, read_position
@@ -76,6 +77,12 @@ class Registry:
         """Note that the pipeline has what stands in front of a position."""
         tracked.position = position
         self.changed[tracked.name] = position
+
+    def rewind(self) -> None:
+        """Have all files read from their beginnings again."""
+        for tracked in self.files.values():
+            tracked.position = replace(tracked.position, offset=0, number=0, tail="", skipping=False)
+            tracked.seen = (-1, 0)
 
     def truncate(self, tracked: Tracked) -> None:
         """Give up a file that became shorter or another: it is met anew, and what it was may turn up as a copy."""
