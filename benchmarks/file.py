@@ -86,10 +86,8 @@ def main() -> None:
             ):
                 size = (Path(folder) / "spans").stat().st_size / spans
                 million = spans / 1_000_000
-                print(
-                    f"{name:22} {what:8} {cpu / million:6.2f} CPU-s per million spans, {spans / seconds:10,.0f} spans/s,"
-                    f" {size:5.0f} bytes a span"
-                )
+                speed = f"{cpu / million:6.2f} CPU-s per million spans, {spans / seconds:10,.0f} spans/s"
+                print(f"{name:22} {what:8} {speed}, {size:5.0f} bytes a span")
 
 
 if __name__ == "__main__":

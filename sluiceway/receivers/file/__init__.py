@@ -14,7 +14,8 @@ sound record is looked for. Half a record at the end of a file is not read; with
 start with `storage` finds it. Each is counted (`sluiceway_receiver_file_damaged_records`) and logged with file and
 offset. What the pipeline refuses for good is dropped and counted. With `storage` a replay that was interrupted goes on
 where it stood, and no more than the records of the last 256 KiB come twice; without, every start reads everything
-again. A copy of a file that was read is not read again. A file that is compressed as a whole is read if it is gzip.
+again. With `follow` a copy of a file that was read is not read again, as by [file_log](file_log.md). A file that is
+compressed as a whole is read if it is gzip.
 
 ```yaml
 receivers:

@@ -62,7 +62,9 @@ class FileReceiverConfig(Settings):
             start_at="beginning",
             compression="auto" if self.compression == "auto" else "",
         )
-        return chosen.model_copy(update={"poll_interval": self.poll_interval})
+        # Rotated files may begin alike for long: where each is read once, they are not compared with each other.
+        fingerprint_size = chosen.fingerprint_size if self.follow else 0
+        return chosen.model_copy(update={"poll_interval": self.poll_interval, "fingerprint_size": fingerprint_size})
 
 
 def _escape(path: str) -> str:

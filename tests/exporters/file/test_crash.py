@@ -14,7 +14,7 @@ import pytest
 
 from sluiceway.otlp import Signal, accept
 from sluiceway.testing import items
-from tests.exporters.file.writing import messages, until
+from tests.exporters.file.writing import files, messages, until
 from tests.ports import free_port
 
 CONFIG = """
@@ -35,13 +35,13 @@ async def test_what_was_acknowledged_is_in_the_file(tmp_path: Path, keys: str) -
     for run in range(3):
         before = len(acknowledged)
         command = [sys.executable, "-m", "sluiceway", "run", "--config", str(tmp_path / "config.yaml")]
-        with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stderr=log) as program:
+        with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stderr=log) as program:  # noqa: ASYNC220 - it runs beside us
             await until(lambda: "Everything is ready" in (tmp_path / "log").read_text())
             sending = [asyncio.create_task(_send(port, run * 1000 + n * 100, acknowledged)) for n in range(8)]
-            await until(lambda: len(acknowledged) >= before + 60)
+            await until(lambda before=before: len(acknowledged) >= before + 60)
             program.send_signal(signal.SIGKILL)
             await asyncio.gather(*sending)
-        whole = [found for file in sorted(tmp_path.glob("out*")) for found in _whole(file)]
+        whole = [found for file in files(tmp_path, "out*") for found in _whole(file)]
         expected = acknowledged if "rotation" in keys else acknowledged[before:]
         assert set(expected) <= set(whole)
         assert len(set(whole)) == len(whole)

@@ -43,6 +43,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+def remount(folder: Path, how: str) -> None:
+    """Forbid writing to a file system, or allow it."""
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+
 @pytest.mark.parametrize("keys", ["format: json", "format: proto", "format: proto, fsync: always"])
 async def test_what_does_not_fit_is_taken_back(tmp_path: Path, keys: str) -> None:
     """Down to the last whole message; a repetition is written once there is room, and only once."""
@@ -67,7 +72,8 @@ async def test_a_full_disk_goes_on_after_room_is_made(small_disk: Path) -> None:
     (small_disk / "ballast").write_bytes(b"x" * 200_000)
     text = f"""
     receivers: {{feed: {{component: sluiceway.testing:Feeder}}}}
-    exporters: {{file: {{path: '{path}', format: proto, retry_on_failure: {{initial_interval: 10ms, max_interval: 50ms}}}}}}
+    exporters:
+      file: {{path: '{path}', format: proto, retry_on_failure: {{initial_interval: 10ms, max_interval: 50ms}}}}
     service:
       telemetry: {{metrics: {{level: none}}}}
       pipelines: {{traces: {{receivers: [feed], exporters: [file]}}}}
@@ -84,11 +90,11 @@ async def test_a_full_disk_goes_on_after_room_is_made(small_disk: Path) -> None:
 
 async def test_a_read_only_file_system_is_told(small_disk: Path) -> None:
     """Also to root; it goes on once the file system can be written to."""
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    remount(small_disk, "ro")
     async with exporter(f"path: '{small_disk}/a'") as file:
         with pytest.raises(RetryableError, match="Read-only file system"):
             await file.consume(items(Signal.TRACES))
-        subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+        remount(small_disk, "rw")
         await file.consume(items(Signal.TRACES))
     assert len(lines(small_disk / "a")) == 1
 

@@ -16,7 +16,7 @@ from sluiceway.exporters.file.segments import Segments
 from sluiceway.otlp import Batch, Signal, join
 from sluiceway.service import Collector
 from sluiceway.testing import items
-from tests.exporters.file.writing import exporter, lines, messages
+from tests.exporters.file.writing import exporter, files, lines, messages
 
 HOSTILE = [
     "..", ".", "", "/", "//", "../../etc/passwd", "/etc/passwd", "a/b", "a\0b", "\0", "..\\..", "~", "a" * 10_000,
@@ -44,10 +44,10 @@ async def test_no_value_leads_out_of_the_folder(tmp_path: Path) -> None:
     async with exporter(group(tmp_path)) as file:
         for count, value in enumerate(HOSTILE, 1):
             await file.consume(items(Signal.TRACES, count, service=value))
-    assert [found.name for found in tmp_path.iterdir()] == ["in"]
-    files = list((tmp_path / "in").iterdir())
-    assert len(files) == len(HOSTILE)
-    assert sorted(batch.items for found in files for batch in lines(found)) == list(range(1, len(HOSTILE) + 1))
+    assert [found.name for found in files(tmp_path)] == ["in"]
+    found = files(tmp_path / "in")
+    assert len(found) == len(HOSTILE)
+    assert sorted(batch.items for file in found for batch in lines(file)) == list(range(1, len(HOSTILE) + 1))
 
 
 @pytest.mark.parametrize("pattern", ["/data/*.json", "/data/*", "/data/x-*/y.json", "/data/.*"])

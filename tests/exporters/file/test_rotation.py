@@ -13,7 +13,7 @@ from sluiceway.exporters.file.rotation import prune, put_aside
 from sluiceway.exporters.file.settings import Rotation
 from sluiceway.otlp import Batch, Signal
 from sluiceway.testing import ManualClock, items
-from tests.exporters.file.writing import exporter, lines, messages
+from tests.exporters.file.writing import exporter, files, lines, messages
 
 DAY = 24 * 3600 * 10**9
 NOON = 1_767_268_800 * 10**9
@@ -26,12 +26,12 @@ async def test_no_message_is_lost_when_files_are_put_aside(tmp_path: Path) -> No
     async with exporter(f"path: '{path}', rotation: {{max_megabytes: 1, max_backups: 0}}") as file:
         for start in range(0, 40, 10):
             await asyncio.gather(*(file.consume(batch) for batch in batches[start : start + 10]))
-    files = sorted(tmp_path.iterdir())
-    assert len(files) > 4
-    assert files[-1] == path
-    assert all(re.fullmatch(r"a-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}\.json", found.name) for found in files[:-1])
-    assert all(found.stat().st_size <= 1024 * 1024 for found in files)
-    assert [batch.payload for found in files for batch in lines(found)] == [batch.payload for batch in batches]
+    found = files(tmp_path)
+    assert len(found) > 4
+    assert found[-1] == path
+    assert all(re.fullmatch(r"a-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}\.json", old.name) for old in found[:-1])
+    assert all(old.stat().st_size <= 1024 * 1024 for old in found)
+    assert [batch.payload for old in found for batch in lines(old)] == [batch.payload for batch in batches]
 
 
 async def test_a_message_may_be_larger_than_a_file(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ async def test_a_message_may_be_larger_than_a_file(tmp_path: Path) -> None:
     async with exporter(f"path: '{path}', format: proto, rotation: {{max_megabytes: 1}}") as file:
         for batch in (items(Signal.TRACES), large, items(Signal.TRACES)):
             await file.consume(batch)
-    assert [len(list(messages(found))) for found in sorted(tmp_path.iterdir())] == [1, 1, 1]
+    assert [len(list(messages(found))) for found in files(tmp_path)] == [1, 1, 1]
 
 
 async def test_a_start_goes_on_in_the_file_that_is_there(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ async def test_no_more_are_kept_than_asked_for(tmp_path: Path) -> None:
         for _ in range(8):
             await file.consume(items(Signal.TRACES, 5000))
             await clock.advance(1)
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(files(tmp_path)) == 3
 
 
 @given(st.integers(0, 2**41), st.booleans())

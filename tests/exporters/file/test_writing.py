@@ -151,11 +151,11 @@ async def test_the_cause_stands_in_the_status_of_a_collector(tmp_path: Path) -> 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 async def test_permissions_that_are_missing_are_told(tmp_path: Path) -> None:
     """A folder that may not be written to."""
-    tmp_path.chmod(0o555)
+    os.chmod(tmp_path, 0o555)  # noqa: PTH101
     async with exporter(f"path: '{tmp_path}/a'") as file:
         with pytest.raises(RetryableError, match="Permission denied"):
             await file.consume(items(Signal.TRACES))
-    tmp_path.chmod(0o755)
+    os.chmod(tmp_path, 0o755)  # noqa: PTH101
 
 
 async def test_a_system_that_allows_no_files_is_told() -> None:

@@ -13,13 +13,18 @@ from sluiceway.otlp import Batch, Signal, accept
 from sluiceway.otlp.json import decode
 from sluiceway.testing import settings
 
-__all__ = ["exporter", "lines", "messages", "until"]
+__all__ = ["exporter", "files", "lines", "messages", "until"]
 
 
 def exporter(keys: str, signal: Signal = Signal.TRACES, **context: Any) -> FileExporter:
     """An exporter with these settings."""
     config = settings(COMPONENT, f"exporters: {{file: {{{keys}}}}}")
     return FileExporter(config, Context("file", Kind.EXPORTER, frozenset({signal}), **context))
+
+
+def files(folder: Path, pattern: str = "*") -> list[Path]:
+    """What is in a folder, in the order of names."""
+    return sorted(folder.glob(pattern))
 
 
 def messages(path: Path) -> Iterator[bytes]:
