@@ -71,6 +71,21 @@ async def test_a_line_waits_for_its_end(tmp_path: Path) -> None:
     assert len(sink.batches) == 3
 
 
+async def test_half_a_line_of_a_file_that_is_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Is counted once it cannot become whole any more, as when the file was emptied."""
+    sink, path = MemorySink(), tmp_path / "a.json"
+    write(path, line(spans(1)), line(spans(2))[:100])
+    async with receiver(f"include: '{path}', start_at: beginning", sink):
+        await until(lambda: sink.items == 1)
+        assert not caplog.records
+        path.write_bytes(b"")
+        await until(lambda: caplog.records)
+        write(path, line(spans(3)))
+        await until(lambda: sink.items == 4)
+    (record,) = caplog.records
+    assert record.args == (str(path), 100, len(line(spans(1))), "the file ends before the record does")
+
+
 async def test_a_damaged_line_costs_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """And a long one comes whole."""
     sink, path, large = MemorySink(), tmp_path / "a.json", spans(9000)

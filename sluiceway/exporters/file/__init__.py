@@ -24,13 +24,16 @@ all: what a full disk cut off is taken back. Messages of which a crash left half
 Without `retry_on_failure` or a `sending_queue`, both off as in the Collector, whoever sent a batch that was not written
 is told at once that it may come again.
 
+`path` may be a pipe or a device, such as `/dev/stdout`, of which nothing can be taken back.
+
 With `rotation` a file that would become larger than `max_megabytes` is renamed to `name-2006-01-02T15-04-05.000.ext`
 first. With `group_by` the `*` in `path` stands for the value of a resource attribute, and `rotation` has no effect, as
 in the Collector. Senders write that value: it never leads out of the folder, since whatever is no name (`..`, `/`, a
 leading dot, control characters, too many bytes) is replaced and a digest added; unlike in the Collector a `/` makes no
 folder. Each value makes a file, so let only senders choose it whom you trust not to make a million.
 
-It writes in a thread of its own, and takes 0.1 CPU seconds a million spans as `proto`.
+It writes in a thread of its own. A million spans of 400 bytes take some 0.5 CPU seconds as `proto`, 1.5 with zstd, and
+3.3 as `json`; see `benchmarks/`.
 
 ```yaml
 exporters:

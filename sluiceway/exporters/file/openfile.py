@@ -130,7 +130,8 @@ class OpenFile:
 
     def _cut_off(self) -> None:
         if self._torn_at is not None:
-            os.ftruncate(self._descriptor, self._torn_at)
+            if self._torn_at < self.size:  # somebody else may have cut it meanwhile
+                os.ftruncate(self._descriptor, self._torn_at)
             self._torn_at = None
 
     def _write(self, parts: list[bytes]) -> int:
@@ -162,12 +163,14 @@ def open_file(path: str, config: FileConfig) -> OpenFile:
     """Open a file to write to its end, and lock it. Raises `OSError`."""
     if config.create_directory or config.group_by.enabled:
         _make_directories(Path(path).parent, config.directory_mode)
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
-    descriptor = os.open(path, flags, config.file_mode)
+    is_regular = _is_regular(path)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT if is_regular else os.O_WRONLY | os.O_NONBLOCK
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY, config.file_mode)
     try:
         status = os.fstat(descriptor)
-        is_regular = stat.S_ISREG(status.st_mode)
-        if is_regular:
+        if not is_regular:
+            os.set_blocking(descriptor, True)
+        else:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if config.fsync != "none" and not status.st_size:
                 sync_directory(path)
@@ -193,10 +196,21 @@ def explain(error: OSError, path: str) -> str:
             return f"another process or exporter writes to {path}"
         case errno.EISDIR:
             return f"{path} is a directory: name a file in it"
+        case errno.ENXIO:
+            return f"nobody reads {path}"
         case errno.ENOENT:
             return f"the directory of {path} does not exist: create it, or set create_directory"
         case _:
             return f"cannot write {path}: {error.strerror or error}"
+
+
+def _is_regular(path: str) -> bool:
+    """Whether a path leads to a file, or to nothing yet, and not to a pipe or device such as `/dev/stdout`."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - as before every write
+    except FileNotFoundError:
+        return True
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def _make_directories(folder: Path, mode: int) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from sluiceway.component import Context, PartialSuccess
 from sluiceway.errors import RetryableError
@@ -20,6 +20,9 @@ from sluiceway.otlp import Batch, join
 __all__ = ["Pen"]
 
 T = TypeVar("T")
+
+_AT_ONCE: Final = 16 * 1024 * 1024
+"""Bytes of batches beyond which the others that wait are written later."""
 
 
 @dataclass(slots=True, eq=False)
@@ -97,7 +100,11 @@ class Pen:
     def _start(self) -> None:
         """Have all that waits written."""
         self._is_writing = True
-        group, self._waiting = self._waiting, []
+        count, size = 0, 0
+        while count < len(self._waiting) and size < _AT_ONCE:
+            size += len(self._waiting[count].batch.payload)
+            count += 1
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
         loop = asyncio.get_running_loop()
         job = self._thread.submit(self._work, group)
         job.add_done_callback(lambda job: loop.call_soon_threadsafe(self._end, group, job))

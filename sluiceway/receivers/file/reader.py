@@ -37,6 +37,8 @@ class RecordReader:
         self._is_lines = lines
         self._ends = ends
         self._fingerprint = fingerprint
+        self._halves: dict[str, tuple[int, int]] = {}
+        """Where in files half a record stands at the end, and its bytes."""
 
     def read(self, tracked: Tracked, source: Source, now: int) -> Piece | None:  # noqa: ARG002 - part of `Reads`
         """The next batches, None where there is nothing new. Raises `TruncatedError`, or `OSError`."""
@@ -60,12 +62,14 @@ class RecordReader:
         for place, length, reason in cut.damaged:
             self._tally.damage(tracked.path, position.offset + place, length, reason)
         self._tally.records += cut.records
+        self._halves.pop(tracked.name, None)
         if is_all:
             tracked.seen = tracked.version
             tracked.rest = cut.end < len(data) and not flush
-            if flush and self._ends and cut.end < len(data):
-                text = "the file ends before the record does"
-                self._tally.damage(tracked.path, position.offset + cut.end, len(data) - cut.end, text)
+            if cut.end < len(data):
+                self._halves[tracked.name] = (position.offset + cut.end, len(data) - cut.end)
+            if flush and self._ends:
+                self.leave(tracked)
         if not cut.end:
             return None
         moved = position.moved(
@@ -73,6 +77,11 @@ class RecordReader:
             number=position.number + cut.records, skipping=cut.skipping,
         )  # fmt: skip
         return Piece(tracked, batches, moved.known(source, self._fingerprint))
+
+    def leave(self, tracked: Tracked) -> None:
+        """Half a record at the end of the file will not become whole any more."""
+        if (half := self._halves.pop(tracked.name, None)) is not None:
+            self._tally.damage(tracked.path, *half, "the file ends before the record does")
 
     def _take(self, record: bytes, batches: list[Batch]) -> str:
         """Make a batch of a record; what is wrong with it, or nothing."""

@@ -56,6 +56,7 @@ class Files:
         self._tracking = Tracking(settings)
         self._registry = self._tracking.registry
         self._reader: Reads = reader or Reader(settings, context, marked=waiting is not None)
+        self._registry.left = self._reader.leave
         self._ended = ended
         self._again = again
         self._held: dict[str, Position] = {}

@@ -44,6 +44,9 @@ class Reads(Protocol):
         Sets `seen` and `rest` of the file once it has been read to its end. Raises `TruncatedError`, or `OSError`.
         """
 
+    def leave(self, tracked: Tracked) -> None:
+        """The file is given up, as it is gone or became another."""
+
 
 class Reader:
     """Reads blocks. It holds nothing between two calls: what is no whole record is read again next time.
@@ -93,6 +96,9 @@ class Reader:
         if not end and not start:
             return None
         return self._piece(tracked, source, cut, start, now, skipping=skipping)
+
+    def leave(self, tracked: Tracked) -> None:
+        """What has no end, and was not taken after `force_flush_period`, is lost."""
 
     def _cut_rest(self, data: bytes, cut: Cut, *, flush: bool) -> bool:
         """Add what is to be taken of the last record, which has no end yet; whether the rest of it is passed over."""

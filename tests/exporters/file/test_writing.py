@@ -53,6 +53,21 @@ async def test_a_start_empties_the_file_and_a_reload_does_not(tmp_path: Path) ->
         assert path.read_bytes().count(b"\n") == 3
 
 
+async def test_a_pipe_is_written_to(tmp_path: Path) -> None:
+    """As `/dev/stdout` is one in a container; without a reader nothing is taken."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    async with exporter(f"path: '{path}', fsync: always") as file:
+        with pytest.raises(RetryableError, match="nobody reads"):
+            await file.consume(items(Signal.TRACES))
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        await file.consume(items(Signal.TRACES))
+        assert os.read(reader, 20).startswith(b'{"resourceSpans"')
+        os.close(reader)
+        with pytest.raises(RetryableError, match="Broken pipe"):
+            await file.consume(items(Signal.TRACES))
+
+
 @pytest.mark.parametrize("keys", ["append: true", "rotation: {}"])
 async def test_half_a_line_costs_itself(tmp_path: Path, keys: str) -> None:
     """What a crash left behind is kept, and parted from what comes then."""
