@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -163,14 +164,24 @@ async def test_the_cause_stands_in_the_status_of_a_collector(tmp_path: Path) -> 
         assert collector.status()["exporter:file"].status is Status.OK
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-async def test_permissions_that_are_missing_are_told(tmp_path: Path) -> None:
-    """A folder that may not be written to."""
-    os.chmod(tmp_path, 0o555)  # noqa: PTH101
-    async with exporter(f"path: '{tmp_path}/a'") as file:
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder that we may not write to."""
+    tmp_path.chmod(0o555)
+    if os.access(tmp_path, os.W_OK):
+        pytest.skip("this user may write everywhere")
+    yield tmp_path
+    tmp_path.chmod(0o755)
+
+
+async def test_permissions_that_are_missing_are_told(read_only: Path) -> None:
+    """It goes on once they are given."""
+    async with exporter(f"path: '{read_only}/a'") as file:
         with pytest.raises(RetryableError, match="Permission denied"):
             await file.consume(items(Signal.TRACES))
-    os.chmod(tmp_path, 0o755)  # noqa: PTH101
+        os.chmod(read_only, 0o755)  # noqa: PTH101
+        await file.consume(items(Signal.TRACES))
+    assert len(lines(read_only / "a")) == 1
 
 
 async def test_a_system_that_allows_no_files_is_told() -> None:

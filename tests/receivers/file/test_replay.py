@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import os
 from contextlib import asynccontextmanager
@@ -13,9 +14,10 @@ from sluiceway.component import Context, Kind, Status
 from sluiceway.errors import ConfigError, PermanentError, RefusedError
 from sluiceway.exporters.file import COMPONENT as EXPORTER
 from sluiceway.exporters.file import FileExporter
-from sluiceway.otlp import Signal
+from sluiceway.otlp import Batch, Signal
 from sluiceway.service import Collector
 from sluiceway.testing import ManualClock, MemorySink, items, settings
+from sluiceway.testing.clock import settle
 from tests.receivers.file.reading import line, payloads, receiver, sized, write
 from tests.receivers.records import until
 
@@ -207,3 +209,41 @@ async def test_records_larger_than_a_block(tmp_path: Path) -> None:
         async with receiver(f"path: '{tmp_path}/{name}'", sink):
             await until(lambda sink=sink: len(sink.batches) == 5)
         assert payloads(sink.batches) == payloads(batches)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 57, 199])
+async def test_what_comes_twice_has_a_bound(tmp_path: Path, limit: int) -> None:
+    """Stopped at any place, reading goes on there: nothing is left out, and no more than a block comes again."""
+    batches, kept, clock, sink = [items(Signal.TRACES, 50 + n) for n in range(200)], {}, ManualClock(), Stopping(limit)
+    write(tmp_path / "a", sized(*payloads(batches)))
+    first = receiver(f"path: '{tmp_path}/a'", sink, clock=clock, kept=kept)
+    await first.__aenter__()
+    await until(lambda: sink.refused)
+    leaving = asyncio.create_task(first.__aexit__(None, None, None))
+    await settle()
+    await clock.advance(5)
+    await leaving
+    again = MemorySink()
+    async with receiver(f"path: '{tmp_path}/a'", again, clock=clock, kept=kept):
+        await until(lambda: again.batches and again.batches[-1].items == batches[-1].items)
+    assert payloads(sink.batches) == payloads(batches[:limit])
+    assert payloads(again.batches) == payloads(batches[-len(again.batches) :])
+    twice = len(again.batches) + limit - len(batches)
+    assert twice >= 0
+    assert sum(len(payload) for payload in payloads(again.batches[:twice])) <= 256 * 1024
+
+
+class Stopping(MemorySink):
+    """Refuses everything after some batches."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+        self.refused = False
+
+    async def consume(self, batch: Batch) -> None:
+        """Take it, or not."""
+        if len(self.batches) == self.limit:
+            self.refused = True
+            raise RefusedError("full")
+        self.batches.append(batch)
