@@ -30,6 +30,14 @@ YAML = {
         receivers:
           file_log: {include: [/nowhere/at/all/*.log]}
     """,
+    "receiver file": """
+        receivers:
+          file: {path: /nowhere/at/all.json, format: json}
+    """,
+    "exporter file": f"""
+        exporters:
+          file: {{path: '{FOLDER}/exported.json'}}
+    """,
     "extension file_storage": f"""
         extensions:
           file_storage: {{directory: '{FOLDER}/storage'}}

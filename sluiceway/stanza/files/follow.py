@@ -7,15 +7,14 @@ import os
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 from sluiceway.component import Context, Status
 from sluiceway.errors import StartError
 from sluiceway.escape import escape
 from sluiceway.stanza.checkpoints import Checkpoints
-from sluiceway.stanza.entry import Entry
 from sluiceway.stanza.files.positions import Position
-from sluiceway.stanza.files.reader import Piece, Reader, TruncatedError
+from sluiceway.stanza.files.reader import Piece, Reader, Reads, TruncatedError
 from sluiceway.stanza.files.settings import FileSettings
 from sluiceway.stanza.files.tracked import Tracked
 from sluiceway.stanza.files.tracking import Tracking, problem
@@ -27,20 +26,27 @@ _BATCH: Final = 256 * 1024
 _PATIENCE: Final = 5.0
 """Seconds that a batch under way may take when reading is to end."""
 
-Deliver: TypeAlias = Callable[[list[Entry]], Awaitable[None]]
-"""Takes entries; returns when the pipeline has them, has refused them for good, or an operator keeps them."""
+Deliver: TypeAlias = Callable[[list[Any]], Awaitable[None]]
+"""Takes entries, or what another reader makes of records.
+
+Returns when the pipeline has them, has refused them for good, or an operator keeps them.
+"""
 
 
 class Files:
     """Reads files. A position moves, and is kept, once the pipeline has answered.
 
     `waiting` gives the marks of entries that operators keep to join them with others: positions stay in front of those.
-    Without it nothing is ever kept.
+    Without it nothing is ever kept. `reader` makes something else of records than entries.
+
+    With `ended` all files are read to their ends, one after the other, and no longer: then it is called. With `again`
+    they are read anew each time that all was read.
     """
 
     def __init__(
         self, settings: FileSettings, context: Context, deliver: Deliver, checkpoints: Checkpoints,
         waiting: Callable[[], Iterable[tuple[str, int, int]]] | None = None,
+        *, reader: Reads | None = None, ended: Callable[[], None] | None = None, again: bool = False,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._context = context
@@ -49,7 +55,10 @@ class Files:
         self._waiting = waiting
         self._tracking = Tracking(settings)
         self._registry = self._tracking.registry
-        self._reader = Reader(settings, context, marked=waiting is not None)
+        self._reader: Reads = reader or Reader(settings, context, marked=waiting is not None)
+        self._registry.left = self._reader.leave
+        self._ended = ended
+        self._again = again
         self._held: dict[str, Position] = {}
         self._told: dict[str, str] = {}
         self._found_any = True
@@ -95,11 +104,29 @@ class Files:
         await self._save()
 
     async def _run(self) -> None:
+        if self._ended is not None:
+            await self._read_once(self._ended)
+        else:
+            await self._follow()
+
+    async def _read_once(self, ended: Callable[[], None]) -> None:
+        for is_last in (False, True):
+            for tracked in self._registry.files.values():
+                tracked.flush = is_last and tracked.rest
+            while not self._stopping.is_set() and await self._turn():
+                pass
+        if not self._stopping.is_set():
+            self._report()
+            ended()
+
+    async def _follow(self) -> None:
         clock, interval = self._context.clock, self._settings.poll_interval
         while not self._stopping.is_set():
             due = clock.now() + interval
-            while await self._turn() and clock.now() < due and not self._stopping.is_set():
+            while (has_more := await self._turn()) and clock.now() < due and not self._stopping.is_set():
                 pass
+            if self._again and not has_more:
+                self._registry.rewind()
             if clock.now() < due:
                 await self._pause(due - clock.now())
             if not self._stopping.is_set():
@@ -146,7 +173,7 @@ class Files:
                 size += piece.position.offset - tracked.position.offset
             if size > _BATCH // 2:
                 break
-        for piece in pieces:  # whose turn it was comes last
+        for piece in pieces if self._ended is None else ():  # whose turn it was comes last
             key = piece.position.key
             self._registry.files[key] = self._registry.files.pop(key)
         return pieces

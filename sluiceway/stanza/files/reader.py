@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from sluiceway.component import Context
 from sluiceway.stanza.entry import Entry, entries
@@ -14,7 +14,7 @@ from sluiceway.stanza.files.sources import Source
 from sluiceway.stanza.files.splitting import Bounded, Cut, splitter
 from sluiceway.stanza.files.tracked import Tracked
 
-__all__ = ["Piece", "Reader", "TruncatedError"]
+__all__ = ["Piece", "Reader", "Reads", "TruncatedError"]
 
 _BLOCK: Final = 256 * 1024
 _BLANKS: Final = " \t\r\n"
@@ -25,11 +25,27 @@ class TruncatedError(Exception):
 
 
 class Piece(NamedTuple):
-    """What was read of a file at one time, and where reading goes on once the pipeline has it."""
+    """What was read of a file at one time, and where reading goes on once the pipeline has it.
+
+    `entries` are what the reader makes of records: `Entry` for lines of logs.
+    """
 
     tracked: Tracked
-    entries: list[Entry]
+    entries: list[Any]
     position: Position
+
+
+class Reads(Protocol):
+    """Makes something of what stands in a file behind its position."""
+
+    def read(self, tracked: Tracked, source: Source, now: int) -> Piece | None:
+        """The next records, None where there is nothing new. `now` is ns since the epoch.
+
+        Sets `seen` and `rest` of the file once it has been read to its end. Raises `TruncatedError`, or `OSError`.
+        """
+
+    def leave(self, tracked: Tracked) -> None:
+        """The file is given up, as it is gone or became another."""
 
 
 class Reader:
@@ -80,6 +96,9 @@ class Reader:
         if not end and not start:
             return None
         return self._piece(tracked, source, cut, start, now, skipping=skipping)
+
+    def leave(self, tracked: Tracked) -> None:
+        """What has no end, and was not taken after `force_flush_period`, is lost."""
 
     def _cut_rest(self, data: bytes, cut: Cut, *, flush: bool) -> bool:
         """Add what is to be taken of the last record, which has no end yet; whether the rest of it is passed over."""

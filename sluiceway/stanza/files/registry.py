@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from sluiceway.stanza.files.positions import Position, read_position
@@ -32,6 +34,8 @@ class Registry:
         self.cut: list[Lost] = []
         self.changed: dict[str, Position | None] = {}
         self.now = 0.0
+        self.left: Callable[[Tracked], None] = _nothing
+        """Told of each file that is given up, as it is gone or became another."""
         self._open: OrderedDict[tuple[int, int], Tracked] = OrderedDict()
         self._names = 0
 
@@ -77,9 +81,16 @@ class Registry:
         tracked.position = position
         self.changed[tracked.name] = position
 
+    def rewind(self) -> None:
+        """Have all files read from their beginnings again."""
+        for tracked in self.files.values():
+            tracked.position = replace(tracked.position, offset=0, number=0, tail="", skipping=False)
+            tracked.seen = (-1, 0)
+
     def truncate(self, tracked: Tracked) -> None:
         """Give up a file that became shorter or another: it is met anew, and what it was may turn up as a copy."""
         self.drop(tracked)
+        self.left(tracked)
         lost = Lost(tracked.name, tracked.position, self.now, is_deleted=True)
         self._lose(lost)
         self.cut.append(lost)
@@ -87,6 +98,7 @@ class Registry:
     def release(self, tracked: Tracked, *, is_near: bool) -> None:
         """Close a file that is gone, and remember where its reading stood."""
         self.drop(tracked)
+        self.left(tracked)
         self._lose(Lost(tracked.name, tracked.position, self.now, tracked.is_deleted, is_near))
 
     def drop(self, tracked: Tracked) -> None:
@@ -129,6 +141,9 @@ class Registry:
     def _lose(self, lost: Lost) -> None:
         self.lost.pop(lost.name, None)
         self.lost[lost.name] = lost
+
+
+def _nothing(_tracked: Tracked) -> None: ...
 
 
 def _close(tracked: Tracked) -> None:

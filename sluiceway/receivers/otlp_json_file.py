@@ -1,0 +1,112 @@
+"""Follows files of OTLP/JSON, one object a line, as the Collector's `otlpjsonfile`: traces, metrics and logs alike.
+
+Files are followed as by `file_log`: they are told apart by their first bytes and inodes, so that rotation loses nothing
+and repeats nothing, and where reading stands moves when the pipeline has answered. Each line becomes one batch. What is
+refused for now is sent again, as long as it takes, and nothing more is read meanwhile. For a file that was written once
+and is to be read from its beginning to its end, and for other formats, take the receiver `file`.
+
+`start_at: end`, the default, passes over what is in the files at the first start. Lines of signals that no pipeline
+takes from here are passed over and counted. A line that is damaged, or longer than `max_log_size`, costs itself: it is
+counted (`sluiceway_receiver_file_damaged_records`) and logged with file and offset. A line without an end waits for the
+rest, or is taken after `force_flush_period` if it is whole. What may be lost beside that is told at
+[file_log](file_log.md).
+
+```yaml
+receivers:
+  otlp_json_file:
+    include: [/var/lib/otel/*.json]
+```
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Literal, Self
+
+from pydantic import Field
+
+from sluiceway.component import Component, Consumer, Context, Kind, Stability
+from sluiceway.config.types import StringList
+from sluiceway.otlp import Batch
+from sluiceway.parts import Parts
+from sluiceway.received import Received
+from sluiceway.receivers.file.reader import RecordReader
+from sluiceway.receivers.file.records import Decoder
+from sluiceway.receivers.file.settings import LARGEST_RECORD
+from sluiceway.receivers.file.tally import Tally
+from sluiceway.stanza.checkpoints import Checkpoints
+from sluiceway.stanza.files import Files, FileSettings
+from sluiceway.stanza.files.settings import AnySize, Header, Multiline
+
+__all__ = ["COMPONENT", "OtlpJsonFileConfig", "OtlpJsonFileReceiver"]
+
+
+class OtlpJsonFileConfig(FileSettings):
+    """The settings of the receiver `otlp_json_file`: those of `file_log` that tell which files are read."""
+
+    include: StringList = Field(min_length=1)
+    """Files to read, as patterns: `*`, `?`, `[a-z]`, `{a,b}`, and `**` for any number of directories."""
+    storage: str | None = None
+    """The id of a storage extension that keeps where reading stands, such as `file_storage`; in memory unless set."""
+    replay_file: bool = False
+    """Whether the files are read from their beginnings again each time that everything was read: data without end, to
+    try things out."""
+    max_log_size: AnySize = Field(default=LARGEST_RECORD, ge=1, le=LARGEST_RECORD)
+    """The longest line, in bytes. Unlike in the Collector, where a line of more than 1 MiB is lost by default."""
+    multiline: Multiline | None = None
+    """Has no effect."""
+    header: Header | None = None
+    """Has no effect."""
+    encoding: str = "utf-8"
+    """Has no effect: OTLP/JSON is UTF-8."""
+    max_log_size_behavior: Literal["split", "truncate"] = "split"
+    """Has no effect."""
+
+
+class OtlpJsonFileReceiver:
+    """Hands on the batches of lines, again and again while they are refused for now."""
+
+    def __init__(self, config: OtlpJsonFileConfig, context: Context, next: Consumer) -> None:
+        parts = Parts(context)
+        self._received = Received(context, "file")
+        self._next = next
+        self._checkpoints = Checkpoints(config.storage, parts.part())
+        limit = config.max_log_size
+        decoder = Decoder(context.signals, context.clock.now, format="json", compression="none", limit=limit)
+        reader = RecordReader(
+            decoder, Tally(context), limit=limit, lines=True, ends=config.delete_after_read,
+            fingerprint=config.fingerprint_size,
+        )  # fmt: skip
+        self._files = Files(
+            config, parts.part(), self._deliver, self._checkpoints, reader=reader, again=config.replay_file
+        )
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Begin to read. Raises `StartError` where the storage cannot be used."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._checkpoints)
+            await stack.enter_async_context(self._files)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop once what is under way has been answered; the rest is read next time."""
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def _deliver(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            await self._received.keep_pushing(batch, self._next)
+
+
+COMPONENT = Component(
+    type="otlp_json_file",
+    kind=Kind.RECEIVER,
+    config=OtlpJsonFileConfig,
+    create=OtlpJsonFileReceiver,
+    stability=Stability.BETA,
+    aliases=("otlpjsonfile",),
+)
