@@ -312,7 +312,7 @@ class _Builder:
         signal = next(iter(signals)).value if len(signals) == 1 else ""
 
         def report(status: Status, message: str = "") -> None:
-            around.statuses.record(key.component, key.place, status, message)
+            around.statuses.record(key.component, key.place, status, message, scope)
 
         def drop(items: int, reason: Reason, *, intended: bool = False, tenant: str = "") -> None:
             if pipeline is None:

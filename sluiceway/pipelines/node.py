@@ -86,7 +86,7 @@ class Node:
 
     async def start(self) -> None:
         """Enter the component; what it raises is raised here, and then it is not running."""
-        self._report(Status.STARTING)
+        self.statuses.begin(self.key.component, self.key.place, self.scope)
         self._entered = asyncio.get_running_loop().create_future()
         self._life = asyncio.create_task(self._live(), name=str(self.key))
         try:
@@ -138,8 +138,9 @@ class Node:
             self._entered.set_exception(error)
 
     def _end(self) -> None:
+        self.statuses.end(self.key.component, self.key.place, self.scope)
         self.scope.close()
         self._life = None
 
     def _report(self, status: Status, message: str = "") -> None:
-        self.statuses.record(self.key.component, self.key.place, status, message)
+        self.statuses.record(self.key.component, self.key.place, status, message, self.scope)

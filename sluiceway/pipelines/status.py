@@ -21,9 +21,24 @@ class StatusBoard:
         self._clock = clock
         self._on_fatal = on_fatal
         self._entries: dict[str, dict[str, StatusEntry]] = {}
+        self._voices: dict[tuple[str, str], list[object]] = {}
 
-    def record(self, component: str, place: str, status: Status, message: str = "") -> None:
-        """Note the status of one instance. A repeated status keeps its `since`."""
+    def begin(self, component: str, place: str, voice: object) -> None:
+        """Hear no other than this instance until it ends: it takes the place of one that is still to stop."""
+        self._voices.setdefault((component, place), []).append(voice)
+        self.record(component, place, Status.STARTING)
+
+    def end(self, component: str, place: str, voice: object) -> None:
+        """The instance has stopped, or did not start."""
+        voices = self._voices.get((component, place), [])
+        if voice in voices:
+            voices.remove(voice)
+
+    def record(self, component: str, place: str, status: Status, message: str = "", voice: object = None) -> None:
+        """Note the status of one instance, unless another has taken its place. A repeated status keeps its `since`."""
+        voices = self._voices.get((component, place))
+        if voice is not None and voices and voices[-1] is not voice:
+            return
         instances = self._entries.setdefault(component, {})
         before = instances.get(place)
         since = before.since if before is not None and before.status is status else self._clock.now()

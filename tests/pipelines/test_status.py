@@ -55,3 +55,26 @@ def test_what_is_forgotten_is_no_longer_shown() -> None:
     statuses.record("exporter:x", "traces", Status.OK)
     statuses.forget("exporter:x", "traces")
     assert not statuses.view()
+
+
+def test_who_was_replaced_is_no_longer_heard() -> None:
+    """A reload starts the successor first; that the other one stops says nothing of it."""
+    statuses, _, _ = board()
+    old, new = object(), object()
+    statuses.begin("exporter:x", "", old)
+    statuses.begin("exporter:x", "", new)
+    statuses.record("exporter:x", "", Status.OK, voice=new)
+    statuses.record("exporter:x", "", Status.STOPPED, voice=old)
+    assert statuses.view()["exporter:x"].status is Status.OK
+
+
+def test_who_goes_on_is_heard_again_when_its_successor_did_not_start() -> None:
+    """A reload that failed puts the old one back."""
+    statuses, _, _ = board()
+    old, new = object(), object()
+    statuses.begin("exporter:x", "", old)
+    statuses.begin("exporter:x", "", new)
+    statuses.record("exporter:x", "", Status.PERMANENT_ERROR, "no", voice=new)
+    statuses.end("exporter:x", "", new)
+    statuses.record("exporter:x", "", Status.OK, voice=old)
+    assert statuses.view()["exporter:x"].status is Status.OK
