@@ -41,6 +41,6 @@ class Deadline:
             async with self._clock.timeout(left) as self._scope:
                 await step
         except TimeoutError:
-            _log.warning("%s did not stop in time; what it held is dropped", what)
+            _log.warning("%s did not stop in time; what it held in memory is dropped", what)
         finally:
             self._scope = None

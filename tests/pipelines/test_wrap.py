@@ -98,7 +98,7 @@ async def test_a_dead_backend_is_asked_seldom_and_loses_nothing() -> None:
 
 
 async def test_leaving_with_a_deadline_accounts_for_everything() -> None:
-    """A hanging backend cannot hold up the end of the process, and what it held is dropped."""
+    """A hanging backend cannot hold up the end of the process, and what it held in memory is dropped."""
     setup = set_up(ALL)
 
     async def live() -> None:
