@@ -173,7 +173,7 @@ class SendingQueue:
         if self._is_closed or not self._room.is_free(ticket.size, ticket.bytes):
             await self._find_room(request, ticket)
         if self._store is not None:
-            await self._keep(self._store, request, ticket)
+            await self._keep(self._store, request)
         elif self._settings.wait_for_result:
             await self._see_through(request, ticket)
         else:
@@ -183,15 +183,13 @@ class SendingQueue:
         """Refuse whoever waits for room, now and from now on, because senders are to be answered."""
         self._room.close()
 
-    async def _keep(self, store: Store, request: Request, ticket: Ticket) -> None:
-        """Have the request on disk, from where it comes back by `feed`."""
-        self._room.take(ticket.size, ticket.bytes)
+    async def _keep(self, store: Store, request: Request) -> None:
+        """Have the request on disk, from where it comes back by `feed`; the store says how much room is taken."""
         if self._taken is not None:
             self._taken.record(request.batch)
         try:
             await store.keep(request)
         except RefusedError:
-            self._room.give_back(ticket.size, ticket.bytes)
             self._counts.refused += request.batch.items
             raise
 
@@ -214,7 +212,7 @@ class SendingQueue:
             self._consumers.put(element)
 
     def holds(self, content: Content) -> None:
-        """Learn how much is on disk in all."""
+        """Learn how much is on disk in all: that is the room that is taken."""
         sizes = {"requests": content.requests, "items": content.items, "bytes": content.bytes}
         self._room.set(sizes[self._settings.sizer], content.bytes)
 
@@ -347,11 +345,12 @@ class SendingQueue:
             ticket.parts -= 1
             if ticket.parts:
                 continue
-            self._room.give_back(ticket.size, ticket.bytes)
             if self._store is not None and ticket.kept is not None:
                 self._in_memory -= ticket.bytes
                 self._store.acknowledge(ticket.kept)
                 self._store.room_is_free()
+                continue
+            self._room.give_back(ticket.size, ticket.bytes)
             result = self._results.get(ticket)
             if result is not None and not result.done():
                 result.set_result(None)

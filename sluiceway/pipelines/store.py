@@ -58,7 +58,7 @@ class User(Protocol):
         """Take a request that is on the disk."""
 
     def holds(self, content: Content) -> None:
-        """Learn how much is on the disk in all, and is going to be fed."""
+        """Learn how much is on the disk in all, whenever that changes."""
 
 
 @dataclass(slots=True)
@@ -109,6 +109,7 @@ class Store:
         self._pending: list[_Waiting] = []
         self._reading = asyncio.Lock()
         self._writing = asyncio.Lock()
+        self._burying = asyncio.Lock()
         self._work = asyncio.Event()
         self._hungry = asyncio.Event()
         self._is_open = False
@@ -150,6 +151,7 @@ class Store:
         self._account = account
         self._users.append(user)
         if len(self._users) > 1:
+            user.holds(self.content)
             return
         self._is_closing = False
         self._threads = ThreadPoolExecutor(2, thread_name_prefix=f"queue {self.log.folder.name}")
@@ -191,7 +193,7 @@ class Store:
             raise RefusedError(self._trouble or "the queue on disk is stopped", RETRY_AFTER)
         done = asyncio.get_running_loop().create_future()
         record = record_of(request, self._context.clock.time_ns())
-        self.content.add(1, record.items, record.weight)
+        self._change(1, record.items, record.weight)
         self._pending.append(_Waiting(request, record, done))
         self._work.set()
         await done
@@ -199,7 +201,7 @@ class Store:
     def acknowledge(self, kept: Kept) -> None:
         """A request has been seen to, and may be forgotten."""
         self.log.acknowledge((kept.position,))
-        self.content.add(-1, -kept.items, -kept.bytes)
+        self._change(-1, -kept.items, -kept.bytes)
         self._work.set()
 
     async def bury(self, request: Request, reason: Reason, error: str) -> bool:
@@ -207,7 +209,8 @@ class Store:
         if self._dead_letters is None:
             return False
         record = record_of(request, self._context.clock.time_ns(), reason=reason.value, error=error)
-        return await self._run(partial(self._dead_letters.bury, record))
+        async with self._burying:
+            return await self._run(partial(self._dead_letters.bury, record))
 
     def room_is_free(self) -> None:
         """The user may have room in memory again."""
@@ -236,15 +239,19 @@ class Store:
         for pipeline, items in totals.shares.items():
             self._account(pipeline).recover(items)
         self.recovered += totals.items
-        self.content.add(totals.records, totals.items, totals.bytes)
-        self._users[0].holds(self.content)
+        self._change(totals.records, totals.items, totals.bytes)
         self._go_behind()
 
     def _hand_over(self) -> None:
         """Begin anew for the next queue with all that was not acknowledged."""
         self.log.rewind()
-        self._users[0].holds(self.content)
         self._go_behind()
+
+    def _change(self, requests: int, items: int, bytes: int) -> None:
+        """What is on disk or on its way there becomes more, or less."""
+        self.content.add(requests, items, bytes)
+        for user in self._users:
+            user.holds(self.content)
 
     def _go_behind(self) -> None:
         self._is_behind = self.log.has_more
@@ -255,7 +262,8 @@ class Store:
         while True:
             await self._context.clock.sleep(LOOK_INTERVAL)
             if self._dead_letters is not None:
-                await self._run(self._dead_letters.rest)
+                async with self._burying:
+                    await self._run(self._dead_letters.rest)
             if not self._is_open:
                 continue
             async with self._writing:
@@ -325,7 +333,7 @@ class Store:
             return
         self._say(f"the queue on disk cannot be written: {error.strerror or error}")
         for waiting in group:
-            self.content.add(-1, -waiting.record.items, -waiting.record.weight)
+            self._change(-1, -waiting.record.items, -waiting.record.weight)
             if not waiting.done.done():
                 waiting.done.set_exception(RefusedError(self._trouble, RETRY_AFTER))
 
@@ -375,9 +383,8 @@ class Store:
             account.held -= items
             account.drop(items, Reason.DAMAGED)
         self.damaged += totals.items
-        self.content.add(-totals.records, -totals.items, -totals.bytes)
+        self._change(-totals.records, -totals.items, -totals.bytes)
         self._context.logger.error("Records on disk are damaged and lost.", extra={"dropped_items": totals.items})
-        self._users[0].holds(self.content)
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Do something in a thread. It comes to its end also when nobody waits for it any more."""

@@ -100,7 +100,7 @@ class Log:
             totals = self.adopt()
             self.save(now=True)
         except BaseException:
-            self.close()
+            self._leave()
             raise
         return totals
 
@@ -127,6 +127,10 @@ class Log:
             if self._place is not None and self._offset >= self._place.size:
                 self._finish(self._place)
             self.save(now=True)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Give the folder free, whatever has been done in it."""
         if self._cursor is not None:
             with suppress(OSError):
                 self._cursor.close()
@@ -355,7 +359,10 @@ class Log:
     def _save(self, *, sync: bool) -> None:
         if self._cursor is None:
             return
-        self._cursor.write({s.header.id: s.acknowledged for s in self._segments.values() if s.acknowledged})
+        known = {segment.header.id: segment.acknowledged for segment in self._segments.values()}
+        # What is known of segments that are left alone stays known: they may be read again one day.
+        others = self._cursor.state if self._left_alone else {}
+        self._cursor.write({id: numbers for id, numbers in {**others, **known}.items() if numbers})
         if sync and self._fsync:
             self._cursor.sync()
         if sync:

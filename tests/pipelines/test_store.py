@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -289,6 +290,31 @@ async def test_a_disk_that_fails_refuses_and_recovers(tmp_path: Path, monkeypatc
         assert run.statuses[-1][0] is Status.OK
     assert (run.account("traces").held, run.lost()) == (0, {})
     assert run.metrics.read("otelcol_exporter_enqueue_failed_spans", exporter="out") == 2
+
+
+async def test_who_went_away_before_the_disk_refused_takes_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a queue whose senders lose patience with a full disk would be full for ever."""
+    run = Run(tmp_path)
+    goes_on = threading.Event()
+
+    def write(self: Files, descriptor: int, data: memoryview) -> int:
+        goes_on.wait()
+        raise OSError(28, "No space left on device")
+
+    async with run.wrapped:
+        monkeypatch.setattr(Files, "write", write)
+        sender = asyncio.create_task(run.consume(traces(1)))
+        await asyncio.sleep(0.05)
+        sender.cancel()
+        await asyncio.wait([sender])
+        queue = run.wrapped.queue
+        assert queue is not None
+        assert queue.statistics().size == 1
+        goes_on.set()
+        await run.until(lambda: queue.statistics().size == 0)
+        monkeypatch.undo()
 
 
 async def test_a_damaged_record_is_told_and_the_others_go_out(tmp_path: Path) -> None:

@@ -109,6 +109,20 @@ def test_an_encrypted_segment_without_its_key_is_left_alone(tmp_path: Path) -> N
     assert numbers(opened(tmp_path / "q", keys=KEYS)) == [0, 1]
 
 
+def test_what_was_acknowledged_of_a_segment_stays_known_while_its_key_is_missing(tmp_path: Path) -> None:
+    """It is not delivered a second time when the key is there again."""
+    log = opened(tmp_path / "q", keys={"old": KEYS["old"]})
+    log.append([record(number) for number in range(4)])
+    log.acknowledge([stored.position for stored in log.read(40)[:2]])
+    log.close()
+    for _ in range(2):
+        without = opened(tmp_path / "q", keys={"new": KEYS["new"]})
+        without.append([record(9)])
+        without.acknowledge([stored.position for stored in without.read(10_000)])
+        without.close()
+    assert numbers(opened(tmp_path / "q", keys=KEYS)) == [2, 3]
+
+
 def test_another_key_of_the_same_name_is_noticed(tmp_path: Path) -> None:
     """Nothing is deleted and nothing wrong is read."""
     log = opened(tmp_path / "q", keys={"old": KEYS["old"]})
