@@ -107,6 +107,9 @@ class Origin:
 
     One that is not valid says that the batch is telemetry of our own, of which there are to be no traces.
     """
+    names: tuple[tuple[bytes, int], ...] = ()
+    """The requests of a queue on disk that the batch is made of: a name that no other has, also after a restart, and
+    the items of each, in the order in which they stand. Where they do not add up, the batch is a part of them."""
 
 
 MAX_CAUSES = 128

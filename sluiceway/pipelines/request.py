@@ -118,10 +118,11 @@ def _add_up(shares: Sequence[tuple[Account, int]]) -> Shares:
 
 
 def _common(origins: Sequence[Origin]) -> Origin:
-    """What is true of all origins, with the arrival of the first and the causes of all."""
+    """What is true of all origins, with the arrival of the first, and the causes and names of all."""
     first = origins[0]
+    names = tuple(chain.from_iterable(origin.names for origin in origins))
     if all(_is_same(first, origin) for origin in origins):
-        return first
+        return replace(first, names=names) if names else first
     return Origin(
         received=first.received,
         peer=first.peer if all(origin.peer == first.peer for origin in origins) else "",
@@ -130,6 +131,7 @@ def _common(origins: Sequence[Origin]) -> Origin:
         auth=_in_all([origin.auth for origin in origins]),
         headers=_in_all([origin.headers for origin in origins]),
         causes=causes_of(origins),
+        names=names,
     )
 
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -345,7 +345,7 @@ class Store:
             self._is_behind = True
             return
         self.log.hand_out(stored)
-        user.feed(Request(request.batch, request.shares), _kept(stored))
+        user.feed(Request(_named(request.batch, stored), request.shares), _kept(stored))
 
     # Reading
 
@@ -371,6 +371,7 @@ class Store:
             now, epoch = self._context.clock.now(), self._context.clock.time_ns()
             for stored in found:
                 request = request_of(stored.record, self._signal, self._account, now, epoch)
+                request.batch = _named(request.batch, stored)
                 self._users[0].feed(request, _kept(stored))
         if not found:
             self._is_behind = self.log.has_more
@@ -396,6 +397,11 @@ class Store:
             with suppress(Exception):
                 await asyncio.wait([running])
             raise
+
+
+def _named(batch: Batch, stored: Stored) -> Batch:
+    """The batch with the name of its record, by which an exporter may know it again."""
+    return replace(batch, origin=replace(batch.origin, names=((stored.position.name, batch.items),)))
 
 
 def _kept(stored: Stored) -> Kept:

@@ -35,6 +35,11 @@ class Position(NamedTuple):
     segment: Segment
     number: int
 
+    @property
+    def name(self) -> bytes:
+        """Twelve bytes that no other record has, here or elsewhere."""
+        return self.segment.header.id + self.number.to_bytes(4, "big")
+
 
 class Stored(NamedTuple):
     """A record with its position, and where the next one begins."""

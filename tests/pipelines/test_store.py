@@ -292,6 +292,24 @@ async def test_a_disk_that_fails_refuses_and_recovers(tmp_path: Path, monkeypatc
     assert run.metrics.read("otelcol_exporter_enqueue_failed_spans", exporter="out") == 2
 
 
+async def test_requests_bear_names_by_which_an_exporter_knows_them_again(tmp_path: Path) -> None:
+    """The same after a restart, and those of all where several are joined."""
+    first = Run(tmp_path, "num_consumers: 1", *[RetryableError("away")] * 99, retry=FOREVER)
+    async with first.wrapped:
+        await first.consume(traces(1))
+        await first.until(lambda: first.backend.calls)
+        await first.consume(traces(2))
+        await first.consume(traces(4))
+    (known,) = first.backend.calls[0].origin.names
+    second = Run(tmp_path, "batch: {min_size: 7}")
+    async with second.wrapped:
+        await second.until(lambda: second.account("traces").delivered == 7)
+    names_of_all = second.backend.taken[0].origin.names
+    assert names_of_all[0] == known
+    assert [items for _, items in names_of_all] == [1, 2, 4]
+    assert len({name for name, _ in names_of_all}) == 3
+
+
 async def test_who_went_away_before_the_disk_refused_takes_no_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
