@@ -277,7 +277,9 @@ def test_items_are_picked_by_a_mask(wire, random):
     batch = accept(*wire)
     mask = bytes(random.randrange(2) for _ in range(batch.items))
     picked = pick(batch, mask)
-    assert items_of(batch.signal, picked.payload) == [row for row, flag in zip(items_of(*wire), mask, strict=True) if flag]
+    assert items_of(batch.signal, picked.payload) == [
+        row for row, flag in zip(items_of(*wire), mask, strict=True) if flag
+    ]
     assert accept(batch.signal, picked.payload).items == picked.items == sum(mask)
 
 

@@ -1,9 +1,10 @@
 from collections.abc import Sequence
+from typing import Self
 
 from sluiceway.exporters.timescaledb.columns import Table
 
 class Layout:
-    def __new__(cls, tables: Sequence[Table]) -> Layout: ...
+    def __new__(cls, tables: Sequence[Table]) -> Self: ...
     count: int
 
 def rows(

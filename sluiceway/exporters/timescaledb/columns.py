@@ -1,4 +1,4 @@
-"""The columns of every table: name, type in SQL, and where in OTLP the value stands. Tables and rows are made from this.
+"""The columns of every table: name, type in SQL, and where in OTLP the value stands. Tables and rows follow it.
 
 A row is written in four sections: what the item says, what its metric says, what its scope says, what its resource
 says. The last three are encoded once for all their items, so a table lists its columns in that order.

@@ -18,23 +18,28 @@ from sluiceway.otlp import Batch, Signal
 __all__ = ["expected", "read_copy"]
 
 EPOCH = 946_684_800_000_000
-_INNER = {Signal.TRACES: ("resource_spans", "scope_spans", "spans"), Signal.LOGS: ("resource_logs", "scope_logs", "log_records"),
-          Signal.METRICS: ("resource_metrics", "scope_metrics", "metrics")}  # fmt: skip
+_INNER = {
+    Signal.TRACES: ("resource_spans", "scope_spans", "spans"),
+    Signal.LOGS: ("resource_logs", "scope_logs", "log_records"),
+    Signal.METRICS: ("resource_metrics", "scope_metrics", "metrics"),
+}
 Row = dict[str, Any]
 
 
-class Poison(Exception):
+class PoisonError(Exception):
     """PostgreSQL would refuse the row."""
 
 
-def expected(batch: Batch, tables: tuple[Table, ...], low: int, high: int, now: int) -> tuple[list[list[Row]], list[int]]:
+def expected(
+    batch: Batch, tables: tuple[Table, ...], low: int, high: int, now: int
+) -> tuple[list[list[Row]], list[int]]:
     """For each table its rows, and the places of the items that have none."""
     rows: list[list[Row]] = [[] for _ in tables]
     left_out = []
     for place, (table, levels) in enumerate(_items(batch, tables)):
         try:
             rows[table].append(_Row(tables[table], levels, low, high, now).read())
-        except Poison:
+        except PoisonError:
             left_out.append(place)
     return rows, left_out
 
@@ -43,7 +48,12 @@ def _items(batch: Batch, tables: tuple[Table, ...]) -> Iterator[tuple[int, dict[
     entries, scopes, inner = _INNER[batch.signal]
     for entry in getattr(batch.proto(), entries):
         for scope in getattr(entry, scopes):
-            levels = {Level.RESOURCE_ENTRY: entry, Level.RESOURCE: entry.resource, Level.SCOPE_ENTRY: scope, Level.SCOPE: scope.scope}
+            levels = {
+                Level.RESOURCE_ENTRY: entry,
+                Level.RESOURCE: entry.resource,
+                Level.SCOPE_ENTRY: scope,
+                Level.SCOPE: scope.scope,
+            }
             for item in getattr(scope, inner):
                 if batch.signal is not Signal.METRICS:
                     yield 0, levels | {Level.ITEM: item}
@@ -95,7 +105,11 @@ class _Row:
                 return _object(found) if found else None
             case Op.ATTRIBUTE:
                 values = [pair.value for pair in found if pair.key == column.key][:1]
-                return _text(values[0].string_value) if values and values[0].WhichOneof("value") == "string_value" else None
+                return (
+                    _text(values[0].string_value)
+                    if values and values[0].WhichOneof("value") == "string_value"
+                    else None
+                )
             case Op.BODY_TEXT:
                 return _text(found.string_value) if found.WhichOneof("value") == "string_value" else None
             case Op.BODY_JSON:
@@ -135,7 +149,7 @@ def _name(message: Message, number: int) -> str:
 
 def _text(text: str) -> str:
     if "\0" in text:
-        raise Poison
+        raise PoisonError
     return text
 
 
@@ -166,14 +180,23 @@ def _double(number: float) -> Any:
 
 
 def _event(event: Any) -> list[tuple[str, Any]]:
-    return [("time_unix_nano", event.time_unix_nano), ("name", _text(event.name)), ("attributes", _object(event.attributes)),
-            ("dropped_attributes_count", event.dropped_attributes_count)]  # fmt: skip
+    return [
+        ("time_unix_nano", event.time_unix_nano),
+        ("name", _text(event.name)),
+        ("attributes", _object(event.attributes)),
+        ("dropped_attributes_count", event.dropped_attributes_count),
+    ]
 
 
 def _link(link: Any) -> list[tuple[str, Any]]:
-    return [("trace_id", link.trace_id.hex()), ("span_id", link.span_id.hex()), ("trace_state", _text(link.trace_state)),
-            ("flags", link.flags), ("attributes", _object(link.attributes)),
-            ("dropped_attributes_count", link.dropped_attributes_count)]  # fmt: skip
+    return [
+        ("trace_id", link.trace_id.hex()),
+        ("span_id", link.span_id.hex()),
+        ("trace_state", _text(link.trace_state)),
+        ("flags", link.flags),
+        ("attributes", _object(link.attributes)),
+        ("dropped_attributes_count", link.dropped_attributes_count),
+    ]
 
 
 def _exemplar(exemplar: Any) -> list[tuple[str, Any]]:
@@ -184,7 +207,11 @@ def _exemplar(exemplar: Any) -> list[tuple[str, Any]]:
             ("attributes", _object(exemplar.filtered_attributes))]  # fmt: skip
 
 
-_MESSAGES: dict[Op, Callable[[Any], list[tuple[str, Any]]]] = {Op.EVENTS: _event, Op.LINKS: _link, Op.EXEMPLARS: _exemplar}
+_MESSAGES: dict[Op, Callable[[Any], list[tuple[str, Any]]]] = {
+    Op.EVENTS: _event,
+    Op.LINKS: _link,
+    Op.EXEMPLARS: _exemplar,
+}
 
 
 def read_copy(data: bytes, table: Table) -> list[Row]:
@@ -198,7 +225,9 @@ def read_copy(data: bytes, table: Table) -> list[Row]:
         for column in table.columns:
             (size,) = struct.unpack_from(">i", data, at)
             at += 4
-            row[column.name] = None if size < 0 else _READERS[column.sql.split()[0] + column.sql[-2:]](data[at : at + size])
+            row[column.name] = (
+                None if size < 0 else _READERS[column.sql.split()[0] + column.sql[-2:]](data[at : at + size])
+            )
             at += max(size, 0)
         rows.append(row)
     assert at + 2 == len(data)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 import struct
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, TracesData
 
 from sluiceway.exporters.timescaledb._rows import Layout, rows
 from sluiceway.exporters.timescaledb.columns import tables_of
-from sluiceway.otlp import Batch, Signal, accept
+from sluiceway.otlp import accept
 from tests.exporters.timescaledb.naive_rows import expected, read_copy
 from tests.otlp.strategies import checked, payloads
 
