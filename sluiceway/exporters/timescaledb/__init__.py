@@ -155,7 +155,7 @@ class TimescaleExporter:
         begin = "BEGIN"
         if self._settings.idempotency_window:
             values = f"(key, rows) VALUES ('\\x{batch_key(batch).hex()}', {rows}) ON CONFLICT DO NOTHING"
-            begin = f"BEGIN; INSERT INTO {self._settings.table('batches')} {values}"  # noqa: S608 - a checked name
+            begin = f"BEGIN; INSERT INTO {self._settings.table('batches')} {values}"
         if await connection.execute(begin) == "INSERT 0 0":
             await connection.execute("ROLLBACK")
             return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,10 +11,8 @@ from typing import Any
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData, ResourceLogs, ScopeLogs
 
-from sluiceway.component import Context, Kind
 from sluiceway.exporters.timescaledb import COMPONENT
 from sluiceway.otlp import Batch, Origin, Signal
-from sluiceway.testing import ManualClock
 from tests.exporters.backends import make
 from tests.servers.postgresql import PostgresServer
 
@@ -50,7 +47,9 @@ def yaml_of(place: Place, more: str = "", *, port: int = 0) -> str:
 
 
 @asynccontextmanager
-async def exporter(place: Place, more: str = "", *, port: int = 0, signal: Signal = Signal.LOGS, **context: Any) -> AsyncIterator[Any]:
+async def exporter(
+    place: Place, more: str = "", *, port: int = 0, signal: Signal = Signal.LOGS, **context: Any
+) -> AsyncIterator[Any]:
     """A running exporter, as the graph would make it for one signal."""
     made = make(COMPONENT, yaml_of(place, more, port=port), signals=frozenset({signal}), **context)
     async with asyncio.timeout(60), made:

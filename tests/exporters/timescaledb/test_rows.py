@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from sluiceway.otlp import Signal
 from sluiceway.testing import items
-from tests.exporters.timescaledb.bench import Place, exporter, logs
+from tests.exporters.timescaledb.bench import Place, exporter
 
 TABLES = {Signal.TRACES: "spans", Signal.LOGS: "logs", Signal.METRICS: "gauges"}
 
