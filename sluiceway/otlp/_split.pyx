@@ -46,6 +46,7 @@ cdef enum:  # by what items are chosen
     ALL = 0
     NUMBER = 1
     SHARE = 2
+    MASK = 3
 
 cdef struct Choice:
     int by
@@ -53,6 +54,7 @@ cdef struct Choice:
     uint64_t share  # of ONE, by SHARE
     uint64_t carried  # what of ONE the items without a trace have added up to
     uint32_t trace_tag
+    bytes_at mask  # by MASK, a byte for each item from here on
 
 cdef struct Cut:
     bint is_metrics
@@ -117,6 +119,17 @@ def sample(int signal_code, bytes payload, uint64_t share, uint64_t start):
     choice.share = share
     choice.carried = start
     choice.trace_tag = SPAN_TRACE if signal_code == TRACES else LOG_TRACE if signal_code == LOGS else 0
+    return _chosen(signal_code, payload, choice)
+
+
+def pick(int signal_code, bytes payload, bytes mask not None):
+    """The payload with only those items whose byte in `mask` is not zero, and how many there are."""
+    cdef Choice choice
+    if _count(payload, signal_code == METRICS) != len(mask):
+        raise ValueError("the mask is not as long as there are items")
+    memset(&choice, 0, sizeof(Choice))
+    choice.by = MASK
+    choice.mask = <bytes_at>PyBytes_AS_STRING(mask)
     return _chosen(signal_code, payload, choice)
 
 
@@ -463,6 +476,9 @@ cdef bint is_chosen(Choice* choice, bytes_at start, bytes_at end, int64_t items)
             return False
         choice.left -= items
         return True
+    if choice.by == MASK:
+        choice.mask += 1
+        return choice.mask[-1] != 0
     trace = trace_of(choice, start, end)
     if trace != NULL:
         return spread(trace) >> 32 < choice.share

@@ -1,6 +1,6 @@
 """The data: a `Batch` is one OTLP message in its wire form, valid by construction, and what is known of its arrival.
 
-Beside it stand the operations on whole batches: `accept`, `join`, `split`, `take`, `sample`, `resources`,
+Beside it stand the operations on whole batches: `accept`, `join`, `split`, `take`, `pick`, `sample`, `resources`,
 `partition`, `group_resources`, `keep_resources`. None builds an object per item, none changes its arguments.
 """
 
@@ -29,6 +29,7 @@ __all__ = [
     "join",
     "keep_resources",
     "partition",
+    "pick",
     "repaired_texts",
     "resources",
     "sample",
@@ -225,6 +226,11 @@ def take(batch: Batch, items: int) -> Batch:
     if items >= batch.items:
         return batch
     return batch.with_payload(*_split.take(batch.signal.code, batch.payload, items))
+
+
+def pick(batch: Batch, mask: bytes) -> Batch:
+    """The batch with only those items whose byte in `mask`, which has one for each, is not zero."""
+    return batch.with_payload(*_split.pick(batch.signal.code, batch.payload, mask))
 
 
 def sample(batch: Batch, share: float, start: float = 0.5) -> Batch:

@@ -32,6 +32,7 @@ from sluiceway.otlp import (
     join,
     keep_resources,
     partition,
+    pick,
     resources,
     sample,
     split,
@@ -269,6 +270,26 @@ def test_taking_keeps_the_first_items(wire, number):
     assert accept(batch.signal, taken.payload).items == taken.items == min(number, batch.items)
 
 
+@checked
+@given(payloads(), st.randoms())
+def test_items_are_picked_by_a_mask(wire, random):
+    """Those whose byte is set, under their headers and in order; what is left is a valid batch."""
+    batch = accept(*wire)
+    mask = bytes(random.randrange(2) for _ in range(batch.items))
+    picked = pick(batch, mask)
+    assert items_of(batch.signal, picked.payload) == [
+        row for row, flag in zip(items_of(*wire), mask, strict=True) if flag
+    ]
+    assert accept(batch.signal, picked.payload).items == picked.items == sum(mask)
+
+
+@pytest.mark.parametrize("mask", [b"", b"\x01", b"\x01\x01\x00"])
+def test_a_mask_has_one_flag_for_each_item(mask):
+    """A mask made for another batch is a mistake that is not passed over."""
+    with pytest.raises(ValueError, match="mask"):
+        pick(Batch.from_proto(traces(("a", 1), ("b", 1))), mask)
+
+
 def mixed(word: int) -> int:
     """The finalizer of MurmurHash3, with 64 bits."""
     for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
@@ -436,6 +457,7 @@ def test_groups_must_fit_the_entries(groups):
     [
         lambda raw: _split.split(1, raw, 1, 1),
         lambda raw: _split.take(1, raw, 1),
+        lambda raw: _split.pick(1, raw, b"\1"),
         lambda raw: _split.sample(1, raw, 1, 1),
         lambda raw: _resources.resources(1, raw, [b"a"]),
         lambda raw: _resources.partition(1, raw, b"a"),

@@ -1,0 +1,242 @@
+"""Writes spans, log records and data points as rows into TimescaleDB or plain PostgreSQL, by binary COPY.
+
+Each batch is one transaction, and its rows are there once, however often it has to be sent: its key (a hash of its
+bytes and of its arrival) is written with them, and a batch whose key is known is not written again for
+`idempotency_window`. The tables `otel_spans`, `otel_logs`, `otel_gauges`, `otel_sums`, `otel_histograms`,
+`otel_exponential_histograms` and `otel_summaries` are made at the first batch: hypertables where the database has the
+extension TimescaleDB, with compression, retention and a view of spans by minute; else partitions of a day each. What
+people ask for has a column, all attributes are jsonb. It never changes a value without a word: a time outside
+`time_window` is moved to its border, counted in `sluiceway_timescaledb_moved_times`, and kept in the column `overflow`
+as it was, and so is a number that does not fit its column.
+
+Not stored: unknown fields, the dropped-attributes counts and entity references of resources and scopes.
+
+| What happens | What we do |
+| --- | --- |
+| a NUL in a text or a key, a value beyond `max_value_size` | the item is rejected, all others are stored |
+| SQLSTATE 22, 23, 44, 54, P0001: PostgreSQL, or a trigger, refuses a value | halved until the item stands alone |
+| 08, 40, 53, 57, 55P03 and any other; the connection is lost; no room, shutting down, deadlock, a lock | again later |
+| the connection is lost while COMMIT is under way | again later; what was stored is not stored twice |
+| 28, 3D, 42501: wrong password, no such database, no permission | data waits, the status says what to do |
+| 42, 3F, 0A, 22P03, 22P04: a table is missing or was changed | data waits, the status names the column and what to do |
+| no extension, or an edition without a feature | plain partitions, or without the feature, with a log line |
+
+Data waits as long as `retry_on_failure` allows. A batch that did not come through a receiver has no time of arrival,
+and is stored twice if the connection is lost at the wrong moment. With `row_level_security` roles that are granted
+`reader_role` see the rows whose `tenant` is their session's setting `sluiceway.tenant`; only give them such sessions
+whose settings they cannot choose. TimescaleDB then has no compression and no view.
+
+```yaml
+exporters:
+  timescaledb:
+    endpoint: localhost:5432
+    database: telemetry
+    username: otel
+    password: ${env:POSTGRES_PASSWORD}
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from hashlib import blake2b
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
+from sluiceway.exporters.timescaledb.columns import tables_of
+from sluiceway.exporters.timescaledb.settings import TimescaleSettings
+from sluiceway.extras import require
+from sluiceway.otlp import Batch, Signal, pick
+
+if TYPE_CHECKING:
+    from sluiceway.exporters.timescaledb.pool import Connection, Pool
+    from sluiceway.exporters.timescaledb.schema import Schema
+
+__all__ = ["COMPONENT", "TimescaleExporter", "TimescaleSettings", "batch_key"]
+
+CHUNK: Final = 256 * 1024
+"""Bytes of COPY data that are handed over at a time."""
+LARGE: Final = 1024 * 1024
+"""Bytes of a batch above which its rows are made in a thread."""
+UPKEEP_INTERVAL: Final = 300.0
+"""Seconds between two looks at partitions, retention and old keys."""
+
+_SECOND: Final = 1_000_000_000
+
+
+class _Rows(NamedTuple):
+    """A batch as COPY data for each table with its rows, and what has no row."""
+
+    sheets: list[tuple[bytes, int]]
+    mask: bytes | None
+    moved: int
+    nuls: int
+    too_large: int
+
+    def rejection(self, batch: Batch) -> PartialSuccess | None:
+        """The items that PostgreSQL would not take."""
+        if self.mask is None:
+            return None
+        said = [(self.nuls, "with a NUL in a text or a key"), (self.too_large, "with a value beyond max_value_size")]
+        text = ", ".join(f"{count} {what}" for count, what in said if count)
+        return PartialSuccess(self.nuls + self.too_large, f"PostgreSQL takes no items {text}", pick(batch, self.mask))
+
+
+class TimescaleExporter:
+    """The tables of one signal. Entering connects to nothing; leaving closes the connections."""
+
+    def __init__(self, settings: TimescaleSettings, context: Context) -> None:
+        require("the exporter", "timescaledb", "asyncpg")
+        self._settings = settings
+        self._context = context
+        host, port = settings.address
+        self.destination = {"server.address": host, "server.port": port}
+        self._moved = self._repeated = 0
+        self._tasks = AsyncExitStack()
+        self._parts: dict[Signal, _Part] = {}
+        self._pool: Pool
+
+    async def __aenter__(self) -> Self:
+        from sluiceway.exporters.timescaledb.pool import Pool
+
+        settings, context = self._settings, self._context
+        tls = None
+        if settings.transport == "tcp" and not settings.tls.insecure:
+            tls = settings.tls.reloaded_ssl_context(context.clock, context.logger)
+            tls()  # a file that cannot be used is told at the start
+        self._pool = Pool(settings, tls)
+        self._parts = {signal: _Part(settings, signal, context) for signal in context.signals}
+        scope = context.telemetry
+        scope.counter(
+            "sluiceway_timescaledb_moved_times", lambda: self._moved, "{item}",
+            "Items whose time was outside the window.", exporter=context.id,
+        )  # fmt: skip
+        scope.counter(
+            "sluiceway_timescaledb_known_batches", lambda: self._repeated, "{batch}",
+            "Batches that came again and were stored already.", exporter=context.id,
+        )  # fmt: skip
+        tasks = await self._tasks.enter_async_context(asyncio.TaskGroup())
+        self._tasks.callback(tasks.create_task(self._keep_up(), name="timescaledb-upkeep").cancel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._tasks.aclose()
+        await self._pool.close()
+
+    async def consume(self, batch: Batch) -> PartialSuccess | None:
+        """Return when the rows are committed, or raise `DeliveryError`; then none of them is, as far as is known."""
+        from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError, SchemaError, explain, may_be_schema
+
+        part = self._parts[batch.signal]
+        made = await part.rows(batch)
+        try:
+            async with self._pool.connection() as connection:
+                await part.schema.ready(connection, self._context.clock.time_ns() / _SECOND)
+                is_new = await self._store(connection, part, batch, made)
+        except (PostgresError, SchemaError, *BROKEN) as error:
+            if may_be_schema(error):
+                part.schema.forget()
+            raise explain(error) from error
+        self._moved += made.moved if is_new else 0
+        self._repeated += not is_new
+        return made.rejection(batch)
+
+    async def _store(self, connection: Connection, part: _Part, batch: Batch, made: _Rows) -> bool:
+        """Commit the rows, unless they are there; whether they were not."""
+        rows = sum(count for _, count in made.sheets)
+        if not rows:
+            return True
+        begin = "BEGIN"
+        if self._settings.idempotency_window:
+            values = f"(key, rows) VALUES ('\\x{batch_key(batch).hex()}', {rows}) ON CONFLICT DO NOTHING"
+            begin = f"BEGIN; INSERT INTO {self._settings.table('batches')} {values}"
+        if await connection.execute(begin) == "INSERT 0 0":
+            await connection.execute("ROLLBACK")
+            return False
+        for table, (data, count) in zip(part.tables, made.sheets, strict=True):
+            if count:
+                await connection.copy_to_table(
+                    f"{self._settings.table_prefix}{table.name}", schema_name=self._settings.schema_name,
+                    columns=[column.name for column in table.columns], source=_chunks(data), format="binary",
+                )  # fmt: skip
+        await connection.execute("COMMIT")
+        return True
+
+    async def _keep_up(self) -> None:
+        """From time to time make partitions, drop what is too old and forget old keys."""
+        from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError
+        from sluiceway.exporters.timescaledb.upkeep import keep_up
+
+        clock = self._context.clock
+        while True:
+            await clock.sleep(UPKEEP_INTERVAL)
+            try:
+                async with self._pool.connection() as connection:
+                    for part in self._parts.values():
+                        await keep_up(connection, self._settings, part.schema, clock.time_ns() / _SECOND, part.logger)
+            except (PostgresError, *BROKEN) as error:
+                self._context.logger.warning("the upkeep of the tables failed: %s", type(error).__name__)
+
+
+class _Part:
+    """What one signal needs."""
+
+    def __init__(self, settings: TimescaleSettings, signal: Signal, context: Context) -> None:
+        from sluiceway.exporters.timescaledb._rows import Layout
+        from sluiceway.exporters.timescaledb.schema import Schema
+
+        self._settings = settings
+        self._clock = context.clock
+        self.logger: logging.Logger | logging.LoggerAdapter[logging.Logger] = context.logger
+        self.tables = tables_of(signal, settings.tenant_attribute)
+        self.schema: Schema = Schema(settings, self.tables, context.logger)
+        self._layout = Layout(self.tables)
+
+    async def rows(self, batch: Batch) -> _Rows:
+        """The batch as rows; those of a large one are made in a thread, as the kernel needs no GIL."""
+        from sluiceway.exporters.timescaledb._rows import rows
+
+        now, window = self._clock.time_ns(), self._settings.time_window
+        low, high = max(now - int(window.before * _SECOND), 0), now + int(window.after * _SECOND)
+        given = (self._layout, batch.signal.code, batch.payload, low, high, now, self._settings.max_value_size)
+        return _Rows(*(await asyncio.to_thread(rows, *given) if len(batch.payload) > LARGE else rows(*given)))
+
+
+def batch_key(batch: Batch) -> bytes:
+    """What tells a batch that comes again from another one with the same bytes: when, and from whom, it arrived.
+
+    A batch without a time of arrival has another key each time.
+    """
+    origin = batch.origin
+    if not origin.received:
+        return _random_key()
+    mark = f"{batch.signal.value} {origin.received!r} {origin.peer}".encode()
+    return blake2b(batch.payload, digest_size=16, key=blake2b(mark, digest_size=32).digest()).digest()
+
+
+def _random_key() -> bytes:
+    from secrets import token_bytes
+
+    return token_bytes(16)
+
+
+async def _chunks(data: bytes) -> AsyncIterator[memoryview]:
+    view = memoryview(data)
+    for start in range(0, len(data), CHUNK):
+        yield view[start : start + CHUNK]
+
+
+COMPONENT = Component(
+    type="timescaledb",
+    kind=Kind.EXPORTER,
+    config=TimescaleSettings,
+    create=TimescaleExporter,
+    stability=Stability.BETA,
+    aliases=("postgresql", "postgres"),
+)

@@ -1,0 +1,39 @@
+"""Prints the SQL of the tables, for those who set `create_schema: false`.
+
+    python -m sluiceway.exporters.timescaledb [--timescaledb] [--schema NAME] [--prefix otel_] [--reader-role NAME]
+
+The role that writes must own the tables, or have INSERT on them, and SELECT, INSERT and DELETE on that of batches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from sluiceway.exporters.timescaledb.migrations import VERSION, features, migration, preparations, row_security
+from sluiceway.exporters.timescaledb.settings import TimescaleSettings
+
+
+def script(arguments: list[str]) -> str:
+    """The statements of all migrations, in one transaction."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--timescaledb", action="store_true", help="hypertables; else partitions")
+    parser.add_argument("--schema", default="public")
+    parser.add_argument("--prefix", default="otel_")
+    parser.add_argument("--reader-role", help="turn row-level security on, for this role")
+    chosen = parser.parse_args(arguments)
+    given = {"username": "x", "database": "x", "schema": chosen.schema, "table_prefix": chosen.prefix}
+    if chosen.reader_role:
+        given["row_level_security"] = {"reader_role": chosen.reader_role}
+    settings = TimescaleSettings.model_validate(given)
+    statements = [*preparations(settings)]
+    for number in range(1, VERSION + 1):
+        statements += migration(number, settings, hypertables=chosen.timescaledb)
+    statements += row_security(settings)
+    if chosen.timescaledb:
+        statements += [step.sql for step in features(settings)]
+    return "\n\n".join(f"{statement};" for statement in ("BEGIN", *statements, "COMMIT")) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(script(sys.argv[1:]))

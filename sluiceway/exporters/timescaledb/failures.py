@@ -1,0 +1,78 @@
+"""What an error of PostgreSQL means: the data is bad, the database may take it later, or an operator must act.
+
+Texts never hold what a server says of a value, which is in its details and context; only its message, cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from typing import Final
+
+import asyncpg
+from asyncpg import PostgresError
+
+from sluiceway.errors import DeliveryError, PermanentError, RetryableError
+from sluiceway.escape import escape
+
+__all__ = ["BROKEN", "PostgresError", "SchemaError", "explain", "may_be_schema"]
+
+BROKEN: Final = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError)
+"""What is raised where the connection is lost; OSError also holds the errors of TLS."""
+
+_DATA: Final = ("22", "23", "44", "54", "P0001")
+"""Values, constraints, check options, limits of the program, and what a trigger of the user refuses."""
+_SCHEMA: Final = ("42", "3F", "22P03", "22P04", "08P01", "0A")
+"""What a table that was changed by hand leads to; with the 22P03 of a wrong type no value is wrong."""
+_NO_PARTITION: Final = "no partition of relation"
+_ADVICE: Final = {
+    "28": "check 'username', 'password' and pg_hba.conf",
+    "3D": "create the database that 'database' names",
+    "42501": "grant the role what it needs: to own the tables, or INSERT with 'create_schema: false'",
+    "53300": "raise max_connections or lower 'pool_size'",
+    "53100": "make room on the database's disk",
+    "25006": "it is a standby, or set to read only: let 'endpoint' name the primary",
+}
+_CODES: Final = {"28": "UNAUTHENTICATED", "42501": "PERMISSION_DENIED", "3D": "NOT_FOUND"}
+
+
+class SchemaError(Exception):
+    """The tables are not as they have to be; says which, and what to do."""
+
+
+def explain(error: BaseException) -> DeliveryError:
+    """Translate what was raised while a batch was written."""
+    if isinstance(error, SchemaError):
+        return RetryableError(str(error), code="FAILED_PRECONDITION", advice=str(error))
+    if not isinstance(error, PostgresError):
+        return RetryableError(f"the connection failed: {_said(error)}", code="UNAVAILABLE")
+    state = error.sqlstate or ""
+    text = f"{_said(error)} (SQLSTATE {state})"
+    if state.startswith(_DATA) and not may_be_schema(error):
+        kind = type(error).__name__  # the message may hold a value
+        return PermanentError(f"PostgreSQL refuses the data: {kind} (SQLSTATE {state})", code="INVALID_ARGUMENT")
+    advice = _of(_ADVICE, state)
+    if advice or may_be_schema(error):
+        advice = f"{text}: {advice or 'the tables are not as they were made'}"
+    return RetryableError(advice or text, code=_of(_CODES, state) or "UNAVAILABLE", advice=advice)
+
+
+def may_be_schema(error: BaseException) -> bool:
+    """Whether the tables ought to be looked at before the next attempt."""
+    state = getattr(error, "sqlstate", None) or ""
+    return state.startswith(_SCHEMA) or (state == "23514" and _NO_PARTITION in str(error))
+
+
+def _of(table: dict[str, str], state: str) -> str:
+    return table.get(state) or table.get(state[:2], "")
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, without its details; the system's own word where there is one."""
+    if isinstance(error, asyncio.TimeoutError):
+        return "timed out"
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
+    text = getattr(error, "message", None) or str(error)
+    return escape(str(text))[:200] or type(error).__name__

@@ -1,0 +1,75 @@
+"""PostgreSQL's own partitions, a day each: made ahead, dropped when they are too old.
+
+What fits no day goes to the default partition, so that nothing is ever refused: late data, whose day was dropped, and
+what came before its day was made. Its rows are deleted when they are too old.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Final, TypeAlias
+
+import asyncpg
+
+from sluiceway.exporters.timescaledb.columns import TABLES
+from sluiceway.exporters.timescaledb.pool import Connection
+from sluiceway.exporters.timescaledb.settings import TimescaleSettings
+
+__all__ = ["keep_partitions"]
+
+Logger: TypeAlias = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+AHEAD: Final = 2
+"""Days beyond the window for which there are partitions."""
+MOST_DAYS: Final = 31
+"""Days back for which partitions are made, however long the window is."""
+_DAY: Final = re.compile(r"_p(\d{4})(\d\d)(\d\d)\Z")
+_PARTITIONS: Final = """
+SELECT child.relname::text FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
+WHERE inhparent = to_regclass($1)
+"""
+
+
+async def keep_partitions(connection: Connection, settings: TimescaleSettings, now: float, logger: Logger) -> None:
+    """Make the days of the window and those to come, and drop what `retention` lets go; inside a transaction."""
+    today = datetime.fromtimestamp(now, UTC).date()
+    window = settings.time_window
+    back = min(int(window.before // 86_400) + 1, MOST_DAYS)
+    ahead = int(window.after // 86_400) + AHEAD
+    days = [today + timedelta(days=number) for number in range(-back, ahead + 1)]
+    oldest = datetime.fromtimestamp(now - settings.retention, UTC) if settings.retention else None
+    for table in TABLES:
+        there = {name for (name,) in await connection.fetch(_PARTITIONS, settings.table(table.name))}
+        for day in days:
+            if (oldest is None or day >= oldest.date()) and _name(settings, table.name, day) not in there:
+                await _make(connection, settings, table.name, day, logger)
+        if oldest is not None:
+            await _drop(connection, settings, table.name, there, oldest)
+
+
+def _name(settings: TimescaleSettings, table: str, day: date) -> str:
+    return f"{settings.table_prefix}{table}_p{day:%Y%m%d}"
+
+
+async def _make(connection: Connection, settings: TimescaleSettings, table: str, day: date, logger: Logger) -> None:
+    name = settings.table(f"{table}_p{day:%Y%m%d}")
+    bounds = f"('{day} 00:00:00+00') TO ('{day + timedelta(days=1)} 00:00:00+00')"
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF {settings.table(table)} FOR VALUES FROM {bounds}"
+            )
+    except asyncpg.CheckViolationError:  # rows of that day are in the default partition already, and stay there
+        logger.debug("no partition %s: the default one holds rows of its day", name)
+
+
+async def _drop(
+    connection: Connection, settings: TimescaleSettings, table: str, there: set[str], oldest: datetime
+) -> None:
+    for name in sorted(there):
+        if (match := _DAY.search(name)) and date(*map(int, match.groups())) < oldest.date():
+            await connection.execute(f'DROP TABLE IF EXISTS "{settings.schema_name}"."{name}"')
+    rest = settings.table(f"{table}_default")
+    await connection.execute(f"DELETE FROM {rest} WHERE time < $1", oldest)  # noqa: S608 - a checked name

@@ -1,0 +1,165 @@
+"""Sees to it that the tables are there and as they must be, before the first row and after what looks like a change.
+
+One collector at a time makes tables, under an advisory lock. The columns are held against the catalogue, since a text
+column takes the bytes of a JSON document without a word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeAlias
+
+import asyncpg
+
+from sluiceway.exporters.timescaledb.columns import Table
+from sluiceway.exporters.timescaledb.failures import SchemaError
+from sluiceway.exporters.timescaledb.migrations import (
+    VERSION,
+    features,
+    lock_number,
+    migration,
+    preparations,
+    row_security,
+)
+from sluiceway.exporters.timescaledb.partitions import keep_partitions
+from sluiceway.exporters.timescaledb.pool import Connection
+from sluiceway.exporters.timescaledb.settings import TimescaleSettings
+
+__all__ = ["Schema"]
+
+Logger: TypeAlias = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+_COLUMNS: Final = """
+SELECT c.relname::text AS "table", a.attname::text AS "column", format_type(a.atttypid, a.atttypmod) AS type,
+       a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '' AS required
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relname = ANY ($2::text[]) AND a.attnum > 0 AND NOT a.attisdropped
+"""
+_TYPES: Final = {"timestamptz": "timestamp with time zone"}
+PRINTS: Final = "python -m sluiceway.exporters.timescaledb"
+"""The command that prints the SQL of the tables."""
+
+Row: TypeAlias = tuple[str, str, str, bool]
+
+
+class Schema:
+    """The tables of one signal. `forget` has them looked at before the next batch."""
+
+    def __init__(self, settings: TimescaleSettings, tables: Sequence[Table], logger: Logger) -> None:
+        self._settings = settings
+        self._tables = tables
+        self._logger = logger
+        self._lock = asyncio.Lock()
+        self.is_known = False
+        """Whether they were looked at, and nothing speaks for a change since."""
+        self.hypertables = False
+        """Whether they are TimescaleDB's; known once they were looked at."""
+
+    def forget(self) -> None:
+        """Something speaks for a change by hand."""
+        self.is_known = False
+
+    async def ready(self, connection: Connection, now: float) -> None:
+        """Make or check the tables, unless that was done; raise `SchemaError` where they cannot be written to.
+
+        `now` is seconds since the epoch: PostgreSQL's own partitions are made around it.
+        """
+        if self.is_known:
+            return
+        async with self._lock:
+            if self.is_known:
+                return
+            if self._settings.create_schema:
+                await self._create(connection, now)
+            await self._check(connection)
+            self.is_known = True
+
+    async def _create(self, connection: Connection, now: float) -> None:
+        settings = self._settings
+        async with connection.transaction():
+            await connection.execute(f"SELECT pg_advisory_xact_lock({lock_number(settings)})")
+            version = await self._version(connection)
+            self.hypertables = await self._has_hypertables(connection, version)
+            if version < VERSION:
+                await _run(connection, preparations(settings))
+                for number in range(version + 1, VERSION + 1):
+                    await _run(connection, migration(number, settings, hypertables=self.hypertables))
+            await _run(connection, row_security(settings) if not version else ())
+            if not self.hypertables:
+                await keep_partitions(connection, settings, now, self._logger)
+            elif not version:
+                await self._add_features(connection)
+
+    async def _version(self, connection: Connection) -> int:
+        name = self._settings.table("schema_version")
+        if await connection.fetchval("SELECT to_regclass($1)", name) is None:
+            return 0
+        return int(await connection.fetchval(f"SELECT coalesce(max(version), 0) FROM {name}"))  # noqa: S608 - a checked name
+
+    async def _has_hypertables(self, connection: Connection, version: int) -> bool:
+        """What the tables are, or are to be where there is none yet."""
+        settings = self._settings
+        if version:
+            kind = await connection.fetchval(
+                "SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)", settings.table(self._tables[0].name)
+            )
+            return str(kind) == "r"
+        wanted = settings.timescaledb.enabled
+        if wanted is True:
+            await connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+        there = await connection.fetchval("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'")
+        return bool(wanted and there)
+
+    async def _add_features(self, connection: Connection) -> None:
+        """Compression, retention and aggregates, each where this edition of TimescaleDB has it."""
+        for step in features(self._settings):
+            try:
+                async with connection.transaction():
+                    await connection.execute(step.sql)
+            except asyncpg.PostgresError as error:
+                self._logger.warning(
+                    "TimescaleDB goes without %s: %s", step.what, getattr(error, "message", "") or error
+                )
+
+    async def _check(self, connection: Connection) -> None:
+        prefix = self._settings.table_prefix
+        names = [f"{prefix}{table.name}" for table in self._tables]
+        rows = [tuple(row) for row in await connection.fetch(_COLUMNS, self._settings.schema_name, names)]
+        problems = [text for table in self._tables for text in self._differences(table, rows)]
+        if problems:
+            raise SchemaError("; ".join(problems[:5]))
+
+    def _differences(self, table: Table, rows: Iterable[Row]) -> list[str]:
+        """In what a table is not as we write it."""
+        plain, name = f"{self._settings.table_prefix}{table.name}", self._settings.table(table.name)
+        found = {column: (kind, required) for relation, column, kind, required in rows if relation == plain}
+        if not found:
+            help_text = (
+                ""
+                if self._settings.create_schema
+                else ": have it made with the SQL that `python -m sluiceway.exporters.timescaledb` prints"
+            )
+            return [f"the table {name} is missing{help_text}"]
+        problems = []
+        for column in table.columns:
+            wanted = column.sql.removesuffix(" NOT NULL")
+            wanted = _TYPES.get(wanted, wanted)
+            kind, _ = found.pop(column.name, ("", False))
+            if not kind:
+                problems.append(
+                    f"{name} has no column {column.name}: ALTER TABLE {name} ADD COLUMN {column.name} {wanted}"
+                )
+            elif kind != wanted:
+                problems.append(f"{name}.{column.name} is {kind} and must be {wanted}: change it back")
+        problems += [
+            f"{name}.{column} must not be NOT NULL without a default, as nothing is written to it"
+            for column, (_, required) in found.items() if required
+        ]  # fmt: skip
+        return problems
+
+
+async def _run(connection: Connection, statements: Iterable[str]) -> None:
+    for statement in statements:
+        await connection.execute(statement)

@@ -1,0 +1,72 @@
+"""An exporter on a database, and what is in its tables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData, ResourceLogs, ScopeLogs
+
+from sluiceway.exporters.timescaledb import COMPONENT
+from sluiceway.otlp import Batch, Origin, Signal
+from tests.exporters.backends import make
+from tests.servers.postgresql import PostgresServer
+
+__all__ = ["NOW", "Place", "exporter", "logs", "text", "yaml_of"]
+
+NOW = 1_700_000_000
+"""What the tests' clocks show, in seconds since the epoch."""
+
+
+@dataclass
+class Place:
+    """A database on a server."""
+
+    server: PostgresServer
+    database: str
+
+    def sql(self, *statements: str) -> str:
+        """What psql prints."""
+        return self.server.sql(*statements, database=self.database)
+
+    def count(self, table: str = "logs") -> int:
+        """The rows of a table of ours."""
+        return int(self.sql(f"SELECT count(*) FROM otel_{table}"))
+
+
+def yaml_of(place: Place, more: str = "", *, port: int = 0) -> str:
+    """The settings of an exporter to a database, as YAML."""
+    return (
+        f"{{endpoint: '127.0.0.1:{port or place.server.port}', database: {place.database}, username: otel,"
+        f" password: secret, tls: {{insecure: true}}, {more}}}"
+    )
+
+
+@asynccontextmanager
+async def exporter(
+    place: Place, more: str = "", *, port: int = 0, signal: Signal = Signal.LOGS, **context: Any
+) -> AsyncIterator[Any]:
+    """A running exporter, as the graph would make it for one signal."""
+    made = make(COMPONENT, yaml_of(place, more, port=port), signals=frozenset({signal}), **context)
+    async with asyncio.timeout(60), made:
+        yield made
+
+
+def text(value: str) -> AnyValue:
+    """A text."""
+    return AnyValue(string_value=value)
+
+
+def logs(count: int = 500, *, bad: LogRecord | None = None, received: float = 1.0, **resource: str) -> Batch:
+    """So many records `line <n>`, of which one in the middle may be another."""
+    records = [LogRecord(time_unix_nano=NOW * 10**9 + i, body=text(f"line {i}")) for i in range(count)]
+    if bad is not None:
+        records[count // 2].CopyFrom(bad)
+    entry = ResourceLogs(scope_logs=[ScopeLogs(log_records=records)])
+    given = {"service_name": "cart"} | resource
+    entry.resource.attributes.extend(KeyValue(key=k.replace("_", "."), value=text(v)) for k, v in given.items())
+    return Batch.from_proto(LogsData(resource_logs=[entry]), Origin(received))
