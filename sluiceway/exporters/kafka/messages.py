@@ -57,6 +57,8 @@ class Refusal(NamedTuple):
 
 @dataclass(slots=True)
 class _Made:
+    budget: int
+    """Bytes that cutting may still cost, as each piece repeats the headers of what it was cut from."""
     messages: list[Message] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
 
@@ -82,7 +84,7 @@ class Messages:
 
     def of(self, batch: Batch) -> tuple[list[Message], list[Refusal]]:
         """The messages of a batch, and what of it cannot be one."""
-        made = _Made()
+        made = _Made(_budget(batch))
         headers = [*self._fixed, *self._headers(batch)]
         for topic, part in self._by_topic(batch):
             for key, piece in self._by_key(part):
@@ -91,18 +93,16 @@ class Messages:
 
     def halves(self, message: Message, batch: Batch) -> tuple[list[Message], list[Refusal]]:
         """Two messages in the place of one that a broker found too large; a refusal where it holds a single item."""
-        made, content = _Made(), message.content(batch)
+        content = message.content(batch)
+        made = _Made(_budget(content))
         if content.items < 2:
             return [], [self._too_large(content, message)]
         for half in split(content, items=(content.items + 1) // 2):
             self._make(made, half, batch, message)
         return made.messages, made.refusals
 
-    def _make(self, made: _Made, part: Batch, batch: Batch, like: Message, larger: int = 0) -> None:
-        """Encode a part of a batch, in pieces where it is too large; `larger` is the size of what it is a piece of.
-
-        Pieces that are hardly smaller than what they were cut from are mostly headers, of which each would have a copy.
-        """
+    def _make(self, made: _Made, part: Batch, batch: Batch, like: Message) -> None:
+        """Encode a part of a batch, in pieces where it is too large."""
         found = [
             Message(
                 like.topic, like.key, value, like.headers, part.items if record < 0 else 1,
@@ -118,11 +118,13 @@ class Messages:
         for message in found:
             if message.size <= self._largest:
                 made.messages.append(message)
-            elif message.items == 1 or len(part.payload) * 10 > larger * 9 > 0:
+            elif message.items == 1 or made.budget < 0:
                 made.refusals.append(self._too_large(message.content(batch), message))
             else:
-                for piece in self._smaller(part, message):
-                    self._make(made, piece, batch, like, len(part.payload))
+                pieces = self._smaller(part, message)
+                made.budget -= sum(len(piece.payload) for piece in pieces) - len(part.payload)
+                for piece in pieces:
+                    self._make(made, piece, batch, like)
 
     def _smaller(self, part: Batch, message: Message) -> list[Batch]:
         """At least two pieces of a part whose message is too large."""
@@ -183,6 +185,10 @@ def _each_resource(batch: Batch) -> Iterator[tuple[bytes, Batch]]:
         return
     groups = [places[identity] for identity in found]
     yield from zip(places, group_resources(batch, groups, len(places)), strict=True)
+
+
+def _budget(batch: Batch) -> int:
+    return 8 * len(batch.payload) + 1024 * 1024
 
 
 def _size_around(key: bytes | None, headers: list[Header]) -> int:

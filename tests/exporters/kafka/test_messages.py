@@ -124,6 +124,7 @@ async def test_logs_by_trace(broker, topic):
 @pytest.mark.parametrize("signal", [Signal.METRICS, Signal.LOGS])
 async def test_one_message_for_each_resource(broker, topic, signal):
     """The key is the same for the same attributes, in another batch too, and 16 bytes long."""
+
     def of(*services):
         parts = [batch(signal).proto() for _ in services]
         for part, service in zip(parts, services, strict=True):
