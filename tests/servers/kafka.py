@@ -191,7 +191,7 @@ class KafkaBroker:
     def produce(
         self,
         topic: str,
-        values: Sequence[bytes],
+        values: Sequence[bytes | None],
         *,
         key: bytes | None = None,
         partition: int = -1,

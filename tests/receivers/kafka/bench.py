@@ -17,8 +17,9 @@ from sluiceway.receivers.kafka import COMPONENT, KafkaReceiverConfig
 from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import MemorySink
 from tests.receivers.records import until
+from tests.servers.kafka import KafkaBroker
 
-__all__ = ["Bench", "reading", "settings", "until"]
+__all__ = ["Bench", "from_start", "reading", "settings", "until"]
 
 
 def settings(yaml: str) -> KafkaReceiverConfig:
@@ -75,3 +76,8 @@ async def reading(yaml: str, signals: frozenset[Signal] = ALL_SIGNALS) -> AsyncI
     bench = Bench(yaml, signals)
     async with asyncio.timeout(90), bench.receiver:
         yield bench
+
+
+def from_start(broker: KafkaBroker, name: str, rest: str) -> str:
+    """Settings of a receiver whose group is new and that reads all there is."""
+    return f"{{brokers: ['{broker.bootstrap}'], group_id: {name}, initial_offset: earliest, {rest}}}"
