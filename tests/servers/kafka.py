@@ -48,6 +48,7 @@ _SETTINGS = {
     "broker.session.timeout.ms": "1000",  # so long it takes to come back after it was killed
     "broker.heartbeat.interval.ms": "200",
     "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "100",
     "num.network.threads": "2",
     "num.io.threads": "4",
     "log.segment.delete.delay.ms": "0",
@@ -190,7 +191,7 @@ class KafkaBroker:
     def produce(
         self,
         topic: str,
-        values: Sequence[bytes],
+        values: Sequence[bytes | None],
         *,
         key: bytes | None = None,
         partition: int = -1,
