@@ -66,15 +66,13 @@ _ENDED: Final = frozenset({"_FATAL", "_FENCED"})
 
 
 class KafkaExporter:
-    """A producer for one signal. Entering makes it; it connects in the background."""
+    """A producer. Entering makes it; it connects in the background."""
 
     def __init__(self, config: KafkaExporterConfig, context: Context) -> None:
         self._config = config
         self._context = context
         self._connection = KafkaConnection(config, context)
-        (signal,) = context.signals
-        self._messages = Messages(config, signal)
-        self._encodes = config.of(signal).encoding != "otlp_proto"
+        self._messages = {signal: Messages(config, signal) for signal in context.signals}
         self._producers: dict[bool, PolledProducer] = {}
         self._ending: set[asyncio.Task[int]] = set()
         self._unfinished = Unfinished()
@@ -116,9 +114,10 @@ class KafkaExporter:
         return sending.outcome(batch)
 
     async def _prepare(self, batch: Batch) -> Sending:
-        if self._encodes and len(batch.payload) > INLINE:
-            return Sending(*await asyncio.to_thread(self._messages.of, batch))
-        return Sending(*self._messages.of(batch))
+        messages = self._messages[batch.signal]
+        if messages.encodes and len(batch.payload) > INLINE:
+            return Sending(*await asyncio.to_thread(messages.of, batch))
+        return Sending(*messages.of(batch))
 
     async def _deliver(self, sending: Sending, batch: Batch) -> None:
         """Hand messages over and wait for their outcomes, until there is none left to wait for."""
@@ -141,7 +140,7 @@ class KafkaExporter:
                 sending.unsent.append(message)
                 continue
             self._divided += 1
-            halves, refused = self._messages.halves(message, batch)
+            halves, refused = self._messages[batch.signal].halves(message, batch)
             sending.unsent.extend(halves)
             sending.refusals.extend(refused)
 
@@ -244,7 +243,8 @@ class KafkaExporter:
             "Messages that a broker found too large, and that were sent in halves.", exporter=id,
         )  # fmt: skip
         scope.counter(
-            "sluiceway_kafka_exporter_misnamed_topics", lambda: self._messages.misnamed, "{batch}",
+            "sluiceway_kafka_exporter_misnamed_topics",
+            lambda: sum(messages.misnamed for messages in self._messages.values()), "{batch}",
             "Batches that named a topic that cannot be one, and went to the configured topic.", exporter=id,
         )  # fmt: skip
 

@@ -78,6 +78,8 @@ class Messages:
         self._included = tuple(config.include_metadata_keys)
         self._fixed = [(name, value.reveal().encode()) for name, value in config.record_headers.items()]
         self._encode: Encoder = encoder(own.encoding)
+        self.encodes = own.encoding != "otlp_proto"
+        """Whether making messages is more than handing on what there is."""
         self._largest = config.producer.max_message_bytes
         self.misnamed = 0
         """Batches that named a topic that cannot be one, and went to the configured topic."""

@@ -283,7 +283,7 @@ async def test_a_producer_that_failed_for_good_gets_a_successor(broker, topic):
         first = out._producers[False]
         await out.consume(named(6))
         waiting = asyncio.ensure_future(out.consume(given))
-        while not out._sendings:
+        while not out._sendings:  # noqa: ASYNC110 - handing over takes a few turns of the loop
             await asyncio.sleep(0)
         (message,) = out._sendings
         out._settle([(message, KafkaError(KafkaError._FATAL, "fenced", fatal=True))])
@@ -300,7 +300,7 @@ async def test_closing_waits_for_what_is_on_its_way(broker, topic):
     name = topic()
     async with exporter(broker, f"traces: {{topic: {name}}}, producer: {{linger: 500ms}}") as out:
         waiting = asyncio.ensure_future(out.consume(batch()))
-        while not out._sendings:
+        while not out._sendings:  # noqa: ASYNC110 - handing over takes a few turns of the loop
             await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait({waiting})
