@@ -24,6 +24,8 @@ class Sending:
     def __init__(self, messages: Iterable[Message], refusals: Iterable[Refusal]) -> None:
         self.unsent = deque(messages)
         """Messages that are to be handed to librdkafka."""
+        self.topic = self.unsent[0].topic if self.unsent else ""
+        """The topic of the first, for what is said of all."""
         self.on_the_way = 0
         """Messages that librdkafka has."""
         self.failed: list[tuple[Message, KafkaError]] = []

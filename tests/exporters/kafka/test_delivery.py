@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from sluiceway.errors import RetryableError
+from sluiceway.exporters.kafka.sending import Sending
 from sluiceway.otlp import Batch, Signal, accept
 from tests.exporters.backends import batch
 from tests.exporters.kafka.test_messages import exporter, records
@@ -274,6 +275,13 @@ async def test_no_password_for_a_port_that_asks_for_one(broker):
     assert "auth" in str(await failure(broker.sasl, ""))
 
 
+def seen(producer):
+    """The messages that a producer is handed from now on."""
+    handed, send = [], producer.send
+    producer.send = lambda message: (handed.append(message), send(message))[1]
+    return handed
+
+
 async def test_a_producer_that_failed_for_good_gets_a_successor(broker, topic):
     """What it had is reported as failed and sent again by the new one."""
     from confluent_kafka import KafkaError
@@ -282,12 +290,14 @@ async def test_a_producer_that_failed_for_good_gets_a_successor(broker, topic):
     async with exporter(broker, f"traces: {{topic: {name}}}") as out:
         first = out._producers[False]
         await out.consume(named(6))
+        handed = seen(first)
         waiting = asyncio.ensure_future(out.consume(given))
-        while not out._sendings:  # noqa: ASYNC110 - handing over takes a few turns of the loop
+        while not len(first):  # noqa: ASYNC110 - handing over takes a few turns of the loop
             await asyncio.sleep(0)
-        (message,) = out._sendings
+        (message,) = handed
         out._settle([(message, KafkaError(KafkaError._FATAL, "fenced", fatal=True))])
-        out._sendings[message] = type("Gone", (), {"on_the_way": 1, "changed": asyncio.Event(), "failed": []})()
+        message.sending = Sending([], [])  # the real report goes nowhere
+        message.sending.on_the_way = 1
         with pytest.raises(RetryableError, match="fenced"):
             await waiting
         await out.consume(given)
@@ -300,7 +310,7 @@ async def test_closing_waits_for_what_is_on_its_way(broker, topic):
     name = topic()
     async with exporter(broker, f"traces: {{topic: {name}}}, producer: {{linger: 500ms}}") as out:
         waiting = asyncio.ensure_future(out.consume(batch()))
-        while not out._sendings:  # noqa: ASYNC110 - handing over takes a few turns of the loop
+        while not len(out._producers[False]):  # noqa: ASYNC110 - handing over takes a few turns of the loop
             await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait({waiting})
