@@ -15,7 +15,7 @@ from sluiceway.component import Context, Credentials
 from sluiceway.config.auth import Auth, credentials
 from sluiceway.errors import ConfigError
 from sluiceway.extras import require
-from sluiceway.kafka.failures import explain
+from sluiceway.kafka.failures import advice, explain
 from sluiceway.kafka.librdkafka import configuration, secrets
 from sluiceway.kafka.log import Log
 from sluiceway.kafka.settings import KafkaClient
@@ -51,6 +51,8 @@ class KafkaConnection:
         self._log = Log(context.logger, context.clock, secrets(client))
         self.trouble: str = ""
         """The newest trouble of the connections, as a sentence; empty once something has worked again."""
+        self.advice: str = ""
+        """What an operator must do about it, where nothing else will help."""
         self.on_trouble: Callable[[str], None] | None = None
         """Called for each trouble, in the thread that polls."""
         if client.auth.kerberos is not None:
@@ -76,13 +78,13 @@ class KafkaConnection:
 
     def worked(self) -> None:
         """Something has worked: what was in the way before is so no longer."""
-        self.trouble = ""
+        self.trouble = self.advice = ""
 
     def _failed(self, error: KafkaError) -> None:
         """Take one of librdkafka's errors that belong to no message, as it polls."""
         if error.name() in _NEWS and self.trouble:
             return
-        self.trouble = self._log.redacted(explain(error))
+        self.trouble, self.advice = self._log.redacted(explain(error)), advice(error)
         if self.on_trouble is not None:
             self.on_trouble(self.trouble)
 

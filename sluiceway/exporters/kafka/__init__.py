@@ -28,9 +28,10 @@ Batches are not kept in order.
 | record invalid, format not supported | the items of that message are dropped and counted |
 | a fatal error of the producer | a new producer sends again what was not acknowledged, which may then be there twice |
 
-The errors say which broker and topic they are about and which setting to mend, and stand in the exporter's status
-while data waits. At most `producer::max_buffered_bytes` are on their way; where that is full, batches wait. Stopping
-waits for what is on its way for as long as `timeout`.
+The errors in the log say which broker and topic they are about and which setting to mend. The exporter's status says it
+too where an operator must act: a wrong password or certificate, a topic that is missing or forbidden; data waits
+meanwhile. At most `producer::max_buffered_bytes` are on their way; where that is full, batches wait. Stopping waits for
+what is on its way for as long as `timeout`.
 
 ```yaml
 exporters:
@@ -223,7 +224,9 @@ class KafkaExporter:
         seconds = format_duration(self._config.attempt_timeout)
         text = f'topic "{sending.topic}": no acknowledgement of {count} messages within {seconds}'
         code = "UNAVAILABLE" if trouble else "DEADLINE_EXCEEDED"
-        return RetryableError(f"{text}: {trouble or 'they wait for a broker'}", code=code)
+        return RetryableError(
+            f"{text}: {trouble or 'they wait for a broker'}", code=code, advice=self._connection.advice
+        )
 
     def _publish(self) -> None:
         scope, id = self._context.telemetry, self._context.id
