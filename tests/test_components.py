@@ -62,6 +62,10 @@ YAML = {
         exporters:
           otlp_grpc: {endpoint: "127.0.0.1:1", tls: {insecure: true}}
     """,
+    "exporter kafka": """
+        exporters:
+          kafka: {brokers: ["127.0.0.1:1"], timeout: 100ms}
+    """,
     "exporter otlp_http": """
         exporters:
           otlp_http: {endpoint: "http://127.0.0.1:1"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -75,10 +76,11 @@ class SendingQueue:
         counts: Counts,
         health: Health,
         bisection: Bisection,
+        headers: Iterable[str] = (),
     ) -> None:
         batch = settings.batch
         distance = 0.0 if settings.wait_for_result else DISTANCE
-        policy: Policy = Natural(distance) if batch is None else Timed(batch, settings.batch_sizer)
+        policy: Policy = Natural(distance, headers) if batch is None else Timed(batch, settings.batch_sizer)
         self._next = sender
         self._settings = settings
         self._context = context
