@@ -34,6 +34,10 @@ YAML = {
         extensions:
           file_storage: {{directory: '{FOLDER}/storage'}}
     """,
+    "receiver kafka": """
+        receivers:
+          kafka: {brokers: ["127.0.0.1:1"]}
+    """,
     "receiver journald": """
         receivers:
           journald: {files: [/nowhere/at/all.journal]}

@@ -1,9 +1,40 @@
-"""placeholder
+"""Reads telemetry from Apache Kafka as a member of a consumer group: as many collectors as you like share the topics.
+
+Every signal has its topics: `otlp_spans`, `otlp_metrics` and `otlp_logs` unless `traces::topics` and so on say
+otherwise; those of signals that no pipeline wants are not read. A message is an export request, or for logs one
+record. It is never changed, except that headers which are asked for become resource attributes.
+
+**An offset is committed only after the pipeline has answered** for the message and for all before it in its partition.
+When the process dies, what was not committed is read again by the next: nothing is lost, and what was under way since
+the last commit may come twice. This differs from the Collector, which by default (`message_marking::after: false`)
+commits what it has merely read. An exporter with a queue in memory answers at once, and its queue dies with the
+process: for delivery from the broker to the backend, have the exporter wait (`sending_queue::wait_for_result: true`).
+
+Partitions never wait for each other. Within one the order is kept: what has arrived is joined up to `max_batch_size`
+and handed on, one batch at a time. A partition is paused while enough of it is held (`max_held_size`) or the pipeline
+refuses; heartbeats go on meanwhile, so a slow pipeline costs no membership.
+
+| What happens | What follows |
+| --- | --- |
+| the pipeline refuses for now | the same messages are offered again, without an end; others go on |
+| the pipeline refuses for good | the items are dropped and counted (`on_permanent_error: false`: the partition waits) |
+| a batch is too large for the pipeline | it goes in halves; a single item that is too large is dropped and counted |
+| a message cannot be read | it is dropped and counted as one item (`on_permanent_error: false`: the partition waits) |
+| a message has no value | it is passed over |
+| a partition is taken from us | what is under way has 10s to end and is committed; what is held goes to the next member |
+| the group gave us up for dead | what is under way is given up, and read again by whoever has the partition |
+| no broker, wrong password, missing permission or topic | the status says so; reading begins once it is mended |
+| the process is killed | others read on from the last commit, `session_timeout` later |
+| the topic was deleted or cut off before it was read | reading goes on where `initial_offset` says; the rest is lost |
+
+With `initial_offset: latest` the end is committed as soon as a partition is ours for the first time, so that a crash
+before the first message skips nothing.
 
 ```yaml
 receivers:
   kafka:
-    brokers: [localhost:9092]
+    brokers: [kafka-1.example.com:9092]
+    group_id: collectors
 ```
 """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from sluiceway.component import Context
@@ -30,6 +31,8 @@ _POLL: Final = 0.05
 _MOST: Final = 2000
 """Messages read at a time; their bytes are bounded by what librdkafka holds."""
 _LAG_EVERY: Final = 1.0
+_FAREWELL: Final = 5.0
+"""Seconds that the brokers have to take the last commit and to hear that we leave."""
 _RESTART: Final = 10.0
 """Seconds until a consumer that has failed is replaced."""
 
@@ -56,6 +59,7 @@ class Member:
         self._context = context
         self._reader = Reader(config, context.clock)
         self._stopping = threading.Event()
+        self._has_let_go = asyncio.Event()
         self._ended = asyncio.Event()
         self._lag_due = 0.0
 
@@ -67,10 +71,16 @@ class Member:
         threading.Thread(target=self._run, args=(first, loop), name=name, daemon=True).start()
 
     async def stop(self) -> None:
-        """Let what is under way end, commit, and leave the group."""
+        """Let what is under way end, commit, and leave the group; a broker that does not answer is not waited for."""
         self._stopping.set()
         self._news.wake.set()
-        await self._ended.wait()
+        await self._has_let_go.wait()
+        try:
+            async with self._context.clock.timeout(_FAREWELL):
+                await self._ended.wait()
+        except TimeoutError:
+            text = "The brokers do not answer: what was done with last may come again, to others once we are given up"
+            self._context.logger.warning(text)
 
     def _open(self) -> Consumer:
         from confluent_kafka import Consumer
@@ -78,14 +88,14 @@ class Member:
         return self._connection.open(Consumer, {**properties(self._config), "on_commit": self._committed})
 
     def _run(self, consumer: Consumer | None, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            while not self._stopping.is_set():
-                try:
-                    self._read_on(consumer or self._open())
-                except Exception as error:  # noqa: BLE001 - whatever has failed, reading must go on
-                    self._failed(error)
-                consumer = None
-        finally:
+        while not self._stopping.is_set():
+            try:
+                self._read_on(consumer or self._open(), loop)
+            except Exception as error:  # noqa: BLE001 - whatever has failed, reading must go on
+                self._failed(error)
+            consumer = None
+        with suppress(RuntimeError):  # nobody waits any more
+            loop.call_soon_threadsafe(self._has_let_go.set)
             loop.call_soon_threadsafe(self._ended.set)
 
     def _failed(self, error: Exception) -> None:
@@ -94,7 +104,7 @@ class Member:
         self._assignment.forget()
         self._stopping.wait(_RESTART)
 
-    def _read_on(self, consumer: Consumer) -> None:
+    def _read_on(self, consumer: Consumer, loop: asyncio.AbstractEventLoop) -> None:
         """Read until the end, and leave the group."""
         try:
             self._lookout.begin()
@@ -102,6 +112,7 @@ class Member:
             while not self._stopping.is_set():
                 self._step(consumer)
             self._assignment.let_go(consumer)
+            loop.call_soon_threadsafe(self._has_let_go.set)
         finally:
             consumer.close()
 
