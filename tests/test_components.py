@@ -42,6 +42,10 @@ YAML = {
         extensions:
           file_storage: {{directory: '{FOLDER}/storage'}}
     """,
+    "receiver kafka": """
+        receivers:
+          kafka: {brokers: ["127.0.0.1:1"]}
+    """,
     "receiver journald": """
         receivers:
           journald: {files: [/nowhere/at/all.journal]}
@@ -69,6 +73,10 @@ YAML = {
     "exporter otlp_grpc": """
         exporters:
           otlp_grpc: {endpoint: "127.0.0.1:1", tls: {insecure: true}}
+    """,
+    "exporter kafka": """
+        exporters:
+          kafka: {brokers: ["127.0.0.1:1"], timeout: 100ms}
     """,
     "exporter otlp_http": """
         exporters:

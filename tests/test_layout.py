@@ -18,14 +18,14 @@ LOADING = {
 """What of `config` makes a whole configuration of YAML and knows components; the rest are types and settings."""
 ORDER = (
     "errors", "extras", "caller", "clock", "escape", "segments", "sql", "otlp", "ottl", "personal", "config", "keys",
-    "circuit_breaker",
-    "telemetry", "component", "onward", "parts", "received", "stanza", "scraping", "ml", "registry", "plain",
+    "circuit_breaker", "telemetry", "component", "kafka", "onward", "parts", "received", "stanza", "scraping", "ml",
+    "registry", "plain",
     "config loading", "pipelines", *COMPONENTS, "service", "testing", "generate", "cli", "__main__",
 )  # fmt: skip
 """Each part imports only parts that stand before it."""
 CONTRACT = {
-    "caller", "clock", "component", "config", "errors", "escape", "extras", "keys", "ml", "onward", "otlp", "ottl",
-    "parts", "personal", "received", "scraping", "segments", "sql", "stanza", "telemetry",
+    "caller", "clock", "component", "config", "errors", "escape", "extras", "kafka", "keys", "ml", "onward", "otlp",
+    "ottl", "parts", "personal", "received", "scraping", "segments", "sql", "stanza", "telemetry",
 }  # fmt: skip
 MAY_IMPORT = {
     **dict.fromkeys(COMPONENTS, CONTRACT),

@@ -33,6 +33,23 @@ def resources(int signal_code, bytes payload, keys):
         buffer_free(&entries)
 
 
+def attributes(int signal_code, bytes payload):
+    """For each resource entry all attributes of its resource, each with its tag and length, in the order they stand in."""
+    cdef Buffer entries
+    cdef Entry* entry
+    cdef Py_ssize_t i
+    cdef list result = []
+    _scan(signal_code, payload, &entries)
+    try:
+        for i in range(<Py_ssize_t>(entries.size // sizeof(Entry))):
+            entry = <Entry*>entries.data + i
+            if entry.items >= 0:
+                result.append(_all_attributes(entry.body, entry.end))
+        return result
+    finally:
+        buffer_free(&entries)
+
+
 def partition(int signal_code, bytes payload, bytes key not None):
     """The payload by the encoded value (None: absent) of a resource attribute, in the order of first appearance."""
     cdef Buffer entries
@@ -166,6 +183,26 @@ cdef tuple _attributes(bytes_at p, bytes_at end, tuple keys):
             if body != NULL and tag == FIRST:
                 _note(inner, body, keys, found)
     return tuple(found)
+
+
+cdef list _all_attributes(bytes_at p, bytes_at end):
+    cdef uint32_t tag = 0
+    cdef bytes_at body
+    cdef bytes_at inner
+    cdef bytes_at start
+    cdef bytes_at resource_end
+    cdef list found = []
+    while p != NULL and p < end:
+        p = enter_field(p, end, &tag, &body)
+        if p == NULL or tag != FIRST:
+            continue
+        resource_end = p
+        while body != NULL and body < resource_end:
+            start = body
+            body = enter_field(body, resource_end, &tag, &inner)
+            if body != NULL and tag == FIRST:
+                found.append(PyBytes_FromStringAndSize(<char*>start, body - start))
+    return found
 
 
 cdef int _note(bytes_at p, bytes_at end, tuple keys, list found) except -1:

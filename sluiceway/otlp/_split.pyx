@@ -1,9 +1,10 @@
-"""Cut an accepted batch into pieces, by items or by bytes, or keep a part of its items. Bytes are copied once.
+"""Cut an accepted batch into pieces, by items, bytes or trace, or keep a part of its items. Bytes are copied once.
 
-Of an item nothing is looked at but the trace it belongs to, and that only to sample.
+Of an item nothing is looked at but the trace it belongs to, and that only to sample or to sort by it.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdlib cimport qsort
 from libc.string cimport memcmp, memset
 
 from sluiceway.otlp._containers cimport *
@@ -47,6 +48,7 @@ cdef enum:  # by what items are chosen
     NUMBER = 1
     SHARE = 2
     MASK = 3
+    TRACE = 4  # all of them, each marked with its trace
 
 cdef struct Choice:
     int by
@@ -55,6 +57,12 @@ cdef struct Choice:
     uint64_t carried  # what of ONE the items without a trace have added up to
     uint32_t trace_tag
     bytes_at mask  # by MASK, a byte for each item from here on
+
+cdef struct Mark:
+    # Of which trace the items of a segment are; zeros for none. Each segment has one, in their order.
+    uint8_t trace[16]
+    size_t segment
+    uint64_t items
 
 cdef struct Cut:
     bint is_metrics
@@ -66,6 +74,7 @@ cdef struct Cut:
     Buffer containers
     Buffer segments
     Buffer pieces
+    Buffer marks
     State state
 
 
@@ -133,6 +142,46 @@ def pick(int signal_code, bytes payload, bytes mask not None):
     return _chosen(signal_code, payload, choice)
 
 
+def by_trace(int signal_code, bytes payload):
+    """The payload as one piece for each trace, in the order of their ids: the id, the piece and its items.
+
+    What belongs to no trace, or to one whose id is zero, is a piece of its own with an empty id. Metrics are one piece.
+    """
+    cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
+    cdef bytes_at end = start + len(payload)
+    cdef int64_t items = _count(payload, signal_code == METRICS)
+    cdef int64_t outside[3]
+    cdef Cut cut
+    cdef bint done
+    cdef Mark* mark
+    cdef size_t i
+    if signal_code == METRICS or items == 0:
+        return [(b"", payload, items)]
+    begin(&cut, False, 0, 0, len(payload))
+    cut.choice.by = TRACE
+    cut.choice.trace_tag = SPAN_TRACE if signal_code == TRACES else LOG_TRACE
+    outside[0] = outside[1] = outside[2] = -1
+    try:
+        with nogil:
+            done = divide(&cut, TOP, start, end, outside) and sort_by_trace(&cut)
+        if not done:
+            raise MemoryError
+        if piece_count(&cut) == 1:
+            return [(_trace_id(<Mark*>cut.marks.data), payload, items)]
+        result = []
+        for i, (piece, count) in enumerate(_pieces(&cut)):
+            mark = <Mark*>cut.marks.data + (<Piece*>cut.pieces.data)[i].first_segment
+            result.append((_trace_id(mark), piece, count))
+        return result
+    finally:
+        finish(&cut)
+
+
+cdef bytes _trace_id(const Mark* mark):
+    cdef bytes trace = PyBytes_FromStringAndSize(<const char*>mark.trace, 16)
+    return trace if trace.count(0) < 16 else b""
+
+
 cdef tuple _chosen(int signal_code, bytes payload, Choice choice):
     cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(payload)
     cdef bytes_at end = start + len(payload)
@@ -190,6 +239,7 @@ cdef void finish(Cut* cut) noexcept nogil:
     buffer_free(&cut.containers)
     buffer_free(&cut.segments)
     buffer_free(&cut.pieces)
+    buffer_free(&cut.marks)
 
 
 cdef void renew(State* state) noexcept nogil:
@@ -358,6 +408,8 @@ cdef bint is_allowed(const Cut* cut, const State* state) noexcept nogil:
 cdef bint place(Cut* cut, const int64_t* within, bytes_at start, bytes_at end, int64_t items) noexcept nogil:
     """Put a run of bytes into the present piece, or begin another one with it, unless it is not wanted."""
     cdef State next = cut.state
+    if cut.choice.by == TRACE:
+        return put_marked(cut, within, start, end, items)
     if cut.choice.by != ALL and items > 0 and not is_chosen(&cut.choice, start, end, items):
         return True
     add(cut, &next, within, end - start, items)
@@ -522,6 +574,108 @@ cdef inline uint64_t mixed(uint64_t word) noexcept nogil:
     word = (word ^ word >> 33) * <uint64_t>0xFF51AFD7ED558CCD
     word = (word ^ word >> 33) * <uint64_t>0xC4CEB9FE1A85EC53
     return word ^ word >> 33
+
+
+# Sorting by trace: every segment is marked, and pieces are runs of the segments in the order of their marks.
+
+
+cdef bint put_marked(Cut* cut, const int64_t* within, bytes_at start, bytes_at end, int64_t items) noexcept nogil:
+    """Note an item with its trace. What holds no item goes with the one before it, or else with the first."""
+    cdef Segment segment
+    cdef Segment* last_segment
+    cdef Mark mark
+    cdef Mark* last
+    cdef size_t marks = cut.marks.size // sizeof(Mark)
+    cdef size_t i
+    cdef bytes_at trace
+    memset(&mark, 0, sizeof(Mark))
+    if items:
+        trace = trace_of(&cut.choice, start, end)
+        if trace != NULL:
+            memcpy(mark.trace, trace, 16)
+        if cut.state.is_empty:  # what came before holds no item, and goes with this one
+            cut.state.is_empty = False
+            for i in range(marks):
+                memcpy((<Mark*>cut.marks.data + i).trace, mark.trace, 16)
+    elif marks:
+        memcpy(mark.trace, (<Mark*>cut.marks.data + marks - 1).trace, 16)
+    if marks:
+        last = <Mark*>cut.marks.data + marks - 1
+        last_segment = <Segment*>cut.segments.data + marks - 1
+        if (
+            last_segment.end == start
+            and memcmp(last_segment.within, within, sizeof(segment.within)) == 0
+            and memcmp(last.trace, mark.trace, 16) == 0
+        ):
+            last_segment.end = end
+            last.items += items
+            return True
+    mark.segment = marks
+    mark.items = items
+    memcpy(segment.within, within, sizeof(segment.within))
+    segment.start = start
+    segment.end = end
+    return buffer_put(&cut.segments, &segment, sizeof(Segment)) and buffer_put(&cut.marks, &mark, sizeof(Mark))
+
+
+cdef int by_mark(const void* one, const void* other) noexcept nogil:
+    cdef const Mark* a = <const Mark*>one
+    cdef const Mark* b = <const Mark*>other
+    cdef int order = memcmp(a.trace, b.trace, 16)
+    return order if order else (a.segment > b.segment) - (a.segment < b.segment)
+
+
+cdef bint sort_by_trace(Cut* cut) noexcept nogil:
+    """Bring the segments into the order of their traces, and begin a piece with each trace.
+
+    Once the budget for repeated headers is spent, what is left is one piece that counts as of no trace.
+    """
+    cdef size_t count = cut.marks.size // sizeof(Mark)
+    cdef Mark* marks = <Mark*>cut.marks.data
+    cdef Segment* segments = <Segment*>cut.segments.data
+    cdef Buffer ordered
+    cdef bint is_last = False
+    cdef size_t spent = 0
+    cdef size_t i
+    memset(&ordered, 0, sizeof(Buffer))
+    qsort(marks, count, sizeof(Mark), by_mark)
+    for i in range(count):
+        if not buffer_put(&ordered, segments + marks[i].segment, sizeof(Segment)):
+            buffer_free(&ordered)
+            return False
+    buffer_free(&cut.segments)
+    cut.segments = ordered
+    segments = <Segment*>cut.segments.data
+    for i in range(count):
+        if i == 0 or (not is_last and memcmp(marks[i].trace, marks[i - 1].trace, 16) != 0):
+            if not begin_piece(cut, i):
+                return False
+            if spent > cut.budget:
+                is_last = True
+                memset(marks[i].trace, 0, 16)
+            spent += headers_of(cut, segments[i].within)
+        elif not is_last and memcmp(segments[i].within, segments[i - 1].within, sizeof(segments[i].within)) != 0:
+            spent += headers_of(cut, segments[i].within)
+        (<Piece*>cut.pieces.data + piece_count(cut) - 1).items += marks[i].items
+    cut.state.items = (<Piece*>cut.pieces.data + piece_count(cut) - 1).items
+    return True
+
+
+cdef bint begin_piece(Cut* cut, size_t segment) noexcept nogil:
+    cdef Piece piece
+    piece.first_segment = segment
+    piece.items = 0
+    return buffer_put(&cut.pieces, &piece, sizeof(Piece))
+
+
+cdef size_t headers_of(const Cut* cut, const int64_t* within) noexcept nogil:
+    """The bytes of the headers around a segment."""
+    cdef size_t size = 0
+    cdef int level
+    for level in range(2):
+        if within[level] >= 0:
+            size += container_at(cut, within[level]).header_size
+    return size
 
 
 # Second half: write the pieces, each into bytes of exactly its size.

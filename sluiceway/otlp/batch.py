@@ -1,7 +1,8 @@
 """The data: a `Batch` is one OTLP message in its wire form, valid by construction, and what is known of its arrival.
 
 Beside it stand the operations on whole batches: `accept`, `join`, `split`, `take`, `pick`, `sample`, `resources`,
-`partition`, `group_resources`, `keep_resources`. None builds an object per item, none changes its arguments.
+`partition`, `identities`, `group_resources`, `keep_resources`, `by_trace`. None builds an object per item, none changes
+its arguments.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
@@ -24,8 +26,10 @@ __all__ = [
     "Origin",
     "Signal",
     "accept",
+    "by_trace",
     "causes_of",
     "group_resources",
+    "identities",
     "join",
     "keep_resources",
     "partition",
@@ -153,7 +157,7 @@ class Limits:
 _LIMITS = Limits()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Batch:
     """One OTLP `TracesData`, `MetricsData` or `LogsData` message as bytes, with its number of items.
 
@@ -257,6 +261,25 @@ def partition(batch: Batch, key: str) -> list[tuple[bytes | None, Batch]]:
     return [
         (value, batch if payload is batch.payload else batch.with_payload(payload, items))
         for value, payload, items in _resources.partition(batch.signal.code, batch.payload, key.encode())
+    ]
+
+
+def by_trace(batch: Batch) -> list[tuple[bytes, Batch]]:
+    """The batch as one batch for each trace, with its id (empty for items without one), in the order of the ids.
+
+    Resource and scope headers are repeated. Metrics belong to no trace, and stay one batch.
+    """
+    return [
+        (trace, batch if payload is batch.payload else batch.with_payload(payload, items))
+        for trace, payload, items in _split.by_trace(batch.signal.code, batch.payload)
+    ]
+
+
+def identities(batch: Batch) -> list[bytes]:
+    """For each resource entry, in order, 16 bytes that are the same for the same attributes in any order."""
+    return [
+        blake2b(b"".join(sorted(attributes)), digest_size=16).digest()
+        for attributes in _resources.attributes(batch.signal.code, batch.payload)
     ]
 
 

@@ -387,6 +387,10 @@ class BatchView:
         """
         return {path: columns.array(columns.read(self._draft, _CLASSES, path)) for path in paths}
 
+    def values(self, path: str) -> list[object]:
+        """A column as a plain list, as `columns` takes its path; None where an item has no value."""
+        return columns.read(self._draft, _CLASSES, path)
+
     def frame(self, *paths: str) -> pl.DataFrame:
         """The same as a polars data frame."""
         import polars as pl

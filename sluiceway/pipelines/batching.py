@@ -7,7 +7,7 @@ small one keeps a distance of some milliseconds. `Timed` is the Collector's `sen
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Final
 
 from sluiceway.config.exporter import QueueBatch, Sizer
@@ -31,14 +31,16 @@ class Natural:
     """Joins what waits for an export to end, up to 8192 items or 2 MiB, and never beyond.
 
     `distance` is for senders who do not wait for the result: those who do would be held up by it, one after the other.
+    `headers` are those that the exporter reads: what differs in them is not joined, or they would be lost.
     """
 
-    def __init__(self, distance: float = DISTANCE) -> None:
+    def __init__(self, distance: float = DISTANCE, headers: Iterable[str] = ()) -> None:
         self._distance = distance
+        self._headers = tuple(map(str.lower, headers))
 
-    def key(self, batch: Batch) -> Hashable:  # noqa: ARG002 - the policy's signature
-        """All batches share one lane."""
-        return None
+    def key(self, batch: Batch) -> Hashable:
+        """All batches share one lane, but for those whose headers the exporter reads."""
+        return _values(batch, self._headers)
 
     def is_ready(self, lane: Lane) -> bool:
         """A whole request waits, or nothing is under way and what waits is worth a request."""
@@ -75,10 +77,8 @@ class Timed:
         self._headers = tuple(map(str.lower, settings.partition.metadata_keys))
 
     def key(self, batch: Batch) -> Hashable:
-        """The values of the headers that keep batches apart; an absent header is None, an empty one is not."""
-        if not self._headers:
-            return None
-        return tuple(map(batch.origin.headers.get, self._headers))
+        """The values of the headers that keep batches apart."""
+        return _values(batch, self._headers)
 
     def is_ready(self, lane: Lane) -> bool:
         """Enough waits."""
@@ -109,6 +109,11 @@ class Timed:
     def _size(self, element: Element) -> int:
         batch = element.request.batch
         return batch.items if self._by_items else len(batch.payload)
+
+
+def _values(batch: Batch, headers: tuple[str, ...]) -> Hashable:
+    """The values of headers; an absent one is None, an empty one is not."""
+    return tuple(map(batch.origin.headers.get, headers)) if headers else None
 
 
 def _merge(elements: list[Element]) -> Element:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -80,12 +80,13 @@ class SendingQueue:
         counts: Counts,
         health: Health,
         bisection: Bisection,
+        headers: Iterable[str] = (),
         store: Store | None = None,
         account: Callable[[str], Account] | None = None,
     ) -> None:
         batch = settings.batch
         distance = 0.0 if settings.wait_for_result else DISTANCE
-        policy: Policy = Natural(distance) if batch is None else Timed(batch, settings.batch_sizer)
+        policy: Policy = Natural(distance, headers) if batch is None else Timed(batch, settings.batch_sizer)
         self._next = sender
         self._settings = settings
         self._context = context

@@ -20,6 +20,8 @@ from pydantic import BaseModel
 
 from sluiceway.circuit_breaker import Breaker
 from sluiceway.component import Context, Destined, Lifecycle
+from sluiceway.config.metadata import ReadsHeaders
+from sluiceway.config.settings import walk
 from sluiceway.parts import Parts
 from sluiceway.pipelines.bisection import Bisection
 from sluiceway.pipelines.delivery import Delivery
@@ -152,12 +154,20 @@ def wrap(
     if tracing := context.telemetry.tracing:
         sender = TracedExport(sender, context, signal, tracing)
     if queue:
-        wrapped.queue = sender = SendingQueue(sender, queue, context, counts, health, bisection, store, account)
+        wrapped.queue = sender = SendingQueue(
+            sender, queue, context, counts, health, bisection, _headers_read(settings), store, account
+        )
         wrapped.queue.publish(context, signal)
     else:
         wrapped.passage = sender = Passage(sender)
     wrapped.sender = sender
     return wrapped
+
+
+def _headers_read(settings: BaseModel) -> tuple[str, ...]:
+    """The request headers that an exporter itself reads, which must not be lost as requests are joined."""
+    parts = (part for _, part in walk(settings) if isinstance(part, ReadsHeaders))
+    return tuple(dict.fromkeys(name.lower() for part in parts for _, name in part.headers_read))
 
 
 def _never(_request: Request, _error: Exception) -> bool:

@@ -28,7 +28,9 @@ from sluiceway.otlp import (
     _resources,
     _split,
     accept,
+    by_trace,
     group_resources,
+    identities,
     join,
     keep_resources,
     partition,
@@ -345,6 +347,85 @@ def test_a_random_start_makes_single_items_come_through_at_the_share():
     assert sum(sample(batch, 0.25, start / 1000).items for start in range(1000)) == 250
 
 
+def trace_in(signal, row):
+    """The trace id of an item; empty where it has none."""
+    kinds = {Signal.TRACES: Span, Signal.LOGS: LogRecord}
+    trace = kinds[signal].FromString(row[-1]).trace_id if signal in kinds else b""
+    return trace if len(trace) == 16 and any(trace) else b""
+
+
+@checked
+@given(payloads())
+def test_batches_by_trace_hold_each_its_trace_and_together_everything(wire):
+    """One batch for each id, in their order; in each the items stand in the order they had."""
+    batch = accept(*wire)
+    parts = by_trace(batch)
+    rows = items_of(batch.signal, batch.payload)
+    found = {}
+    for trace, part in parts:
+        assert accept(batch.signal, part.payload).items == part.items
+        assert trace not in found
+        found[trace] = items_of(batch.signal, part.payload)
+    expected = {}
+    for row in rows:
+        expected.setdefault(trace_in(batch.signal, row), []).append(row)
+    assert found == (expected or {b"": []})
+    assert list(found) == sorted(found)
+
+
+def test_one_trace_is_the_batch_itself():
+    """Nothing is copied where all items are of one trace, or metrics."""
+    message = TracesData()
+    message.resource_spans.add().scope_spans.add().spans.extend([Span(trace_id=b"a" * 16)] * 3)
+    batch = Batch.from_proto(message)
+    ((trace, part),) = by_trace(batch)
+    assert (trace, part) == (b"a" * 16, batch)
+    assert part is batch
+    assert by_trace(Batch.from_proto(gauge(2)))[0][0] == b""
+
+
+def test_traces_that_lie_apart_come_together():
+    """Spans of one trace in several resources and scopes are one batch, with the headers of each."""
+    message = TracesData()
+    for service in ("a", "b"):
+        entry = message.resource_spans.add(schema_url=service)
+        for scope in ("x", "y"):
+            spans = entry.scope_spans.add(schema_url=scope).spans
+            spans.extend(Span(trace_id=bytes([n]) * 16, name=f"{service}{scope}{n}") for n in (2, 1))
+    (one, first), (two, second) = by_trace(Batch.from_proto(message))
+    assert (one, two) == (b"\1" * 16, b"\2" * 16)
+    for number, part in ((1, first.proto()), (2, second.proto())):
+        assert [
+            (entry.schema_url, scope.schema_url, span.name)
+            for entry in part.resource_spans
+            for scope in entry.scope_spans
+            for span in scope.spans
+        ] == [(s, c, f"{s}{c}{number}") for s in "ab" for c in "xy"]
+
+
+def test_a_trace_each_under_a_large_resource_does_not_fill_the_memory():
+    """Once headers have been repeated eight times the payload, the rest stays together, as of no trace."""
+    message = TracesData()
+    entry = message.resource_spans.add(schema_url="x" * 100_000)
+    entry.scope_spans.add().spans.extend(Span(trace_id=n.to_bytes(16, "big")) for n in range(1, 1001))
+    parts = by_trace(Batch.from_proto(message))
+    assert sum(part.items for _, part in parts) == 1000
+    assert sum(len(part.payload) for _, part in parts) < 12 * 100_000 * 2
+    assert parts[-1][0] == b""
+
+
+def test_the_identity_of_a_resource_is_that_of_its_attributes_in_any_order():
+    """What else the entry holds makes no difference."""
+    message = TracesData()
+    for order in ("ab", "ba", "a"):
+        entry = message.resource_spans.add(schema_url=order)
+        for key in order:
+            entry.resource.attributes.add(key=key).value.string_value = key
+    one, other, less = identities(Batch.from_proto(message))
+    assert one == other != less
+    assert len(less) == 16
+
+
 def test_what_is_wanted_whole_is_not_touched():
     """The same object comes back."""
     batch = Batch.from_proto(traces(("a", 3)))
@@ -459,6 +540,8 @@ def test_groups_must_fit_the_entries(groups):
         lambda raw: _split.take(1, raw, 1),
         lambda raw: _split.pick(1, raw, b"\1"),
         lambda raw: _split.sample(1, raw, 1, 1),
+        lambda raw: _split.by_trace(0, raw),
+        lambda raw: _resources.attributes(1, raw),
         lambda raw: _resources.resources(1, raw, [b"a"]),
         lambda raw: _resources.partition(1, raw, b"a"),
         lambda raw: _resources.keep_resources(1, raw, b""),

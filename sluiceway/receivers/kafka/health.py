@@ -1,0 +1,60 @@
+"""How the receiver is, as its status says."""
+
+from __future__ import annotations
+
+from sluiceway.component import Context, Status
+from sluiceway.parts import Parts
+from sluiceway.receivers.kafka.claim import Claim
+
+__all__ = ["Health"]
+
+
+class Health:
+    """Sums up what is wrong with the cluster, with the group or its topics, and with what the pipeline does."""
+
+    def __init__(self, context: Context) -> None:
+        parts = Parts(context)
+        self._logger = context.logger
+        self._cluster = parts.part()
+        self._group = parts.part()
+        self._pipeline = parts.part()
+        self._told = ""
+        self._waiting: dict[Claim, tuple[Status, str]] = {}
+
+    def cluster(self, trouble: str) -> None:
+        """The brokers cannot be reached or do not let us in; empty where they do."""
+        _report(self._cluster, trouble)
+        if trouble != self._told:
+            self._logger.info("Kafka answers") if not trouble else self._logger.warning("%s", trouble)
+        self._told = trouble
+
+    def group(self, trouble: str) -> None:
+        """The group does not take us, or topics are missing or forbidden; empty where nothing is wrong."""
+        _report(self._group, trouble)
+
+    def refused(self, claim: Claim, why: str, status: Status = Status.RECOVERABLE_ERROR) -> None:
+        """The pipeline does not take a partition's messages."""
+        self._waiting[claim] = (status, why)
+        self._tell()
+
+    def taken(self, claim: Claim) -> None:
+        """The pipeline takes a partition's messages, or they are no longer ours."""
+        if self._waiting.pop(claim, None) is not None:
+            self._tell()
+
+    @property
+    def waiting(self) -> int:
+        """How many partitions wait for the pipeline to take their messages."""
+        return len(self._waiting)
+
+    def _tell(self) -> None:
+        if not self._waiting:
+            self._pipeline.report(Status.OK)
+            return
+        claim, (status, why) = max(self._waiting.items(), key=lambda entry: entry[1][0] is Status.PERMANENT_ERROR)
+        others = f" (and {len(self._waiting) - 1} more)" if len(self._waiting) > 1 else ""
+        self._pipeline.report(status, f"partition {claim}{others} waits: {why}")
+
+
+def _report(context: Context, trouble: str) -> None:
+    context.report(Status.RECOVERABLE_ERROR if trouble else Status.OK, trouble)

@@ -1,0 +1,189 @@
+"""A member of the consumer group: the thread that talks to librdkafka.
+
+librdkafka's consumer is touched by this thread alone. It polls at least every second, however slow the pipeline is, so
+that the group goes on to count us in; partitions of which enough is held are paused meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from sluiceway.component import Context
+from sluiceway.kafka import KafkaConnection, explain
+from sluiceway.receivers.kafka.assignment import Assignment
+from sluiceway.receivers.kafka.claim import Claim, News
+from sluiceway.receivers.kafka.librdkafka import properties
+from sluiceway.receivers.kafka.lookout import Lookout
+from sluiceway.receivers.kafka.metrics import Figures
+from sluiceway.receivers.kafka.reading import Reader
+from sluiceway.receivers.kafka.settings import KafkaReceiverConfig
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+__all__ = ["Member"]
+
+_POLL: Final = 0.05
+"""Seconds that a poll may wait for messages, and so what else there is to do for the poll."""
+_MOST: Final = 2000
+"""Messages read at a time; their bytes are bounded by what librdkafka holds."""
+_LAG_EVERY: Final = 1.0
+_FAREWELL: Final = 5.0
+"""Seconds that the brokers have to take the last commit and to hear that we leave."""
+_RESTART: Final = 10.0
+"""Seconds until a consumer that has failed is replaced."""
+
+
+class Member:
+    """Reads the partitions that the group gives it, in a thread of its own, until it is stopped."""
+
+    def __init__(
+        self,
+        config: KafkaReceiverConfig,
+        connection: KafkaConnection,
+        lookout: Lookout,
+        assignment: Assignment,
+        news: News,
+        figures: Figures,
+        context: Context,
+    ) -> None:
+        self._config = config
+        self._connection = connection
+        self._lookout = lookout
+        self._assignment = assignment
+        self._news = news
+        self._figures = figures
+        self._context = context
+        self._reader = Reader(config, context.clock)
+        self._stopping = threading.Event()
+        self._has_let_go = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._lag_due = 0.0
+
+    def start(self) -> None:
+        """Begin to read; raise `ConfigError` for settings that librdkafka does not take."""
+        loop = asyncio.get_running_loop()
+        first = self._open()
+        name = f"kafka {self._context.id}"
+        threading.Thread(target=self._run, args=(first, loop), name=name, daemon=True).start()
+
+    async def stop(self) -> None:
+        """Let what is under way end, commit, and leave the group; a broker that does not answer is not waited for."""
+        self._stopping.set()
+        self._news.wake.set()
+        await self._has_let_go.wait()
+        try:
+            async with self._context.clock.timeout(_FAREWELL):
+                await self._ended.wait()
+        except TimeoutError:
+            text = "The brokers do not answer: what was done with last may come again, to others once we are given up"
+            self._context.logger.warning(text)
+
+    def _open(self) -> Consumer:
+        from confluent_kafka import Consumer
+
+        return self._connection.open(Consumer, {**properties(self._config), "on_commit": self._committed})
+
+    def _run(self, consumer: Consumer | None, loop: asyncio.AbstractEventLoop) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._read_on(consumer or self._open(), loop)
+            except Exception as error:  # noqa: BLE001 - whatever has failed, reading must go on
+                self._failed(error)
+            consumer = None
+        with suppress(RuntimeError):  # nobody waits any more
+            loop.call_soon_threadsafe(self._has_let_go.set)
+            loop.call_soon_threadsafe(self._ended.set)
+
+    def _failed(self, error: Exception) -> None:
+        """Give up what was under way: it comes again with the next consumer."""
+        self._context.logger.error("The consumer has failed, a new one begins in %ss", _RESTART, exc_info=error)
+        self._assignment.forget()
+        self._stopping.wait(_RESTART)
+
+    def _read_on(self, consumer: Consumer, loop: asyncio.AbstractEventLoop) -> None:
+        """Read until the end, and leave the group."""
+        try:
+            self._lookout.begin()
+            self._subscribe(consumer)
+            while not self._stopping.is_set():
+                self._step(consumer)
+            self._assignment.let_go(consumer)
+            loop.call_soon_threadsafe(self._has_let_go.set)
+        finally:
+            consumer.close()
+
+    def _step(self, consumer: Consumer) -> None:
+        assignment, lookout = self._assignment, self._lookout
+        assignment.keep_up(consumer)
+        if lookout.is_due and lookout.look(consumer):
+            self._subscribe(consumer)
+        self._ask_for_lag(consumer)
+        wait = _POLL
+        if assignment.is_full:
+            self._news.wake.wait(_POLL)
+            wait = 0.0
+        if (first := consumer.poll(wait)) is not None:
+            self._take(consumer, [first, *consumer.consume(_MOST, 0)])
+
+    def _subscribe(self, consumer: Consumer) -> None:
+        if names := sorted(self._lookout.chosen):
+            consumer.subscribe(names, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        else:
+            consumer.unsubscribe()
+
+    def _take(self, consumer: Consumer, messages: list[Message]) -> None:
+        claims = self._assignment.claims
+        runs: dict[Claim, list[Message]] = {}
+        for message in messages:
+            if (error := message.error()) is not None:
+                self._complained(message.topic() or "", error)
+            elif (claim := claims.get((message.topic(), message.partition()))) is not None:  # type: ignore[arg-type]  # it has both
+                runs.setdefault(claim, []).append(message)
+        for claim, run in runs.items():
+            self._assignment.take(consumer, claim, list(self._reader.read(claim, run)))
+
+    def _complained(self, topic: str, error: KafkaError) -> None:
+        from confluent_kafka import KafkaException
+
+        if error.fatal():
+            raise KafkaException(error)
+        self._lookout.complained(topic, error)
+
+    def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        self._lookout.assigned()
+        self._assignment.assign(consumer, places, self._lookout.chosen)
+
+    def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        self._assignment.revoke(consumer, places)
+
+    def _lost(self, _consumer: Consumer, places: list[TopicPartition]) -> None:
+        self._context.logger.warning("%d partitions were given to others, as the group did not hear of us", len(places))
+        self._assignment.lose(places)
+
+    def _committed(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
+        """Take the outcome of a commit."""
+        failed = [found for place in places if (found := error or place.error) is not None]
+        self._figures.commits["success"] += len(places) - len(failed)
+        if failed and failed[0].name() != "_NO_OFFSET":
+            self._figures.commits["failure"] += len(failed)
+            text = explain(failed[0], group=self._config.group_id)
+            self._context.logger.warning("Offsets were not committed; what is behind them may come again: %s", text)
+
+    def _ask_for_lag(self, consumer: Consumer) -> None:
+        """Note the ends of partitions as the last answers had them."""
+        from confluent_kafka import KafkaException, TopicPartition
+
+        now = self._context.clock.now()
+        if now < self._lag_due:
+            return
+        self._lag_due = now + _LAG_EVERY
+        for claim in self._assignment.claims.values():
+            try:
+                _, end = consumer.get_watermark_offsets(TopicPartition(claim.topic, claim.partition), cached=True)
+            except KafkaException:
+                continue
+            claim.end = end
