@@ -18,13 +18,13 @@ LOADING = {
 """What of `config` makes a whole configuration of YAML and knows components; the rest are types and settings."""
 ORDER = (
     "errors", "extras", "caller", "clock", "escape", "sql", "otlp", "ottl", "personal", "config", "circuit_breaker",
-    "telemetry", "component", "onward", "parts", "received", "stanza", "scraping", "ml", "registry", "plain",
+    "telemetry", "component", "prometheus", "onward", "parts", "received", "stanza", "scraping", "ml", "registry", "plain",
     "config loading", "pipelines", *COMPONENTS, "service", "testing", "generate", "cli", "__main__",
 )  # fmt: skip
 """Each part imports only parts that stand before it."""
 CONTRACT = {
     "caller", "clock", "component", "config", "errors", "escape", "extras", "ml", "onward", "otlp", "ottl", "parts",
-    "personal", "received", "scraping", "sql", "stanza", "telemetry",
+    "personal", "prometheus", "received", "scraping", "sql", "stanza", "telemetry",
 }  # fmt: skip
 MAY_IMPORT = {
     **dict.fromkeys(COMPONENTS, CONTRACT),
@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "otlp": {"errors", "escape"},
     "ottl": {"errors", "otlp"},
     "personal": {"errors", "otlp"},
+    "prometheus": {"errors", "otlp"},
     "telemetry": {"clock", "config", "errors", "escape"},
     "generate": {"clock", "errors", "otlp"},
 }
