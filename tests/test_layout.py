@@ -18,8 +18,8 @@ LOADING = {
 """What of `config` makes a whole configuration of YAML and knows components; the rest are types and settings."""
 ORDER = (
     "errors", "extras", "caller", "clock", "escape", "sql", "otlp", "ottl", "personal", "config", "circuit_breaker",
-    "telemetry", "component", "prometheus", "onward", "parts", "received", "stanza", "scraping", "ml", "registry", "plain",
-    "config loading", "pipelines", *COMPONENTS, "service", "testing", "generate", "cli", "__main__",
+    "telemetry", "component", "prometheus", "onward", "parts", "received", "stanza", "scraping", "ml", "registry",
+    "plain", "config loading", "pipelines", *COMPONENTS, "service", "testing", "generate", "cli", "__main__",
 )  # fmt: skip
 """Each part imports only parts that stand before it."""
 CONTRACT = {
