@@ -1,6 +1,6 @@
 """What the store asks when something is new: the name under which a metric is shown, and the labels of its origin.
 
-The rules are those of OpenTelemetry's "Prometheus and OpenMetrics Compatibility"; where they leave a choice, it is said.
+The rules are those of OpenTelemetry's "Prometheus and OpenMetrics Compatibility" (here: the specification).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Translation:
 
     def __init__(self, rules: Rules, complain: Callable[[str, str], None] = _ignore) -> None:
         self._rules = rules
-        self._complain = complain
+        self.complain = complain
         self._complained: set[tuple[str, str]] = set()
         self._numbers: dict[str, int] = {}
         self.claims: dict[str, Family] = {}
@@ -153,4 +153,4 @@ class Translation:
     def _tell(self, what: str, name: str) -> None:
         if (what, name) not in self._complained and len(self._complained) < MOST_COMPLAINTS:
             self._complained.add((what, name))
-            self._complain(what, name)
+            self.complain(what, name)
