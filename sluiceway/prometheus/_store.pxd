@@ -2,8 +2,9 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from sluiceway.otlp._anyvalue cimport AnyValue
 from sluiceway.otlp._arena cimport Arena
-from sluiceway.otlp._attributes cimport Attributes
+from sluiceway.otlp._attributes cimport Attributes, Text
 from sluiceway.otlp._proto cimport Buffer, bytes_at
 from sluiceway.prometheus._points cimport Point
 from sluiceway.prometheus._series cimport Series, Stream
@@ -88,6 +89,7 @@ cdef class Store:
     cdef int attach(self, Stream* stream, list pairs, int kind) except -1
     cdef Series* series_at(self, uint32_t family) except NULL
     cdef list gathered(self)
+    cdef bytes key_value(self, bytes key, AnyValue* any, Text value)
     cdef list read_message(self, bytes raw, uint32_t wanted)
     cdef list read_attributes(self, bytes_at p, bytes_at end)
     cdef bytes label_of(self, bytes key)

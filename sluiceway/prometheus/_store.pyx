@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 
-from sluiceway.otlp._anyvalue cimport BOOL, INT, STRING, AnyValue, malformed, read_any
+from sluiceway.otlp._anyvalue cimport BOOL, DOUBLE, INT, STRING, AnyValue, malformed, read_any
 from sluiceway.otlp._arena cimport Arena, arena_free, out_of_memory
 from sluiceway.otlp._attributes cimport Attribute, Text, attributes_begin, attributes_free, content, gather
 from sluiceway.otlp._proto cimport (
@@ -749,7 +749,10 @@ cdef class Store:
         return series
 
     cdef list gathered(self):
-        """Key, text and bytes of each attribute, by key; of a repeated one the first counts."""
+        """Key, text and KeyValue of each attribute, by key; of a repeated one the first counts.
+
+        The KeyValue is in the one form that nearly all senders write, however it came.
+        """
         cdef Attribute* attribute
         cdef AnyValue any
         cdef size_t i
@@ -770,8 +773,28 @@ cdef class Store:
                 text = b"%d" % <int64_t>any.number
             else:
                 text = text_of(bytes_of(value))
-            found[key] = (key, text, bytes_of(attribute.field))
+            found[key] = (key, text, self.key_value(key, &any, value))
         return [found[key] for key in sorted(found)]
+
+    cdef bytes key_value(self, bytes key, AnyValue* any, Text value):
+        cdef Buffer* out = &self.labels
+        cdef uint8_t tag
+        out.size = 0
+        if any.kind == STRING:
+            put_sized(out, 0x0A, PyBytes_FromStringAndSize(<char*>any.data, any.size))
+        elif any.kind == BOOL or any.kind == INT:
+            tag = <uint8_t>(any.kind << 3)
+            keep(buffer_put(out, &tag, 1) and buffer_put_varint(out, any.number))
+        elif any.kind == DOUBLE:
+            tag = 0x21
+            keep(buffer_put(out, &tag, 1) and buffer_put(out, &any.number, 8))
+        else:
+            keep(buffer_put(out, value.data, value.size))
+        content = PyBytes_FromStringAndSize(<char*>out.data, out.size)
+        out.size = 0
+        put_sized(out, 0x0A, key)
+        put_sized(out, 0x12, content)
+        return PyBytes_FromStringAndSize(<char*>out.data, out.size)
 
     cdef list read_attributes(self, bytes_at p, bytes_at end):
         """The elements of a KeyValueList."""
