@@ -81,7 +81,7 @@ from sluiceway.prometheus.translation import Translation
 
 __all__ = ["COMPONENT", "PrometheusConfig", "PrometheusExporter"]
 
-LARGE: Final = 4096
+LARGE: Final = 2048
 """Points of a batch that is taken in one go; a larger one lets others have their turn in between."""
 REFUSED: Final = {
     "conflict": "metrics with the name of another and another type",
@@ -107,7 +107,7 @@ class PrometheusExporter:
         self._translation, self._store = self._inherit()
         self._outcomes: Counter[str] = Counter()
         self._scrapes = asyncio.Semaphore(_MOST_SCRAPES)
-        self._server = ScrapeServer(config, self._respond, context.clock)
+        self._server = ScrapeServer(config, self._respond, context.clock, context.kept.get("server"))
         self._publish()
 
     @property
@@ -119,7 +119,9 @@ class PrometheusExporter:
         """Listen; raise `ConfigError` when that is not possible."""
         config, context = self._config, self._context
         await self._server.__aenter__()
-        context.kept["series"] = (config.shapes, self._translation, self._store)
+        self._translation.complain = self._complain
+        context.kept[config.shapes] = (self._translation, self._store)
+        context.kept["server"] = self._server
         missing = [name for name, section in (("tls", config.tls), ("auth", config.auth)) if section is None]
         if missing and not is_loopback(config.endpoint, config.transport):
             context.logger.warning(
@@ -134,6 +136,8 @@ class PrometheusExporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._sweeping.cancel()
+        if self._context.kept.get("server") is self._server:
+            del self._context.kept["server"]
         try:
             await self._server.__aexit__(kind, error, trace)
         finally:
@@ -157,9 +161,8 @@ class PrometheusExporter:
 
     def _inherit(self) -> tuple[Translation, Store]:
         """What the exporter before a reload held, where it is made in the same way; else something empty."""
-        shapes, translation, store = self._context.kept.get("series", (None, None, None))
-        if shapes == self._config.shapes:
-            translation.complain = self._complain
+        if self._config.shapes in self._context.kept:
+            translation, store = self._context.kept[self._config.shapes]
             return translation, store
         translation = Translation(self._config.rules, self._complain)
         store = Store(
@@ -218,6 +221,8 @@ class PrometheusExporter:
         while True:
             await self._context.clock.sleep(min(max(lasting / 10, 1.0), 60.0) if lasting else 60.0)
             self._store.expire(self._limit())
+            for shapes in self._context.kept.keys() - {self._config.shapes, "server"}:
+                del self._context.kept[shapes]  # of a configuration that a reload could have had to put back
 
     def _publish(self) -> None:
         scope = self._context.telemetry

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Final, Self
 import httptools
 
 from sluiceway.component import Clock
+from sluiceway.config.address import Address
 from sluiceway.config.listen import listen
 from sluiceway.config.server import HttpServer
 
@@ -67,9 +69,21 @@ _BROKEN: Final = Answer(b"500 internal server error\n", HTTPStatus.INTERNAL_SERV
 
 
 class ScrapeServer:
-    """Serves what `respond` makes of a request. Entering raises `ConfigError` when the endpoint cannot be bound."""
+    """Serves what `respond` makes of a request. Entering raises `ConfigError` when the endpoint cannot be bound.
 
-    def __init__(self, settings: HttpServer, respond: Callable[[Request], Awaitable[Answer]], clock: Clock) -> None:
+    Where `before`, the server of an exporter that a reload replaces, still listens at the same address, this one
+    listens there as well: at no time is a scraper refused.
+    """
+
+    def __init__(
+        self,
+        settings: HttpServer,
+        respond: Callable[[Request], Awaitable[Answer]],
+        clock: Clock,
+        before: ScrapeServer | None = None,
+    ) -> None:
+        self._before = before
+        self._sockets: list[socket.socket] = []
         self._settings, self._respond, self._clock = settings, respond, clock
         self._fixed = tuple(f"{name}: {value.reveal()}" for name, value in settings.response_headers.items())
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -80,14 +94,22 @@ class ScrapeServer:
     @property
     def port(self) -> int:
         """The port that is listened on, also where port 0 was asked for; zero while stopped."""
-        return int(self._servers[0].sockets[0].getsockname()[1]) if self._servers else 0
+        return int(self._sockets[0].getsockname()[1]) if self._servers else 0
+
+    def sockets_at(self, address: Address) -> list[socket.socket]:
+        """The sockets that are listened on once more, if they are at this address."""
+        is_there = bool(self._servers) and self._settings.listens_on == address
+        return [opened.dup() for opened in self._sockets] if is_there else []
 
     async def __aenter__(self) -> Self:
         settings = self._settings
         tls = settings.tls.ssl_context(("http/1.1",), self._clock) if settings.tls is not None else None
-        for socket in await listen(settings.endpoint, settings.transport):
+        inherited = self._before.sockets_at(settings.listens_on) if self._before is not None else []
+        self._before = None
+        self._sockets = inherited or await listen(settings.endpoint, settings.transport)
+        for opened in self._sockets:
             server = await asyncio.start_server(
-                self._serve, sock=socket, limit=MAX_HEAD, ssl=tls, ssl_handshake_timeout=HANDSHAKE if tls else None
+                self._serve, sock=opened, limit=MAX_HEAD, ssl=tls, ssl_handshake_timeout=HANDSHAKE if tls else None
             )
             self._servers.append(server)
         return self

@@ -108,13 +108,13 @@ class PrometheusConfig(HttpServer):
         )
 
     @property
-    def shapes(self) -> tuple[object, ...]:
+    def shapes(self) -> str:
         """All that decides what the store holds; where it is the same, a reload keeps the store."""
-        return (
-            self.strategy, self.namespace, tuple(sorted(self.const_labels.items())), self.without_scope_info,
+        return repr((
+            self.strategy, self.namespace, sorted(self.const_labels.items()), self.without_scope_info,
             self.resource_constant_labels, self.resource_to_telemetry_conversion, self.enable_open_metrics,
             self.max_series,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def _is_resource_label(self) -> Callable[[str], bool]:
         if self.resource_constant_labels is not None:
