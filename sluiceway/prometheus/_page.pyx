@@ -16,10 +16,11 @@ from sluiceway.prometheus._points cimport EXPONENTIAL, GAUGE, HISTOGRAM, SUM, SU
 from sluiceway.prometheus._series cimport Distribution, Exemplar, Series, bound_of
 from sluiceway.prometheus._store cimport Family, Store
 
-from sluiceway.prometheus.families import Format
+from sluiceway.prometheus.families import Format, Type
 from sluiceway.prometheus.naming import is_legacy, without_utf8
 
 cdef extern from "Python.h":
+    int Py_DTSF_ADD_DOT_0
     char* PyOS_double_to_string(double value, char format_code, int precision, int flags, int* type) except NULL
 
 cdef enum:
@@ -76,7 +77,7 @@ cdef int put_double(Buffer* out, double value, bint with_point) except -1:
     if -1e15 < value < 1e15 and value == <double><int64_t>value and not (value == 0 and signbit(value)):
         put_integer(out, <int64_t>value)
         return put(out, b".0", 2) if with_point else 0
-    text = PyOS_double_to_string(value, c"r", 0, 0, NULL)
+    text = PyOS_double_to_string(value, c"r", 0, Py_DTSF_ADD_DOT_0 if with_point else 0, NULL)
     try:
         return put(out, text, strlen(text))
     finally:
@@ -146,7 +147,7 @@ cdef class Page:
 
     cdef Store store
     cdef int format
-    cdef bint utf8, timestamps, closed, begun, done, is_quoted
+    cdef bint utf8, timestamps, closed, begun, done, is_quoted, is_counter
     cdef double limit, last_bound
     cdef uint32_t number, place
     cdef Buffer out, body, labels, metric, inner, deep
@@ -224,7 +225,7 @@ cdef class Page:
             return False
         if not self.utf8:
             self.shown.add(name)
-        self.name, self.begun = name, True
+        self.name, self.is_counter, self.begun = name, record.type is Type.COUNTER, True
         put_bytes(&self.body if self.format == PROTOBUF else &self.out, text)
         return True
 
@@ -425,7 +426,7 @@ cdef class Page:
             put_sized(out, 0x22, inner)
         else:
             put_fixed(inner, 0x09, <double>series.integer if series.is_integer else series.number)
-            if self.store.metrics[series.streams.metric].is_counter:
+            if self.is_counter:
                 if series.exemplar_count and series.exemplars[0] != NULL:
                     self.put_exemplar(inner, 0x12, series.exemplars[0])
                 if series.start:

@@ -52,6 +52,7 @@ cdef class Store:
     cdef dict resources
     cdef dict scopes
     cdef dict targets
+    cdef dict uses
     cdef dict label_names
     cdef uint64_t next_id
     cdef Point point

@@ -26,6 +26,7 @@ _TYPES: Final = {
     Kind.GAUGE: Type.GAUGE, Kind.SUM: Type.GAUGE, Kind.HISTOGRAM: Type.HISTOGRAM,
     Kind.EXPONENTIAL_HISTOGRAM: Type.HISTOGRAM, Kind.SUMMARY: Type.SUMMARY,
 }  # fmt: skip
+_JOINED: Final = (b"job", b"instance")
 _SERVICE: Final = (b"service.name", b"service.namespace", b"service.instance.id")
 
 Labels = dict[bytes, bytes]
@@ -134,7 +135,11 @@ class Translation:
         service, namespace, instance = (attributes.get(key, b"") for key in _SERVICE)
         job = namespace + b"/" + service if namespace and service else service
         identity = {name: value for name, value in ((b"job", job), (b"instance", instance)) if value}
-        told = [(key, attributes[key]) for key in sorted(attributes) if attributes[key] and key not in _SERVICE]
+        told = [
+            (b"exported_" + key if self.label(key) in _JOINED else key, attributes[key])
+            for key in sorted(attributes)
+            if attributes[key] and key not in _SERVICE
+        ]
         target = [*identity.items(), *told] if identity and told else []
         return own | identity, (job, instance), target
 

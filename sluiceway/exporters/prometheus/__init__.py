@@ -44,6 +44,8 @@ Rejected points are dropped in the ledger as `rejected` and are never sent again
 `sluiceway_prometheus_points` counts what was special, by `outcome`; `sluiceway_prometheus_series` says how many series
 there are.
 
+The series have the `job` and `instance` of the services they are of, so scrape this with `honor_labels: true`.
+
 ```yaml
 exporters:
   prometheus:
