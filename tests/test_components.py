@@ -78,6 +78,10 @@ YAML = {
         exporters:
           kafka: {brokers: ["127.0.0.1:1"], timeout: 100ms}
     """,
+    "exporter prometheus": """
+        exporters:
+          prometheus: {endpoint: "127.0.0.1:0"}
+    """,
     "exporter otlp_http": """
         exporters:
           otlp_http: {endpoint: "http://127.0.0.1:1"}

@@ -18,14 +18,14 @@ LOADING = {
 """What of `config` makes a whole configuration of YAML and knows components; the rest are types and settings."""
 ORDER = (
     "errors", "extras", "caller", "clock", "escape", "segments", "sql", "otlp", "ottl", "personal", "config", "keys",
-    "circuit_breaker", "telemetry", "component", "kafka", "onward", "parts", "received", "stanza", "scraping", "ml",
-    "registry", "plain",
+    "circuit_breaker", "telemetry", "component", "kafka", "prometheus", "onward", "parts", "received", "stanza",
+    "scraping", "ml", "registry", "plain",
     "config loading", "pipelines", *COMPONENTS, "service", "testing", "generate", "cli", "__main__",
 )  # fmt: skip
 """Each part imports only parts that stand before it."""
 CONTRACT = {
     "caller", "clock", "component", "config", "errors", "escape", "extras", "kafka", "keys", "ml", "onward", "otlp",
-    "ottl", "parts", "personal", "received", "scraping", "segments", "sql", "stanza", "telemetry",
+    "ottl", "parts", "personal", "prometheus", "received", "scraping", "segments", "sql", "stanza", "telemetry",
 }  # fmt: skip
 MAY_IMPORT = {
     **dict.fromkeys(COMPONENTS, CONTRACT),
@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "ottl": {"errors", "otlp"},
     "personal": {"errors", "otlp"},
     "segments": set(),
+    "prometheus": {"errors", "otlp"},
     "telemetry": {"clock", "config", "errors", "escape"},
     "generate": {"clock", "errors", "otlp"},
 }

@@ -66,13 +66,16 @@ class PrometheusServer:
 
 
 @contextmanager
-def prometheus_server(folder: Path, configuration: str) -> Iterator[PrometheusServer]:
-    """A server with this configuration, ready to answer."""
+def prometheus_server(
+    folder: Path, configuration: str, *features: str, native: bool = True
+) -> Iterator[PrometheusServer]:
+    """A server with this configuration, ready to answer; one that takes `native` histograms asks for protobuf."""
     path, port = str(program("prometheus", "prometheus")), free_port()
     (folder / "prometheus.yml").write_text(configuration)
     with running(
         path, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address=127.0.0.1:{port}", "--enable-feature=native-histograms",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--enable-feature=" + ",".join([*features, *(["native-histograms"] if native else [])]),
     ):  # fmt: skip
         server = PrometheusServer(port)
         wait_for(f"{server.url}/-/ready")
