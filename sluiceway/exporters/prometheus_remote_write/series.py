@@ -93,7 +93,7 @@ class SeriesNames:
         name = metric_name(title, unit, kind, monotonic, self._strategy, self._namespace)
         if not name:
             return None
-        labels = self._labels(decode_value(sized(0x32, attributes)), known)
+        labels = self._labels(_attributes(attributes), known)
         if self._scope_info:
             labels |= self._scope_labels(scope, schema_url)
         labels = self._completed(labels, known)
@@ -105,7 +105,7 @@ class SeriesNames:
     def label_exemplar(self, attributes: bytes, trace: bytes, span: bytes) -> Labels:
         """The labels of an exemplar; its attributes are left out where they make it too long."""
         ids = {name: id.hex() for name, id in (("trace_id", trace), ("span_id", span)) if id}
-        labels = self._joined(decode_value(sized(0x32, attributes)))
+        labels = self._joined(_attributes(attributes))
         whole = {**labels, **ids}
         fits = sum(len(name) + len(text) for name, text in whole.items()) <= LONGEST_EXEMPLAR
         return _flat(whole if fits else ids)
@@ -118,7 +118,7 @@ class SeriesNames:
         labels = _flat({**self._completed(self._joined(rest), known), NAME: name})
         return labels, (_INFO, name.encode(), b"Target metadata", b""), [labels]
 
-    def _labels(self, attributes: Any, known: _Resource) -> dict[str, str]:
+    def _labels(self, attributes: Mapping[str, Any], known: _Resource) -> dict[str, str]:
         if self._resource_labels:
             attributes = {
                 **attributes,
@@ -214,8 +214,14 @@ def _flat(labels: Mapping[str, str]) -> Labels:
     return tuple(text.encode(errors="replace") for name in sorted(labels) for text in (name, labels[name]))
 
 
+def _attributes(content: bytes) -> Mapping[str, Any]:
+    """Attributes of KeyValues behind the tag 0x0A, which is what an AnyValue's map is."""
+    found = decode_value(sized(0x32, content))
+    return found if isinstance(found, dict) else {}
+
+
 def _read_resource(content: bytes) -> _Resource:
-    attributes: Any = decode_value(sized(0x32, content))
+    attributes = _attributes(content)
     texts = {key: value_text(attributes.get(key)) for key in _IDENTITY}
     namespace, service, instance = texts.values()
     job = f"{namespace}/{service}" if namespace and service else service

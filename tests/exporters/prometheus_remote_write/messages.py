@@ -56,9 +56,7 @@ def _classes(package: str, messages: dict[str, str]) -> dict[str, type[Message]]
                 field.type, field.type_name = field.TYPE_MESSAGE, f".{package}.{kind}"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in messages
-    }
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in messages}
 
 
 First = _classes("prometheus", _FIRST)["WriteRequest"]

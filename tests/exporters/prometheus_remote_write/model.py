@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from sluiceway.exporters.prometheus_remote_write.series import SeriesNames
@@ -53,7 +54,9 @@ class Model:
         reason = _judged(metric, kind, point)
         answer = None
         if reason is None:
-            values = {"histogram": lambda: point.explicit_bounds, "summary": lambda: _quantiles(point)}.get(kind, tuple)()
+            values = {"histogram": lambda: point.explicit_bounds, "summary": lambda: _quantiles(point)}.get(
+                kind, tuple
+            )()
             answer = self._describe(resource, scope, metric, kind, point.attributes, tuple(values))
             reason = None if answer else "name"
         self.carried.append(reason is None)
@@ -63,7 +66,9 @@ class Model:
         self.latest = max(self.latest, point.time_unix_nano)
         base, parts = answer
         time, stale = point.time_unix_nano // 1_000_000, point.flags & 1
-        counts = kind in ("histogram", "summary", "exponential_histogram") or (kind == "sum" and metric.sum.is_monotonic)
+        counts = kind in ("histogram", "summary", "exponential_histogram") or (
+            kind == "sum" and metric.sum.is_monotonic
+        )
         start = max(point.start_time_unix_nano // 1_000_000, 1) if counts and point.start_time_unix_nano else 0
         if stale:
             whole = kind == "histogram" and not point.explicit_bounds
@@ -146,8 +151,10 @@ def _pairs(flat: tuple[bytes, ...]) -> Labels:
     return tuple(zip(texts[::2], texts[1::2], strict=True))
 
 
-def _quantiles(point: Any) -> Any:
-    return (quantile.quantile for quantile in point.quantile_values)
+def _bounds(kind: str, point: Any) -> tuple[float, ...]:
+    if kind == "histogram":
+        return tuple(point.explicit_bounds)
+    return tuple(quantile.quantile for quantile in point.quantile_values) if kind == "summary" else ()
 
 
 def _judged(metric: Any, kind: str, point: Any) -> str | None:
@@ -159,7 +166,7 @@ def _judged(metric: Any, kind: str, point: Any) -> str | None:
     if kind == "histogram":
         bounds, counts = list(point.explicit_bounds), len(point.bucket_counts)
         fits = counts == len(bounds) + 1 or (stale and not counts) or (not counts and not bounds)
-        if not fits or any(not left < right for left, right in zip(bounds, bounds[1:], strict=False)):
+        if not fits or any(not left < right for left, right in pairwise(bounds)):
             return "buckets"
     if kind == "exponential_histogram" and point.scale < -4:
         return "scale"
@@ -187,9 +194,7 @@ def _values(kind: str, point: Any) -> list[Any]:
             return [*quantiles, value_bits(point.sum), bits(float(point.count))]
     shift = max(point.scale - 8, 0)
     sides = (
-        tuple(sorted(found.items()))
-        for side in (point.positive, point.negative)
-        for found in [_coarse(side, shift)]
+        tuple(sorted(found.items())) for side in (point.positive, point.negative) for found in [_coarse(side, shift)]
     )
     threshold = point.zero_threshold if point.zero_threshold > 0 else 1e-128
     return [(point.count, bits(point.sum), min(point.scale, 8), threshold, point.zero_count, *sides)]

@@ -1,0 +1,153 @@
+"""A batch on its way: the requests that it became, and which of them have arrived."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from secrets import randbits
+from typing import TYPE_CHECKING, Final
+
+from sluiceway.exporters.prometheus_remote_write._encoder import RemoteWriteEncoder
+from sluiceway.exporters.prometheus_remote_write._pick import pick
+from sluiceway.exporters.prometheus_remote_write.answers import Written
+from sluiceway.exporters.prometheus_remote_write.series import SeriesNames
+from sluiceway.exporters.prometheus_remote_write.settings import PrometheusRemoteWriteConfig
+from sluiceway.otlp import Batch
+
+if TYPE_CHECKING:
+    from sluiceway.component import Clock
+
+__all__ = ["Encoding", "Request", "Work"]
+
+INLINE: Final = 256 * 1024
+"""Bytes: larger batches are encoded in a thread, so that the event loop stays free."""
+MOST_WORKS: Final = 8
+"""Batches that are remembered while they wait to be sent again. With the queue there is one."""
+LARGEST_CACHE: Final = 64 * 1024 * 1024
+"""Bytes for what is known of series; beyond, it is found out anew."""
+NOWHERE: Final = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One body, compressed, and what it holds."""
+
+    number: int
+    body: bytes
+    holds: Written
+
+
+@dataclass(slots=True)
+class Work:
+    """A batch, the requests of it that have not arrived, and what is known of those that never will."""
+
+    batch: Batch
+    requests: dict[int, Request]
+    owners: bytes
+    """For each point the number of its request, as a uint32."""
+    left_out: Mapping[str, int]
+    """How many points no request has, by reason."""
+    total: int
+    refused: dict[int, Exception] = field(default_factory=dict)
+    unwritten: int = 0
+    """Points of which samples were not written, as far as the receiver tells."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether nothing of it arrived, as the receiver refused all requests."""
+        return bool(self.refused) and len(self.refused) == self.total
+
+    def points_of(self, number: int) -> Batch:
+        """The points of one request, as a batch."""
+        return self.batch.with_payload(*pick(self.batch.payload, self.owners, number))
+
+    def points_left_out(self) -> Batch:
+        """The points that no request has."""
+        return self.points_of(NOWHERE)
+
+
+class Encoding:
+    """Makes work of batches, once of each: a batch that is sent again is the same work, as far as it is left.
+
+    Not for two callers at once. What is encoded in a thread is waited for, even by one who is cancelled.
+    """
+
+    def __init__(self, config: PrometheusRemoteWriteConfig, clock: Clock) -> None:
+        names = SeriesNames(
+            config.strategy,
+            namespace=config.namespace,
+            external=config.labels,
+            scope_info=not config.disable_scope_info,
+            target_info=config.target_info.enabled,
+            resource_labels=config.resource_to_telemetry_conversion.enabled,
+            without_identity=config.resource_to_telemetry_conversion.exclude_service_attributes,
+        )
+        self._delta = config.delta_to_cumulative
+        self.kernel = RemoteWriteEncoder(
+            names.describe, names.label_exemplar, second=config.is_second, metadata=config.send_metadata,
+            accumulate=self._delta is not None, max_bytes=config.max_batch_size_bytes,
+            max_streams=self._delta.max_streams if self._delta else 0, max_cached=LARGEST_CACHE,
+            seed=randbits(64),
+        )  # fmt: skip
+        self._clock = clock
+        self._works: OrderedDict[int, Work] = OrderedDict()
+        self._newest: Work | None = None
+        self._expired = clock.time_ns()
+
+    async def work(self, batch: Batch) -> Work:
+        """The work that a batch is."""
+        known = self._works.get(id(batch.payload))
+        if known is not None and known.batch.payload is batch.payload:
+            return known
+        self._expire()
+        encode = partial(self._encode, batch)
+        return encode() if len(batch.payload) <= INLINE else await _in_thread(encode)
+
+    def done(self, work: Work) -> None:
+        """Forget work of which nothing is left."""
+        self._works.pop(id(work.batch.payload), None)
+
+    def refused(self, work: Work) -> None:
+        """Forget work of which nothing arrived, deltas included: it may come again in parts."""
+        self.done(work)
+        if work is self._newest:
+            self.kernel.revert()
+
+    def _encode(self, batch: Batch) -> Work:
+        from cramjam import snappy
+
+        bodies, owners, left_out = self.kernel.encode(batch.payload, self._clock.time_ns())
+        requests = {
+            number: Request(number, bytes(snappy.compress_raw(body)), Written(*counts))
+            for number, (body, *counts) in enumerate(bodies)
+        }
+        work = self._newest = Work(batch, requests, owners, left_out, len(requests))
+        self._works[id(batch.payload)] = work
+        if len(self._works) > MOST_WORKS:
+            self._works.popitem(last=False)
+        return work
+
+    def _expire(self) -> None:
+        if self._delta is None:
+            return
+        now, age = self._clock.time_ns(), int(self._delta.max_stale * 1e9)
+        if now - self._expired >= age // 4:
+            self._expired = now
+            self.kernel.expire(max(now - age, 0))
+
+
+async def _in_thread(call: Callable[[], Work]) -> Work:
+    """Call in a thread; a cancellation comes through when the call has ended."""
+    running = asyncio.get_running_loop().run_in_executor(None, call)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        running.exception()  # is nobody's any more
+        raise
