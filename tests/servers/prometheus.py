@@ -66,13 +66,15 @@ class PrometheusServer:
 
 
 @contextmanager
-def prometheus_server(folder: Path, configuration: str) -> Iterator[PrometheusServer]:
-    """A server with this configuration, ready to answer."""
-    path, port = str(program("prometheus", "prometheus")), free_port()
+def prometheus_server(
+    folder: Path, configuration: str, *flags: str, port: int | None = None, features: str = "native-histograms"
+) -> Iterator[PrometheusServer]:
+    """A server with this configuration, ready to answer; killed at the end, so that its data is as after a crash."""
+    path, port = str(program("prometheus", "prometheus")), port or free_port()
     (folder / "prometheus.yml").write_text(configuration)
     with running(
         path, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address=127.0.0.1:{port}", "--enable-feature=native-histograms",
+        f"--web.listen-address=127.0.0.1:{port}", f"--enable-feature={features}", *flags,
     ):  # fmt: skip
         server = PrometheusServer(port)
         wait_for(f"{server.url}/-/ready")

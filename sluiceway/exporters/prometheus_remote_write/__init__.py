@@ -4,7 +4,8 @@ A batch becomes one request, or several beyond `max_batch_size_bytes`, which go 
 the other, and the samples of a series stand in one request, in the order of their times: a receiver gets each series in
 order, as Prometheus demands. Names, labels and units become Prometheus's (`http.server.duration` in `s` is
 `http_server_duration_seconds`); `service.name` and `service.instance.id` become `job` and `instance`, the resource's
-other attributes labels of `target_info`.
+other attributes labels of `target_info`, which is sent every half a minute, in a request of its own: where others have told
+of the same resource later, Prometheus refuses it, and nothing else.
 
 | OTLP | Prometheus |
 | --- | --- |
@@ -28,7 +29,7 @@ a name, with buckets that do not fit their bounds. Integers beyond 2**53 lose di
 | 2xx of the second message without these headers | as 415: the receiver knows the first only, and took nothing |
 | 429, 5xx | sent again, after `Retry-After` if given |
 | 401, 403, 404, 405, 407, 415 | the settings are wrong, which the status tells; sent again |
-| 400, 422 (out of order, too old, a duplicate), 413 | sent in halves, until what is refused stands alone, to be dropped |
+| 400, 422 (out of order, duplicate), 413 | sent in halves, until what is refused stands alone and is dropped |
 | the same, after other requests of the batch arrived | the points of the refused request are dropped |
 | the same, when the second message's headers say that a part was written | what is missing counts as rejected |
 | other 4xx, redirects | dropped |
@@ -165,7 +166,10 @@ class RemoteWriteExporter:
             errors.append(error)
             return
         except PermanentError as error:
-            work.refused[request.number] = error
+            if request.has_points:
+                work.refused[request.number] = error
+            else:
+                self._context.logger.debug("%s", error)
         else:
             self._count(work, request, taken)
         del work.requests[request.number]

@@ -33,6 +33,7 @@ from sluiceway.exporters.prometheus_remote_write._points cimport (
 cdef enum:
     NO_RECORDED_VALUE = 1
     MILLISECOND = 1_000_000
+    TOLD_EVERY = 30_000  # milliseconds between two samples that say what a resource is
     INFO = 0  # in place of a metric's tag: the series of a resource
 
 cdef enum:  # why a point cannot be carried
@@ -114,6 +115,7 @@ cdef struct Group:
     Series* last
     uint64_t epoch
     uint32_t request
+    bint told  # no point has come of it, only what a resource is
 
 
 cdef struct Shape:
@@ -206,6 +208,7 @@ cdef class RemoteWriteEncoder:
     cdef Buffer native
     # Of one request.
     cdef list requests
+    cdef uint32_t number  # how many there are
     cdef Buffer body
     cdef Buffer symbol_bytes
     cdef Buffer line
@@ -269,9 +272,9 @@ cdef class RemoteWriteEncoder:
     def encode(self, bytes payload, uint64_t now):
         """The requests for a `MetricsData`; `now` is nanoseconds of the wall clock.
 
-        Returns a list of requests, each with its numbers of samples, histograms and exemplars; for each point, in
-        order, the number of its request as a uint32, or 0xFFFFFFFF for one that cannot be carried; and how many these
-        are, by reason.
+        Returns a list of requests, each with its numbers of samples, histograms and exemplars and whether it has
+        points, or tells of resources alone; for each point, in order, the number of its request as a uint32, or
+        0xFFFFFFFF for one that cannot be carried; and how many these are, by reason.
         """
         cdef bytes_at p = <bytes_at>PyBytes_AS_STRING(payload)
         cdef size_t size = len(payload)

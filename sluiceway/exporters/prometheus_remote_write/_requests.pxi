@@ -12,35 +12,42 @@ cdef int begin_request(RemoteWriteEncoder self) except -1 nogil:
     return 0
 
 
-cdef int finish_request(RemoteWriteEncoder self) except -1 with gil:
+cdef int finish_request(RemoteWriteEncoder self, bint has_points) except -1 with gil:
     cdef bytes content = PyBytes_FromStringAndSize(NULL, self.symbol_bytes.size + self.body.size)
     cdef uint8_t* place = <uint8_t*>PyBytes_AS_STRING(content)
     if self.symbol_bytes.size:
         memcpy(place, self.symbol_bytes.data, self.symbol_bytes.size)
     memcpy(place + self.symbol_bytes.size, self.body.data, self.body.size)
-    self.requests.append((content, self.samples, self.histograms, self.exemplars))
+    self.requests.append((content, self.samples, self.histograms, self.exemplars, has_points))
+    self.number += 1
     return begin_request(self)
 
 
 cdef int write_all(RemoteWriteEncoder self) except -1 nogil:
+    """Points first. What tells of resources stands apart: others may have told of them later, and then it is refused."""
+    self.number = 0
+    write_groups(self, False)
+    return write_groups(self, True)
+
+
+cdef int write_groups(RemoteWriteEncoder self, bint told) except -1 nogil:
     cdef Group* group = self.first_group
     cdef size_t body, symbols
     cdef uint32_t samples, histograms, exemplars
-    cdef uint32_t number = 0
     while group != NULL:
-        body, symbols = self.body.size, self.symbol_bytes.size
-        samples, histograms, exemplars = self.samples, self.histograms, self.exemplars
-        write_group(self, group)
-        if body and self.body.size + self.symbol_bytes.size > self.largest:
-            self.body.size, self.symbol_bytes.size = body, symbols
-            self.samples, self.histograms, self.exemplars = samples, histograms, exemplars
-            finish_request(self)
-            number += 1
+        if group.told == told:
+            body, symbols = self.body.size, self.symbol_bytes.size
+            samples, histograms, exemplars = self.samples, self.histograms, self.exemplars
             write_group(self, group)
-        group.request = number
+            if body and self.body.size + self.symbol_bytes.size > self.largest:
+                self.body.size, self.symbol_bytes.size = body, symbols
+                self.samples, self.histograms, self.exemplars = samples, histograms, exemplars
+                finish_request(self, not told)
+                write_group(self, group)
+            group.request = self.number
         group = group.touched
     if self.body.size:
-        finish_request(self)
+        finish_request(self, not told)
     return 0
 
 

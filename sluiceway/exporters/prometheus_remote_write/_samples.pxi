@@ -189,10 +189,13 @@ cdef Accumulator* stream_of(RemoteWriteEncoder self, Shape* shape) except? NULL 
     )
 
 
-cdef int touch_group(RemoteWriteEncoder self, Group* group) except -1 nogil:
+cdef int touch_group(RemoteWriteEncoder self, Group* group, bint told=False) except -1 nogil:
+    """Have a group written; one that is only `told` of goes in a request of its own."""
     if group.epoch == self.epoch:
+        group.told = group.told and told
         return 0
     group.epoch = self.epoch
+    group.told = told
     group.first = group.last = NULL
     group.touched = NULL
     if self.first_group == NULL:
@@ -434,7 +437,7 @@ cdef int put_hexadecimal(RemoteWriteEncoder self, Text id, Text* text) except -1
 
 
 cdef int tell_resource(RemoteWriteEncoder self) except -1 nogil:
-    """The series that carries a resource's other attributes, at the time of its latest point, and once for each."""
+    """The series that carries a resource's other attributes, at the time of its latest point, but not all the time."""
     cdef uint32_t none = NOWHERE
     cdef Entry* entry
     cdef Shape* shape
@@ -453,12 +456,12 @@ cdef int tell_resource(RemoteWriteEncoder self) except -1 nogil:
     if shape == NULL:
         return 0
     series = shape.parts[0]
-    if time <= series.told:
+    if series.epoch == self.epoch and series.last != NULL and shape.group.told:
+        series.last.time = series.told = max(time, series.told)
         return 0
-    touch_group(self, shape.group)
-    if series.epoch == self.epoch and series.last != NULL:
-        series.last.time = time
-    else:
-        add_sample(self, series, time, 0, bits(1.0))
+    if series.told and time < series.told + TOLD_EVERY:
+        return 0
+    touch_group(self, shape.group, True)
+    add_sample(self, series, time, 0, bits(1.0))
     series.told = time
     return 0

@@ -39,6 +39,8 @@ class Request:
     number: int
     body: bytes
     holds: Written
+    has_points: bool
+    """Or it tells of resources alone, and nothing is lost with it."""
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Work:
     left_out: Mapping[str, int]
     """How many points no request has, by reason."""
     total: int
+    """Requests with points."""
     refused: dict[int, Exception] = field(default_factory=dict)
     unwritten: int = 0
     """Points of which samples were not written, as far as the receiver tells."""
@@ -122,10 +125,11 @@ class Encoding:
 
         bodies, owners, left_out = self.kernel.encode(batch.payload, self._clock.time_ns())
         requests = {
-            number: Request(number, bytes(snappy.compress_raw(body)), Written(*counts))
-            for number, (body, *counts) in enumerate(bodies)
+            number: Request(number, bytes(snappy.compress_raw(body)), Written(*counts), has_points)
+            for number, (body, *counts, has_points) in enumerate(bodies)
         }
-        work = self._newest = Work(batch, requests, owners, left_out, len(requests))
+        total = sum(request.has_points for request in requests.values())
+        work = self._newest = Work(batch, requests, owners, left_out, total)
         self._works[id(batch.payload)] = work
         if len(self._works) > MOST_WORKS:
             self._works.popitem(last=False)

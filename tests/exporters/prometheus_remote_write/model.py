@@ -54,10 +54,7 @@ class Model:
         reason = _judged(metric, kind, point)
         answer = None
         if reason is None:
-            values = {"histogram": lambda: point.explicit_bounds, "summary": lambda: _quantiles(point)}.get(
-                kind, tuple
-            )()
-            answer = self._describe(resource, scope, metric, kind, point.attributes, tuple(values))
+            answer = self._describe(resource, scope, metric, kind, point.attributes, _bounds(kind, point))
             reason = None if answer else "name"
         self.carried.append(reason is None)
         if reason is not None:
@@ -137,7 +134,11 @@ class Model:
             return
         _, (key,) = self._noted(answer, native=False)
         time = self.latest // 1_000_000
-        if time > self.told.get(key[0], 0):
+        before = self.told.get(key[0], 0)
+        if key in self.series:
+            self.told[key[0]] = max(time, before)
+            self.series[key].samples[:] = [(self.told[key[0]], 0, bits(1.0))]
+        elif not before or time >= before + 30_000:
             self.told[key[0]] = time
             self._read(key).samples[:] = [(time, 0, bits(1.0))]
 
