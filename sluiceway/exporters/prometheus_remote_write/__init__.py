@@ -4,8 +4,8 @@ A batch becomes one request, or several beyond `max_batch_size_bytes`, which go 
 the other, and the samples of a series stand in one request, in the order of their times: a receiver gets each series in
 order, as Prometheus demands. Names, labels and units become Prometheus's (`http.server.duration` in `s` is
 `http_server_duration_seconds`); `service.name` and `service.instance.id` become `job` and `instance`, the resource's
-other attributes labels of `target_info`, which is sent every half a minute, in a request of its own: where others have told
-of the same resource later, Prometheus refuses it, and nothing else.
+other attributes labels of `target_info`, which is sent every half a minute, in a request of its own: where others have
+told of the same resource later, Prometheus refuses it, and nothing else.
 
 | OTLP | Prometheus |
 | --- | --- |
