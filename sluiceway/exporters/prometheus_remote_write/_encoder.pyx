@@ -12,7 +12,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from sluiceway.otlp._anyvalue cimport malformed
 from sluiceway.otlp._arena cimport Arena, Piece, arena_free, arena_take, arena_zeroed, out_of_memory
-from sluiceway.otlp._attributes cimport Text
+from sluiceway.otlp._attributes cimport Text, same
 from sluiceway.otlp._containers cimport (
     EXPONENTIAL_HISTOGRAM, GAUGE, HISTOGRAM, SUM, SUMMARY, FIRST, SECOND, enter_field, is_data,
 )

@@ -1,25 +1,25 @@
 """From points to samples of series: names are asked of Python, deltas added up, distributions taken apart."""
 
 
-cdef Series* series_of(RemoteWriteEncoder self, Group* group, Family* family, tuple labels, bint native) except NULL:
+cdef Series* series_of(RemoteWriteEncoder self, Entry* identity, Family* family, tuple labels, bint native) except NULL:
     """The series of a group that has these labels, names and values by turns."""
+    cdef Group* group = <Group*>identity.value
     cdef Text written = written_labels(self, labels)
     cdef Series* series = group.parts
     cdef Series** tail = &group.parts
     cdef bytes text
     cdef uint32_t i
     while series != NULL:
-        if series.native == native and series.labels.size == written.size and (
-            memcmp(series.labels.data, written.data, written.size) == 0
-        ):
+        if series.native == native and same(series.labels, written):
             return series
         tail = &series.next
         series = series.next
     series = <Series*>arena_zeroed(&self.cache, sizeof(Series))
     series.group, series.family, series.native = group, family, native
-    series.labels.data = arena_take(&self.cache, written.size)
-    memcpy(<uint8_t*>series.labels.data, written.data, written.size)
-    series.labels.size = written.size
+    series.labels = Text(identity.key, identity.size)
+    if not same(series.labels, written):
+        series.labels = Text(arena_take(&self.cache, written.size), written.size)
+        memcpy(<uint8_t*>series.labels.data, written.data, written.size)
     if self.second:
         series.symbol_count = <uint32_t>len(labels)
         series.symbols = <Entry**>arena_take(&self.cache, sizeof(Entry*) * len(labels))
@@ -90,7 +90,7 @@ cdef Shape* make_shape(RemoteWriteEncoder self, uint32_t member) except? NULL wi
     shape.identity, shape.group, shape.count = entry, <Group*>entry.value, <uint32_t>len(parts)
     shape.parts = <Series**>arena_take(&self.cache, sizeof(Series*) * len(parts))
     for i in range(shape.count):
-        shape.parts[i] = series_of(self, shape.group, shape.family, parts[i], member == EXPONENTIAL_HISTOGRAM)
+        shape.parts[i] = series_of(self, entry, shape.family, parts[i], member == EXPONENTIAL_HISTOGRAM)
     return shape
 
 

@@ -90,9 +90,9 @@ class SeriesNames:
             return self._describe_resource(known)
         title, unit, text = (part.decode(errors="replace") for part in head)
         kind = _KINDS[member]
-        name = metric_name(title, unit, kind, monotonic, self._strategy, self._namespace)
-        if not name:
+        if not metric_name(title, "", kind, False, self._strategy):
             return None
+        name = metric_name(title, unit, kind, monotonic, self._strategy, self._namespace)
         labels = self._labels(_attributes(attributes), known)
         if self._scope_info:
             labels |= self._scope_labels(scope, schema_url)

@@ -10,7 +10,7 @@ from sluiceway.config.client import is_url
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
 from sluiceway.config.http_client import HttpClient
 from sluiceway.config.settings import mistake
-from sluiceway.config.types import Duration, Section, Settings
+from sluiceway.config.types import Duration, Section, Settings, Size
 from sluiceway.prometheus.naming import Strategy, label_name
 
 __all__ = ["DeltaToCumulative", "PrometheusRemoteWriteConfig", "RemoteWriteClient", "RemoteWriteQueue"]
@@ -167,6 +167,9 @@ class PrometheusRemoteWriteConfig(RemoteWriteClient):
     buckets of a histogram, is not divided, and may be larger."""
     max_batch_request_parallelism: int | None = Field(default=None, gt=0)
     """Requests of one batch that are under way at the same time; left out, `remote_write_queue::num_consumers`."""
+    series_cache_size: Size = Field(default=134_217_728, gt=0)
+    """What may be kept of the names and labels of series: about 1 KB for each, 6 KB for a histogram of ten bounds. When
+    it is full all is found out anew, which takes about 40 µs a series."""
     delta_to_cumulative: Section[DeltaToCumulative] = None
     """Adds delta points up. Off, they are rejected."""
     wal: Section[Wal] = None

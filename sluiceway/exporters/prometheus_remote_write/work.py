@@ -27,8 +27,6 @@ INLINE: Final = 256 * 1024
 """Bytes: larger batches are encoded in a thread, so that the event loop stays free."""
 MOST_WORKS: Final = 8
 """Batches that are remembered while they wait to be sent again. With the queue there is one."""
-LARGEST_CACHE: Final = 64 * 1024 * 1024
-"""Bytes for what is known of series; beyond, it is found out anew."""
 NOWHERE: Final = 0xFFFFFFFF
 
 
@@ -93,7 +91,7 @@ class Encoding:
         self.kernel = RemoteWriteEncoder(
             names.describe, names.label_exemplar, second=config.is_second, metadata=config.send_metadata,
             accumulate=self._delta is not None, max_bytes=config.max_batch_size_bytes,
-            max_streams=self._delta.max_streams if self._delta else 0, max_cached=LARGEST_CACHE,
+            max_streams=self._delta.max_streams if self._delta else 0, max_cached=config.series_cache_size,
             seed=randbits(64),
         )  # fmt: skip
         self._clock = clock
