@@ -20,7 +20,8 @@ told of the same resource later, Prometheus refuses it, and nothing else.
 
 What cannot be carried is rejected and counted, with its reason, and never sent: delta points when they are not added
 up, come late or are of too many series (`max_streams`); points without time, value or temporality, of metrics without
-a name, with buckets that do not fit their bounds. Integers beyond 2**53 lose digits, as Prometheus has doubles only.
+a name, with buckets that do not fit their bounds or more than 1000 of them. Integers beyond 2**53 lose digits, as
+Prometheus has doubles only.
 
 | The receiver's answer | What follows |
 | --- | --- |
@@ -85,7 +86,7 @@ _WHY: Final = {
     "scale": "exponential histograms of a scale below -4",
     "no value": "points without a value",
     "no time": "points without a time",
-    "buckets": "histograms whose buckets do not fit their bounds",
+    "buckets": "histograms whose buckets do not fit their bounds, or with more than a thousand",
     "name": "points of metrics without a name",
 }
 

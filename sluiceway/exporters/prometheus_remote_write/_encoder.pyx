@@ -12,7 +12,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from sluiceway.otlp._anyvalue cimport malformed
 from sluiceway.otlp._arena cimport Arena, Piece, arena_free, arena_take, arena_zeroed, out_of_memory
-from sluiceway.otlp._attributes cimport Text, same
+from sluiceway.otlp._attributes cimport Text
 from sluiceway.otlp._containers cimport (
     EXPONENTIAL_HISTOGRAM, GAUGE, HISTOGRAM, SUM, SUMMARY, FIRST, SECOND, enter_field, is_data,
 )
@@ -31,6 +31,8 @@ from sluiceway.exporters.prometheus_remote_write._points cimport (
 )
 
 cdef enum:
+    MOST_BOUNDS = 1000  # of a histogram or summary: each is a series of its own
+    LARGEST_KEPT = 1 << 24  # bytes of a buffer that is not given back after its batch
     NO_RECORDED_VALUE = 1
     MILLISECOND = 1_000_000
     TOLD_EVERY = 30_000  # milliseconds between two samples that say what a resource is
@@ -177,6 +179,7 @@ cdef class RemoteWriteEncoder:
     cdef Index headers  # resources, scopes and metrics
     cdef Index shapes
     cdef Index groups
+    cdef Index series_by_labels
     cdef Index families
     cdef Index symbols
     cdef Accumulators streams
@@ -233,29 +236,25 @@ cdef class RemoteWriteEncoder:
         index_free(&self.headers)
         index_free(&self.shapes)
         index_free(&self.groups)
+        index_free(&self.series_by_labels)
         index_free(&self.families)
         index_free(&self.symbols)
         index_free(&self.fresh)
         accumulators_free(&self.streams)
         self.free_buffers()
 
-    cdef void free_buffers(self) noexcept:
-        buffer_free(&self.owners)
-        buffer_free(&self.key)
-        buffer_free(&self.resource_bytes)
-        buffer_free(&self.scope_bytes)
-        buffer_free(&self.scratch)
-        buffer_free(&self.native)
-        buffer_free(&self.body)
-        buffer_free(&self.symbol_bytes)
-        buffer_free(&self.line)
-        buffer_free(&self.refs)
-        buffer_free(&self.point.attributes)
-        buffer_free(&self.point.bounds)
-        buffer_free(&self.point.counts)
-        buffer_free(&self.point.positive.counts)
-        buffer_free(&self.point.negative.counts)
-        buffer_free(&self.point.exemplars)
+    cdef void free_buffers(self, size_t above=0) noexcept:
+        """Give back the buffers that are larger."""
+        cdef Buffer* buffers[16]
+        cdef int i
+        buffers[0], buffers[1], buffers[2], buffers[3] = &self.owners, &self.key, &self.resource_bytes, &self.scope_bytes
+        buffers[4], buffers[5], buffers[6], buffers[7] = &self.scratch, &self.native, &self.body, &self.symbol_bytes
+        buffers[8], buffers[9], buffers[10] = &self.line, &self.refs, &self.point.attributes
+        buffers[11], buffers[12], buffers[13] = &self.point.bounds, &self.point.counts, &self.point.positive.counts
+        buffers[14], buffers[15] = &self.point.negative.counts, &self.point.exemplars
+        for i in range(16):
+            if buffers[i].capacity > above:
+                buffer_free(buffers[i])
 
     @property
     def series(self):
@@ -310,6 +309,7 @@ cdef class RemoteWriteEncoder:
     cdef int begin(self, uint64_t now) except -1:
         settle_all(&self.streams)
         arena_free(&self.arena)
+        self.free_buffers(LARGEST_KEPT)
         self.fresh.count = 0
         if self.fresh.capacity:
             memset(self.fresh.slots, 0, self.fresh.capacity * sizeof(Entry*))
@@ -331,6 +331,7 @@ cdef class RemoteWriteEncoder:
         index_free(&self.headers)
         index_free(&self.shapes)
         index_free(&self.groups)
+        index_free(&self.series_by_labels)
         index_free(&self.families)
         index_free(&self.symbols)
         self.cached = 0

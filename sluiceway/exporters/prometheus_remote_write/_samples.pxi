@@ -1,46 +1,46 @@
 """From points to samples of series: names are asked of Python, deltas added up, distributions taken apart."""
 
 
-cdef Series* series_of(RemoteWriteEncoder self, Entry* identity, Family* family, tuple labels, bint native) except NULL:
-    """The series of a group that has these labels, names and values by turns."""
-    cdef Group* group = <Group*>identity.value
-    cdef Text written = written_labels(self, labels)
-    cdef Series* series = group.parts
-    cdef Series** tail = &group.parts
+cdef Series* series_of(RemoteWriteEncoder self, Group* group, Family* family, tuple labels, bint native) except NULL:
+    """The series that has these labels, names and values by turns; made in the group where there is none."""
+    cdef Entry* entry
+    cdef Series* series
     cdef bytes text
     cdef uint32_t i
-    while series != NULL:
-        if series.native == native and same(series.labels, written):
-            return series
-        tail = &series.next
-        series = series.next
+    self.line.size = 0
+    write_labels(&self.line, labels)
+    put_byte(&self.line, native)
+    entry = index_put(
+        &self.series_by_labels, &self.cache, hash_of(self.line.data, self.line.size, self.seed), self.line.data,
+        self.line.size,
+    )
+    if entry.value != NULL:
+        return <Series*>entry.value
     series = <Series*>arena_zeroed(&self.cache, sizeof(Series))
     series.group, series.family, series.native = group, family, native
-    series.labels = Text(identity.key, identity.size)
-    if not same(series.labels, written):
-        series.labels = Text(arena_take(&self.cache, written.size), written.size)
-        memcpy(<uint8_t*>series.labels.data, written.data, written.size)
+    series.labels = Text(entry.key, entry.size - 1)
     if self.second:
         series.symbol_count = <uint32_t>len(labels)
         series.symbols = <Entry**>arena_take(&self.cache, sizeof(Entry*) * len(labels))
         for i, text in enumerate(labels):
             series.symbols[i] = symbol(self, text)
-    tail[0] = series
+    series.next = group.parts
+    group.parts = series
+    entry.value = series
     return series
 
 
-cdef Text written_labels(RemoteWriteEncoder self, tuple labels) except *:
-    """Labels as fields of the first message, until the next are asked for."""
+cdef int write_labels(Buffer* out, tuple labels) except -1:
+    """Labels as fields of the first message."""
     cdef bytes name, value
     cdef size_t i
-    self.line.size = 0
     for i in range(0, len(labels), 2):
         name, value = labels[i], labels[i + 1]
-        put_byte(&self.line, 0x0A)
-        put_varint(&self.line, 2 + varint_size(len(name)) + len(name) + varint_size(len(value)) + len(value))
-        put_text(&self.line, 0x0A, text_of(name))
-        put_text(&self.line, 0x12, text_of(value))
-    return Text(self.line.data, self.line.size)
+        put_byte(out, 0x0A)
+        put_varint(out, 2 + varint_size(len(name)) + len(name) + varint_size(len(value)) + len(value))
+        put_text(out, 0x0A, text_of(name))
+        put_text(out, 0x12, text_of(value))
+    return 0
 
 
 cdef inline Text text_of(bytes text):
@@ -64,7 +64,6 @@ cdef Shape* make_shape(RemoteWriteEncoder self, uint32_t member) except? NULL wi
     cdef tuple parts, base
     cdef Shape* shape
     cdef Entry* entry
-    cdef Text written
     cdef uint32_t i
     if member != INFO:
         values = tuple([(<double*>bounds.data)[i] for i in range(bounds.size // 8)])
@@ -81,16 +80,17 @@ cdef Shape* make_shape(RemoteWriteEncoder self, uint32_t member) except? NULL wi
     base, parts = found[0], tuple(found[2])
     shape = <Shape*>arena_zeroed(&self.cache, sizeof(Shape))
     shape.family = family_of(self, found[1])
-    written = written_labels(self, base)
+    self.line.size = 0
+    write_labels(&self.line, base)
     entry = index_put(
-        &self.groups, &self.cache, hash_of(written.data, written.size, self.seed), written.data, written.size
+        &self.groups, &self.cache, hash_of(self.line.data, self.line.size, self.seed), self.line.data, self.line.size
     )
     if entry.value == NULL:
         entry.value = arena_zeroed(&self.cache, sizeof(Group))
     shape.identity, shape.group, shape.count = entry, <Group*>entry.value, <uint32_t>len(parts)
     shape.parts = <Series**>arena_take(&self.cache, sizeof(Series*) * len(parts))
     for i in range(shape.count):
-        shape.parts[i] = series_of(self, entry, shape.family, parts[i], member == EXPONENTIAL_HISTOGRAM)
+        shape.parts[i] = series_of(self, shape.group, shape.family, parts[i], member == EXPONENTIAL_HISTOGRAM)
     return shape
 
 
@@ -210,6 +210,8 @@ cdef int touch_series(RemoteWriteEncoder self, Series* series) except -1 nogil:
     cdef Group* group = series.group
     if series.epoch == self.epoch:
         return 0
+    if group.epoch != self.epoch:  # the point is of another, of which a series has the same name
+        touch_group(self, group)
     series.epoch = self.epoch
     series.first = series.last = NULL
     series.exemplars = series.last_exemplar = NULL

@@ -154,6 +154,8 @@ cdef int judge(RemoteWriteEncoder self) noexcept nogil:
     cdef size_t buckets, bounds
     if point.time == 0:
         return NO_TIME
+    if point.bounds.size // 8 > MOST_BOUNDS:
+        return ODD_BUCKETS
     if self.member == GAUGE or self.member == SUM:
         if not point.has_value and not stale:
             return NO_VALUE

@@ -10,7 +10,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sluiceway.otlp.anyvalue import decode_value, sized
@@ -20,8 +20,10 @@ __all__ = ["Answer", "SeriesNames", "number_text", "value_text"]
 
 Labels: TypeAlias = tuple[bytes, ...]
 """Names and values by turns, in the order of the names."""
-Answer: TypeAlias = tuple[Labels, tuple[int, bytes, bytes, bytes], list[Labels]]
-"""The labels that all series of a point share; type, name, help and unit of its metric; the labels of each series."""
+Metadata: TypeAlias = tuple[int, bytes, bytes, bytes]
+"""Type, name, help and unit of a metric."""
+Answer: TypeAlias = tuple[Labels, Metadata, list[Labels]]
+"""The labels that all series of a point share; what is said of its metric; the labels of each series."""
 
 NAME: Final = "__name__"
 TARGET_INFO: Final = "target_info"
@@ -67,8 +69,11 @@ class SeriesNames:
         self._target_info = target_info
         self._resource_labels = resource_labels
         self._left_out = _IDENTITY if without_identity else ()
-        self._resource = lru_cache(maxsize=_LARGEST_CACHE)(_read_resource)
-        self._scope = lru_cache(maxsize=_LARGEST_CACHE)(_read_scope)
+        remember = lru_cache(maxsize=_LARGEST_CACHE)
+        self._resource = remember(_read_resource)
+        self._scope = remember(self._name_scope)
+        self._metric = remember(self._name_metric)
+        self._label = remember(partial(label_name, strategy=strategy))
 
     def describe(
         self,
@@ -88,18 +93,14 @@ class SeriesNames:
         known = self._resource(resource)
         if not member:
             return self._describe_resource(known)
-        title, unit, text = (part.decode(errors="replace") for part in head)
         kind = _KINDS[member]
-        if not metric_name(title, "", kind, False, self._strategy):
+        name, metadata = self._metric(head, kind, monotonic)
+        if not name:
             return None
-        name = metric_name(title, unit, kind, monotonic, self._strategy, self._namespace)
         labels = self._labels(_attributes(attributes), known)
         if self._scope_info:
-            labels |= self._scope_labels(scope, schema_url)
+            labels |= self._scope(scope, schema_url)
         labels = self._completed(labels, known)
-        counts = _COUNTER if kind is Kind.SUM and monotonic else _GAUGE
-        words = "_".join(filter(None, unit_words(unit)))
-        metadata = (_TYPES.get(kind, counts), name.encode(), text.encode(), words.encode())
         return _flat({**labels, NAME: name}), metadata, _parts(kind, name, labels, values)
 
     def label_exemplar(self, attributes: bytes, trace: bytes, span: bytes) -> Labels:
@@ -118,6 +119,15 @@ class SeriesNames:
         labels = _flat({**self._completed(self._joined(rest), known), NAME: name})
         return labels, (_INFO, name.encode(), b"Target metadata", b""), [labels]
 
+    def _name_metric(self, head: tuple[bytes, bytes, bytes], kind: Kind, monotonic: bool) -> tuple[str, Metadata]:
+        title, unit, text = (part.decode(errors="replace") for part in head)
+        name = ""
+        if metric_name(title, "", kind, False, self._strategy):  # or a unit would be all that it has
+            name = metric_name(title, unit, kind, monotonic, self._strategy, self._namespace)
+        counts = _COUNTER if kind is Kind.SUM and monotonic else _GAUGE
+        words = "_".join(filter(None, unit_words(unit)))
+        return name, (_TYPES.get(kind, counts), name.encode(), text.encode(), words.encode())
+
     def _labels(self, attributes: Mapping[str, Any], known: _Resource) -> dict[str, str]:
         if self._resource_labels:
             attributes = {
@@ -130,7 +140,7 @@ class SeriesNames:
         """Labels of attributes; of those whose names become the same the values are joined, in the order of keys."""
         labels: dict[str, str] = {}
         for key in sorted(attributes):
-            name, text = label_name(key, self._strategy), value_text(attributes[key])
+            name, text = self._label(key), value_text(attributes[key])
             if not name or not text:  # to Prometheus an empty label is none
                 continue
             before = labels.get(name)
@@ -140,8 +150,8 @@ class SeriesNames:
     def _completed(self, labels: dict[str, str], known: _Resource) -> dict[str, str]:
         return {**self._external, **labels, **known.identity}
 
-    def _scope_labels(self, scope: bytes, schema_url: bytes) -> dict[str, str]:
-        name, version, attributes = self._scope(scope)
+    def _name_scope(self, scope: bytes, schema_url: bytes) -> dict[str, str]:
+        name, version, attributes = _read_scope(scope)
         labels = self._joined({f"otel_scope_{key}": value for key, value in attributes.items()})
         url = schema_url.decode(errors="replace")
         own = {"otel_scope_name": name, "otel_scope_version": version, "otel_scope_schema_url": url}

@@ -25,8 +25,9 @@ __all__ = ["Encoding", "Request", "Work"]
 
 INLINE: Final = 256 * 1024
 """Bytes: larger batches are encoded in a thread, so that the event loop stays free."""
-MOST_WORKS: Final = 8
-"""Batches that are remembered while they wait to be sent again. With the queue there is one."""
+MOST_WORKS: Final = 64
+"""Batches that are remembered while they wait to be sent again. With the queue there is one: the next comes when the
+one before is over."""
 NOWHERE: Final = 0xFFFFFFFF
 
 
@@ -95,6 +96,7 @@ class Encoding:
             seed=randbits(64),
         )  # fmt: skip
         self._clock = clock
+        self._most_works = 1 if config.sending_queue is not None else MOST_WORKS
         self._works: OrderedDict[int, Work] = OrderedDict()
         self._newest: Work | None = None
         self._expired = clock.time_ns()
@@ -129,7 +131,7 @@ class Encoding:
         total = sum(request.has_points for request in requests.values())
         work = self._newest = Work(batch, requests, owners, left_out, total)
         self._works[id(batch.payload)] = work
-        if len(self._works) > MOST_WORKS:
+        if len(self._works) > self._most_works:
             self._works.popitem(last=False)
         return work
 

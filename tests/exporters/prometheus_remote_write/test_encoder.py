@@ -14,9 +14,11 @@ from sluiceway.exporters.prometheus_remote_write._encoder import RemoteWriteEnco
 from sluiceway.exporters.prometheus_remote_write._pick import pick
 from sluiceway.exporters.prometheus_remote_write.series import SeriesNames
 from sluiceway.otlp import Batch, Signal
+from sluiceway.otlp.metrics import Histogram
 from sluiceway.prometheus.naming import Strategy
+from tests.exporters.prometheus_remote_write.bench import metrics
 from tests.exporters.prometheus_remote_write.model import Model
-from tests.exporters.prometheus_remote_write.reading import read
+from tests.exporters.prometheus_remote_write.reading import bits, read
 from tests.otlp.strategies import checked, payload
 
 NOWHERE = 0xFFFFFFFF
@@ -139,3 +141,49 @@ def points(raw: bytes) -> list[bytes]:
                 data = getattr(metric, kind).data_points if kind else ()
                 found += [metric.name.encode() + point.SerializeToString(deterministic=True) for point in data]
     return found
+
+
+def test_a_histogram_of_too_many_bounds_is_left_out():
+    """Each bound is a series, of which one point could else make millions."""
+    kernel = encoder(SeriesNames(Strategy.UNDERSCORES_SUFFIXES))
+
+    def reasons(bounds):
+        value = Histogram(tuple(map(float, range(bounds))), (1,) * (bounds + 1), sum=1.0)
+        return kernel.encode(metrics(lambda into: into.histogram("h").add_histogram(value, time=NOW)).payload, NOW)[2]
+
+    assert reasons(1000) == {}
+    assert reasons(1001) == {"buckets": 1}
+
+
+def test_what_is_known_of_series_is_bounded():
+    """When it is too much, the encoder begins anew, and says the same."""
+    kernel = encoder(SeriesNames(Strategy.UNDERSCORES_SUFFIXES), max_cached=100_000)
+    for number in range(50):
+        batch = metrics(lambda into, n=number: into.gauge(f"g{n}").add(n, {"a": "x" * 1000}, time=NOW + n * 10**9))
+        ((content, *_), *_), _, _ = kernel.encode(batch.payload, NOW)
+        (one,) = (one for one in read(content, second=False) if one.labels[0][1] != "target_info")
+        assert one.samples == [((NOW + number * 10**9) // 10**6, 0, bits(float(number)))]
+    assert kernel.series < 100
+    assert kernel.cached < 200_000
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_metrics_that_come_to_the_same_name_share_a_series(turned):
+    """It stands in one request, whichever metric came first."""
+
+    def count(into, at):
+        into.gauge("foo.count").add(7, time=at)
+
+    def spread(into, at):
+        into.histogram("foo").add_histogram(Histogram((1.0,), (1, 2), sum=1.0), time=at)
+
+    kernel = encoder(SeriesNames(Strategy.UNDERSCORES_SUFFIXES), max_bytes=1)
+    writes = [count, spread] if not turned else [spread, count]
+    for step in range(3):
+        at = NOW + step * 10**12
+        batch = metrics(*(lambda into, w=w, n=n: w(into, at + n * 10**9) for n, w in enumerate(writes)))
+        if step == 2:  # the first alone is not there, though its group made the series
+            batch = metrics(lambda into: writes[1](into, at))
+        found = all_series(kernel.encode(batch.payload, NOW)[0], second=False)
+        values = {dict(labels)["__name__"]: one.samples for (labels, _), one in found.items()}
+        assert len(values["foo_count"]) == (1 if step == 2 else 2)
