@@ -16,29 +16,35 @@ told of the same resource later, Prometheus refuses it, and nothing else.
 | summaries | a series for each quantile, `_sum` and `_count` |
 | delta sums and histograms | with `delta_to_cumulative` added up; else rejected and counted |
 | points without recorded value | stale markers |
-| start times | start timestamps, in the second message only |
+| start times | start timestamps, in remote write 2.0 only |
+
+Remote write 1.0 is what every receiver knows, and the default. 2.0 (`protobuf_message: io.prometheus.write.v2.Request`)
+brings types, help, units and start times along, in fewer bytes, and tells what was written; Prometheus knows it from
+3.0 on.
 
 What cannot be carried is rejected and counted, with its reason, and never sent: delta points when they are not added
 up, come late or are of too many series (`max_streams`); points without time, value or temporality, of metrics without
-a name, with buckets that do not fit their bounds or more than 1000 of them. Integers beyond 2**53 lose digits, as
-Prometheus has doubles only.
+a name, with buckets that do not fit their bounds or more than 1000 of them.
 
 | The receiver's answer | What follows |
 | --- | --- |
 | 2xx | delivered |
-| 2xx of the second message whose headers `...-Written` tell less than was sent | what is missing counts as rejected |
-| 2xx of the second message without these headers | as 415: the receiver knows the first only, and took nothing |
+| 2xx of 2.0 whose headers `...-Written` tell less than was sent | what is missing counts as rejected |
+| 2xx of 2.0 without these headers | as 415: the receiver knows 1.0 only, and took nothing |
 | 429, 5xx | sent again, after `Retry-After` if given |
 | 401, 403, 404, 405, 407, 415 | the settings are wrong, which the status tells; sent again |
 | 400, 422 (out of order, duplicate), 413 | sent in halves, until what is refused stands alone and is dropped |
 | the same, after other requests of the batch arrived | the points of the refused request are dropped |
-| the same, when the second message's headers say that a part was written | what is missing counts as rejected |
+| the same, when the headers of 2.0 say that a part was written | what is missing counts as rejected |
 | other 4xx, redirects | dropped |
 | none: no connection, cut off, timeout | sent again |
 
 When some of a batch's requests fail, only those are sent again. A request whose answer was lost may have arrived all
 the same: Prometheus takes the same last sample of a series twice as once, but calls earlier ones out of order, and then
 they count as dropped although they are there. The same holds for halves, where a receiver had written a part.
+
+A crash loses what the queue holds in memory, and the sums of `delta_to_cumulative`, which begin anew: to Prometheus, a
+counter that was reset. Integers beyond 2**53 lose digits, as Prometheus has doubles only.
 
 ```yaml
 exporters:
@@ -50,34 +56,20 @@ exporters:
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Callable, Mapping
-from time import perf_counter
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Final, Self
-
-from yarl import URL
+from types import TracebackType
+from typing import Final, Self
 
 from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
-from sluiceway.config.auth import credentials
-from sluiceway.config.http_client import way_to
-from sluiceway.errors import DeliveryError, PermanentError, RetryableError
-from sluiceway.exporters.prometheus_remote_write.answers import Written, judge, written
+from sluiceway.errors import PermanentError, RetryableError
+from sluiceway.exporters.prometheus_remote_write.answers import Written
+from sluiceway.exporters.prometheus_remote_write.receiver import Receiver
 from sluiceway.exporters.prometheus_remote_write.settings import PrometheusRemoteWriteConfig
 from sluiceway.exporters.prometheus_remote_write.work import Encoding, Request, Work
 from sluiceway.extras import require
 from sluiceway.otlp import Batch, Signal, join
-from sluiceway.otlp.responses import one_line, read_retry_after
-from sluiceway.telemetry import AttributeValue, Calls
-
-if TYPE_CHECKING:
-    import aiohttp
 
 __all__ = ["COMPONENT", "PrometheusRemoteWriteConfig", "RemoteWriteExporter"]
 
-LARGEST_RESPONSE: Final = 64 * 1024
-
-_NO_ANSWER: Final[Mapping[str, AttributeValue]] = MappingProxyType({"error.type": "_OTHER"})
 _WHY: Final = {
     "delta": "delta points, which Prometheus does not know: see delta_to_cumulative",
     "temporality": "points that say neither delta nor cumulative",
@@ -92,49 +84,31 @@ _WHY: Final = {
 
 
 class RemoteWriteExporter:
-    """A pool of connections to one receiver. Entering it reads the TLS files and connects to nothing yet."""
+    """Sends batches to one receiver, one after the other. Entering it connects to nothing yet."""
 
     def __init__(self, config: PrometheusRemoteWriteConfig, context: Context) -> None:
         require("prometheus_remote_write", "prometheus-remote-write", "cramjam")
         self._config = config
-        self._client = config.client
         self._context = context
-        self._proof = credentials(self._client.auth, context)
-        self._url = URL(self._client.endpoint)
-        self._way = way_to(self._url, self._client.proxy_url)
-        self.destination: dict[str, str | bool | int] = {
-            "server.address": self._url.host or "", "server.port": self._url.port or 0, "url.path": self._url.path,
-        }  # fmt: skip
+        self._receiver = Receiver(config, context)
+        self.destination = self._receiver.destination
         self._encoding = Encoding(config, context.clock)
         self._turn = asyncio.Lock()
         self._room = asyncio.Semaphore(config.parallelism)
-        self._tls: Callable[[], ssl.SSLContext] | None = None
-        self._session: aiohttp.ClientSession
         self._sent = [0, 0, 0, 0]
         self._left_out = dict.fromkeys(_WHY, 0)
-        self._calls: Calls | None = None
-        if context.telemetry.detailed:
-            name, text = "http.client.request.duration", "Duration of HTTP client requests."
-            self._calls = Calls(context.telemetry, name, text, **{"http.request.method": "POST"}, **self.destination)
         self._publish()
 
     async def __aenter__(self) -> Self:
-        if self._url.scheme == "https":
-            self._tls = self._client.tls.reloaded_ssl_context(self._context.clock, self._context.logger)
         if self._config.wal is not None:
             self._context.logger.warning("wal is without effect: sending_queue::storage keeps data on disk")
-        second = self._config.is_second
-        self._session = self._client.open_session(
-            content_type="application/x-protobuf" + (f";proto={self._config.protobuf_message}" if second else ""),
-            content_encoding="snappy",
-            x_prometheus_remote_write_version="2.0.0" if second else "0.1.0",
-        )
+        await self._receiver.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
+        await self._receiver.__aexit__(kind, error, trace)
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Send what is left of the batch, and return when the receiver has taken it or raise `DeliveryError`."""
@@ -162,7 +136,7 @@ class RemoteWriteExporter:
     async def _send_one(self, work: Work, request: Request, errors: list[RetryableError]) -> None:
         try:
             async with self._room:
-                taken = await self._post(request)
+                taken = await self._receiver.post(request)
         except RetryableError as error:
             errors.append(error)
             return
@@ -174,61 +148,6 @@ class RemoteWriteExporter:
         else:
             self._count(work, request, taken)
         del work.requests[request.number]
-
-    async def _post(self, request: Request) -> Written:
-        """Send one request, and return what the receiver has written of it."""
-        from aiohttp import ClientError
-
-        from sluiceway.exporters.otlp_http.body import Body, read_bounded
-        from sluiceway.exporters.otlp_http.failures import explain
-
-        proxy, proxy_headers, headers = self._way
-        if self._proof is not None:
-            headers = {**headers, **self._proof.request_headers()}
-        server_name = self._client.tls.server_name_override
-        began, outcome = perf_counter(), _NO_ANSWER
-        try:
-            async with self._session.post(
-                self._url,
-                data=Body(request.body),
-                headers=headers,
-                allow_redirects=False,  # a redirect could carry telemetry to anybody
-                proxy=proxy,
-                proxy_headers=proxy_headers,
-                ssl=True if self._tls is None else self._tls(),
-                server_hostname=server_name or None,
-            ) as response:
-                answer = await read_bounded(response, LARGEST_RESPONSE)
-                outcome = MappingProxyType({"http.response.status_code": response.status})
-        except (ClientError, OSError) as error:
-            encrypted = self._url.scheme == "https"
-            reason = one_line(explain(error, server_name or self._url.host or "", encrypted=encrypted))
-            raise RetryableError(f"remote write to {self._shown} failed: {reason}", code="UNAVAILABLE") from error
-        finally:
-            if self._calls is not None:
-                self._calls.record(perf_counter() - began, **outcome)
-        return self._read(request, response, answer or b"")
-
-    def _read(self, request: Request, response: aiohttp.ClientResponse, answer: bytes) -> Written:
-        told = written(response.headers) if self._config.is_second else None
-        if 200 <= response.status < 300:
-            if not self._config.is_second:
-                return request.holds
-            if told is not None:
-                return told
-            raise self._refusal(415, response, b"it took the request without a word of what it has written")
-        is_final = 400 <= response.status < 500 and response.status != 429
-        if is_final and told is not None and (told.samples or told.histograms):
-            return told
-        raise self._refusal(response.status, response, answer)
-
-    def _refusal(self, status: int, response: aiohttp.ClientResponse, answer: bytes) -> DeliveryError:
-        text = f"remote write to {self._shown} was answered with HTTP status {response.status}"
-        if answer:
-            text += f": {one_line(answer.decode(errors='replace').strip())}"
-        now = self._context.clock.time_ns() / 1e9
-        delay = read_retry_after(response.headers.get("Retry-After"), now)
-        return judge(status, text, delay, protobuf_message=self._config.protobuf_message)
 
     def _count(self, work: Work, request: Request, taken: Written) -> None:
         """Count what was written of a request, and how many of its points were not, as far as that can be told."""
@@ -254,11 +173,6 @@ class RemoteWriteExporter:
         if not rejected:
             return None
         return PartialSuccess(rejected, "; ".join(reasons), join(lost) if lost and not work.unwritten else None)
-
-    @property
-    def _shown(self) -> str:
-        url = self._url
-        return f"{url.scheme}://{url.host}:{url.port}{url.path}"  # what else a URL holds may be secret
 
     def _publish(self) -> None:
         """Make our own metrics, by the Collector's names where it has them."""

@@ -140,6 +140,16 @@ cdef inline size_t arena_size(const Arena* arena) noexcept nogil:
     return size
 
 
+cdef inline void arena_reset(Arena* arena) noexcept nogil:
+    """Begin anew in the piece of memory that is there, since asking for it again costs more than it is worth."""
+    cdef Arena older
+    if arena.newest != NULL:
+        older.newest = arena.newest.older
+        arena_free(&older)
+        arena.newest.older = NULL
+        arena.newest.used = 0
+
+
 cdef int by_time(const void* left, const void* right) noexcept nogil:
     cdef const Sample* a = (<const Sample**>left)[0]
     cdef const Sample* b = (<const Sample**>right)[0]
@@ -308,7 +318,7 @@ cdef class RemoteWriteEncoder:
 
     cdef int begin(self, uint64_t now) except -1:
         settle_all(&self.streams)
-        arena_free(&self.arena)
+        arena_reset(&self.arena)
         self.free_buffers(LARGEST_KEPT)
         self.fresh.count = 0
         if self.fresh.capacity:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import partial
 from random import Random
 
 import pytest
@@ -181,9 +182,8 @@ def test_metrics_that_come_to_the_same_name_share_a_series(turned):
     writes = [count, spread] if not turned else [spread, count]
     for step in range(3):
         at = NOW + step * 10**12
-        batch = metrics(*(lambda into, w=w, n=n: w(into, at + n * 10**9) for n, w in enumerate(writes)))
-        if step == 2:  # the first alone is not there, though its group made the series
-            batch = metrics(lambda into: writes[1](into, at))
+        present = writes if step < 2 else writes[1:]  # at last without the one whose group made the series
+        batch = metrics(*(partial(write, at=at + n * 10**9) for n, write in enumerate(present)))
         found = all_series(kernel.encode(batch.payload, NOW)[0], second=False)
         values = {dict(labels)["__name__"]: one.samples for (labels, _), one in found.items()}
         assert len(values["foo_count"]) == (1 if step == 2 else 2)
