@@ -34,7 +34,7 @@ a name, with buckets that do not fit their bounds or more than 1000 of them.
 | 429, 5xx | sent again, after `Retry-After` if given |
 | 401, 403, 404, 405, 407, 415 | the settings are wrong, which the status tells; sent again |
 | 400, 422 (out of order, duplicate), 413 | sent in halves, until what is refused stands alone and is dropped |
-| the same, after other requests of the batch arrived | the points of the refused request are dropped |
+| the same, while other requests of the batch arrive | as above; with `delta_to_cumulative` dropped at once |
 | the same, when the headers of 2.0 say that a part was written | what is missing counts as rejected |
 | other 4xx, redirects | dropped |
 | none: no connection, cut off, timeout | sent again |
@@ -56,6 +56,7 @@ exporters:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -122,6 +123,8 @@ class RemoteWriteExporter:
             if work.is_refused:
                 self._encoding.refused(work)
                 raise next(iter(work.refused.values()))
+            work.part(divides=self._encoding.divides)
+            await self._send_parts(work)
             self._encoding.done(work)
             return self._settle(work)
 
@@ -146,15 +149,28 @@ class RemoteWriteExporter:
             else:
                 self._context.logger.debug("%s", error)
         else:
-            self._count(work, request, taken)
+            self._count(work, request, taken, lambda: work.points_of(request.number))
         del work.requests[request.number]
 
-    def _count(self, work: Work, request: Request, taken: Written) -> None:
+    async def _send_parts(self, work: Work) -> None:
+        """Send what was refused beside other requests in ever smaller parts, one after the other."""
+        while work.parts:
+            points = work.parts[-1]
+            try:
+                for request in await self._encoding.requests(points):
+                    self._count(work, request, await self._receiver.post(request), lambda: points)  # noqa: B023
+            except PermanentError as error:
+                work.parts.pop()
+                work.divide(points, error)
+            else:
+                work.parts.pop()
+
+    def _count(self, work: Work, request: Request, taken: Written, points: Callable[[], Batch]) -> None:
         """Count what was written of a request, and how many of its points were not, as far as that can be told."""
         holds = request.holds
         missing = holds.samples + holds.histograms - taken.samples - taken.histograms
         if missing > 0:
-            work.unwritten += min(missing, work.points_of(request.number).items)
+            work.unwritten += min(missing, points().items)
         for place, number in enumerate((1, taken.samples, taken.histograms, taken.exemplars)):
             self._sent[place] += number
 
@@ -162,8 +178,7 @@ class RemoteWriteExporter:
         """Say what of a batch did not arrive, of which all that could be sent was."""
         for why, points in work.left_out.items():
             self._left_out[why] += points
-        lost = [work.points_of(number) for number in work.refused]
-        reasons = [str(error) for error in work.refused.values()][:1]
+        lost, reasons = [*work.lost], [*work.reasons]
         if work.left_out:
             lost.append(work.points_left_out())
             reasons += [f"{points} {_WHY[why]}" for why, points in work.left_out.items()]

@@ -7,19 +7,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from secrets import randbits
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from sluiceway.errors import PermanentError
 from sluiceway.exporters.prometheus_remote_write._encoder import RemoteWriteEncoder
 from sluiceway.exporters.prometheus_remote_write._pick import pick
 from sluiceway.exporters.prometheus_remote_write.answers import Written
 from sluiceway.exporters.prometheus_remote_write.series import SeriesNames
 from sluiceway.exporters.prometheus_remote_write.settings import PrometheusRemoteWriteConfig
-from sluiceway.otlp import Batch
+from sluiceway.otlp import Batch, split
 
 if TYPE_CHECKING:
     from sluiceway.component import Clock
+
+T = TypeVar("T")
 
 __all__ = ["Encoding", "Request", "Work"]
 
@@ -28,7 +30,11 @@ INLINE: Final = 256 * 1024
 MOST_WORKS: Final = 64
 """Batches that are remembered while they wait to be sent again. With the queue there is one: the next comes when the
 one before is over."""
+MOST_DIVIDED: Final = 64
+"""How often parts of one batch are divided. One bad point among n takes log2(n)."""
 NOWHERE: Final = 0xFFFFFFFF
+
+_ABOUT_DATA: Final = frozenset({"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +60,14 @@ class Work:
     """How many points no request has, by reason."""
     total: int
     """Requests with points."""
-    refused: dict[int, Exception] = field(default_factory=dict)
+    refused: dict[int, PermanentError] = field(default_factory=dict)
     unwritten: int = 0
     """Points of which samples were not written, as far as the receiver tells."""
+    parts: list[Batch] = field(default_factory=list)
+    """What was refused while other requests arrived, and goes again in parts; the next one last."""
+    lost: list[Batch] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    divided: int = 0
 
     @property
     def is_refused(self) -> bool:
@@ -70,6 +81,21 @@ class Work:
     def points_left_out(self) -> Batch:
         """The points that no request has."""
         return self.points_of(NOWHERE)
+
+    def part(self, *, divides: bool) -> None:
+        """See to the requests that were refused while others arrived: in parts they may yet be taken."""
+        for number, error in reversed(self.refused.items()):
+            self.divide(self.points_of(number), error, divides=divides)
+        self.refused.clear()
+
+    def divide(self, points: Batch, error: PermanentError, *, divides: bool = True) -> None:
+        """Have points that were refused sent in halves, or count them as lost where that would not help."""
+        if divides and points.items > 1 and error.code in _ABOUT_DATA and self.divided < MOST_DIVIDED:
+            self.divided += 1
+            self.parts += split(points, items=(points.items + 1) // 2)[::-1]
+            return
+        self.lost.append(points)
+        self.reasons = self.reasons or [str(error)]
 
 
 class Encoding:
@@ -107,8 +133,16 @@ class Encoding:
         if known is not None and known.batch.payload is batch.payload:
             return known
         self._expire()
-        encode = partial(self._encode, batch)
-        return encode() if len(batch.payload) <= INLINE else await _in_thread(encode)
+        return await _called(self._begin, batch)
+
+    async def requests(self, points: Batch) -> list[Request]:
+        """The requests for a part of a batch that is at work; not where deltas are added up, which it would again."""
+        return list((await _called(self._encode, points))[0].values())
+
+    @property
+    def divides(self) -> bool:
+        """Whether a part of a batch may be encoded anew."""
+        return self._delta is None
 
     def done(self, work: Work) -> None:
         """Forget work of which nothing is left."""
@@ -120,7 +154,16 @@ class Encoding:
         if work is self._newest:
             self.kernel.revert()
 
-    def _encode(self, batch: Batch) -> Work:
+    def _begin(self, batch: Batch) -> Work:
+        requests, owners, left_out = self._encode(batch)
+        total = sum(request.has_points for request in requests.values())
+        work = self._newest = Work(batch, requests, owners, left_out, total)
+        self._works[id(batch.payload)] = work
+        if len(self._works) > self._most_works:
+            self._works.popitem(last=False)
+        return work
+
+    def _encode(self, batch: Batch) -> tuple[dict[int, Request], bytes, Mapping[str, int]]:
         from cramjam import snappy
 
         bodies, owners, left_out = self.kernel.encode(batch.payload, self._clock.time_ns())
@@ -128,12 +171,7 @@ class Encoding:
             number: Request(number, bytes(snappy.compress_raw(body)), Written(*counts), has_points)
             for number, (body, *counts, has_points) in enumerate(bodies)
         }
-        total = sum(request.has_points for request in requests.values())
-        work = self._newest = Work(batch, requests, owners, left_out, total)
-        self._works[id(batch.payload)] = work
-        if len(self._works) > self._most_works:
-            self._works.popitem(last=False)
-        return work
+        return requests, owners, left_out
 
     def _expire(self) -> None:
         if self._delta is None:
@@ -144,9 +182,11 @@ class Encoding:
             self.kernel.expire(max(now - age, 0))
 
 
-async def _in_thread(call: Callable[[], Work]) -> Work:
-    """Call in a thread; a cancellation comes through when the call has ended."""
-    running = asyncio.get_running_loop().run_in_executor(None, call)
+async def _called(call: Callable[[Batch], T], batch: Batch) -> T:
+    """Call, for a large batch in a thread; a cancellation then comes through when the call has ended."""
+    if len(batch.payload) <= INLINE:
+        return call(batch)
+    running = asyncio.get_running_loop().run_in_executor(None, call, batch)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:

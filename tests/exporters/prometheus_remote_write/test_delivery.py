@@ -24,6 +24,9 @@ SMALL = "max_batch_size_bytes: 1, target_info: {enabled: false}"
 """A request for each series."""
 
 
+SCRIPT = (204, 400, 204, 503, 400, 400, 204, 204)
+
+
 @dataclass
 class Scripted(HttpBackend):
     """Answers each request with the next of these statuses, and with its own when there are none left."""
@@ -161,6 +164,22 @@ async def test_one_refused_request_of_several_is_given_back(backend):
     assert told.rejected == told.batch.items == 1
     (point,) = told.batch.proto().resource_metrics[0].scope_metrics[0].metrics[0].gauge.data_points
     assert point.attributes[0].value.string_value == "r1"
+
+
+async def test_a_refused_request_of_several_goes_in_halves(backend):
+    """What arrived stays away; a try that fails meanwhile goes on where it was, and one point is lost at last."""
+    backend.script = list(SCRIPT)
+    batch = gauges(AT, 12)
+    more = "max_batch_size_bytes: 700, target_info: {enabled: false}, max_batch_request_parallelism: 1"
+    async with exporter(url(backend), more) as out:
+        with pytest.raises(RetryableError):
+            await out.consume(batch)
+        told = await out.consume(batch)
+    sizes = [len(request) for request in received(backend)]
+    assert sizes == [4, 4, 4, 2, 2, 1, 1, 2]
+    assert told.rejected == told.batch.items == 1
+    taken = [one for request, status in zip(received(backend), SCRIPT, strict=True) if status == 204 for one in request]
+    assert sorted(dict(one.labels)["room"] for one in taken) == sorted(f"r{n}" for n in range(12) if n != 4)
 
 
 async def test_requests_of_a_batch_go_at_the_same_time(backend):
@@ -310,6 +329,28 @@ async def test_a_large_batch_is_encoded_off_the_loop(backend, items):
         assert await out.consume(gauges(AT, items)) is None
     assert sorted(rooms(backend)) == sorted(f"r{number}" for number in range(items))
     assert (len(backend.requests) > 1) == (items > 10)
+
+
+async def test_a_batch_cancelled_while_a_thread_encodes_it_is_added_once(backend):
+    """The thread is waited for, and what it made is there for the next attempt."""
+
+    def write(into):
+        counter = into.sum("jobs", temporality=Temporality.DELTA)
+        for number in range(5000):
+            counter.add(3, {"room": f"r{number}", "pad": "x" * 50}, time=AT, start=AT - 1)
+
+    batch = metrics(write)
+    async with exporter(url(backend), "delta_to_cumulative: {}, target_info: {enabled: false}") as out:
+        async with asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(out.consume(batch))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            sending.cancel()
+        assert sending.cancelled()
+        assert backend.requests == []
+        assert await out.consume(batch) is None
+    assert set(totals(backend)) == {bits(3.0)}
+    assert len(totals(backend)) == 5000
 
 
 async def test_nobody_there_is_retryable_and_the_text_has_no_secrets():
