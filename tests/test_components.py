@@ -62,6 +62,10 @@ YAML = {
         exporters:
           otlp_grpc: {endpoint: "127.0.0.1:1", tls: {insecure: true}}
     """,
+    "exporter prometheus": """
+        exporters:
+          prometheus: {endpoint: "127.0.0.1:0"}
+    """,
     "exporter otlp_http": """
         exporters:
           otlp_http: {endpoint: "http://127.0.0.1:1"}

@@ -20,7 +20,7 @@ from tests.exporters.prometheus_remote_write.bench import exporter, gauges, metr
 from tests.ports import free_port
 from tests.servers.prometheus import PrometheusServer, fetch, prometheus_server
 
-RECEIVER = "--web.enable-remote-write-receiver"
+RECEIVER = ("--web.enable-remote-write-receiver",)
 SECOND = 1_000_000_000
 DELTA = Temporality.DELTA
 ADD_UP = "delta_to_cumulative: {}"
@@ -30,7 +30,7 @@ ADD_UP = "delta_to_cumulative: {}"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
     """A Prometheus that takes remote write."""
     folder = tmp_path_factory.mktemp("prometheus")
-    with prometheus_server(folder, "{}", RECEIVER, features="native-histograms,exemplar-storage") as running:
+    with prometheus_server(folder, "{}", "exemplar-storage", flags=RECEIVER) as running:
         yield running
 
 
@@ -297,14 +297,14 @@ async def test_a_server_that_died_gets_everything_once_and_in_order(tmp_path):
     out = wrapped(f"http://127.0.0.1:{port}/api/v1/write", retry)
     async with out, asyncio.timeout(60):
         branch = ExporterBranch(out, account)
-        with prometheus_server(tmp_path, "{}", RECEIVER, port=port) as first:
+        with prometheus_server(tmp_path, "{}", flags=RECEIVER, port=port) as first:
             for at in times[:10]:
                 await branch.consume(gauges(at, 3, value=at / SECOND))
             await until(lambda: account.delivered == 30)
             assert len(first.query("temperature")) == 3
         for at in times[10:30]:
             await branch.consume(gauges(at, 3, value=at / SECOND))
-        with prometheus_server(tmp_path, "{}", RECEIVER, port=port) as again:
+        with prometheus_server(tmp_path, "{}", flags=RECEIVER, port=port) as again:
             for at in times[30:]:
                 await branch.consume(gauges(at, 3, value=at / SECOND))
             await until(lambda: account.delivered == 120)

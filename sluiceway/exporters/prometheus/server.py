@@ -1,0 +1,255 @@
+"""A small HTTP server for scrapers: GET and HEAD, kept connections, answers that are written while they are made.
+
+What one peer can make it hold is bounded: heads in size and time, connections and scrapes in number, and an answer in
+the time that reading it may take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from types import TracebackType
+from typing import Final, Self
+
+import httptools
+
+from sluiceway.component import Clock
+from sluiceway.config.address import Address
+from sluiceway.config.listen import listen
+from sluiceway.config.server import HttpServer
+
+__all__ = ["NOT_FOUND", "Answer", "Request", "ScrapeServer"]
+
+MAX_HEAD: Final = 16 * 1024
+MAX_CONNECTIONS: Final = 256
+HANDSHAKE: Final = 10.0
+"""Seconds that a TLS handshake may take."""
+GRACE: Final = 5.0
+"""Seconds that answers have to end when the server stops."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request without a body. Names of headers are lower case; `query` is what stands behind the question mark."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, tuple[str, ...]]
+    keep_alive: bool
+    chunked: bool
+    """Whether the client can read an answer of unknown length on a connection that stays."""
+
+    def header(self, name: str) -> str:
+        """The value of a header, repeated ones joined by commas; empty when it is absent."""
+        return ",".join(self.headers.get(name, ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered: a body, or its `parts` as they are made."""
+
+    body: bytes = b""
+    status: HTTPStatus = HTTPStatus.OK
+    content_type: str = "text/plain; charset=utf-8"
+    headers: tuple[str, ...] = ()
+    parts: AsyncGenerator[bytes] | None = field(default=None, repr=False)
+
+
+NOT_FOUND: Final = Answer(b"404 page not found\n", HTTPStatus.NOT_FOUND)
+_NOT_ALLOWED: Final = Answer(b"405 method not allowed\n", HTTPStatus.METHOD_NOT_ALLOWED, headers=("Allow: GET, HEAD",))
+_BAD: Final = Answer(b"400 bad request\n", HTTPStatus.BAD_REQUEST)
+_BROKEN: Final = Answer(b"500 internal server error\n", HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+class ScrapeServer:
+    """Serves what `respond` makes of a request. Entering raises `ConfigError` when the endpoint cannot be bound.
+
+    Where `before`, the server of an exporter that a reload replaces, still listens at the same address, this one
+    listens there as well: at no time is a scraper refused.
+    """
+
+    def __init__(
+        self,
+        settings: HttpServer,
+        respond: Callable[[Request], Awaitable[Answer]],
+        clock: Clock,
+        before: ScrapeServer | None = None,
+    ) -> None:
+        self._before = before
+        self._sockets: list[socket.socket] = []
+        self._settings, self._respond, self._clock = settings, respond, clock
+        self._fixed = tuple(f"{name}: {value.reveal()}" for name, value in settings.response_headers.items())
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._busy: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.Server] = []
+        self._stopping = False
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, also where port 0 was asked for; zero while stopped."""
+        return int(self._sockets[0].getsockname()[1]) if self._servers else 0
+
+    def sockets_at(self, address: Address) -> list[socket.socket]:
+        """The sockets that are listened on once more, if they are at this address."""
+        is_there = bool(self._servers) and self._settings.listens_on == address
+        return [opened.dup() for opened in self._sockets] if is_there else []
+
+    async def __aenter__(self) -> Self:
+        settings = self._settings
+        tls = settings.tls.ssl_context(("http/1.1",), self._clock) if settings.tls is not None else None
+        inherited = self._before.sockets_at(settings.listens_on) if self._before is not None else []
+        self._before = None
+        self._sockets = inherited or await listen(settings.endpoint, settings.transport)
+        for opened in self._sockets:
+            server = await asyncio.start_server(
+                self._serve, sock=opened, limit=MAX_HEAD, ssl=tls, ssl_handshake_timeout=HANDSHAKE if tls else None
+            )
+            self._servers.append(server)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping = True
+        for server in self._servers:
+            server.close()
+        for task, writer in self._connections.items():
+            if task not in self._busy:
+                writer.transport.abort()
+        try:
+            async with self._clock.timeout(GRACE):
+                while self._connections:
+                    await asyncio.wait(tuple(self._connections))
+        except TimeoutError:
+            for writer in self._connections.values():
+                writer.transport.abort()
+        while self._connections:
+            await asyncio.wait(tuple(self._connections))
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or len(self._connections) >= MAX_CONNECTIONS or self._stopping:
+            writer.transport.abort()
+            return
+        self._connections[task] = writer
+        try:
+            first = True
+            while await self._serve_one(reader, writer, task, first=first):
+                first = False
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            writer.transport.abort()
+        finally:
+            del self._connections[task]
+            writer.close()
+
+    async def _serve_one(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, task: asyncio.Task[None], *, first: bool
+    ) -> bool:
+        """Answer one request, and say whether the connection may have another."""
+        settings = self._settings
+        wait = (settings.read_header_timeout or 10.0) if first else (settings.idle_timeout or 300.0)
+        async with self._clock.timeout(wait):
+            head = await reader.readuntil(b"\r\n\r\n")
+        self._busy.add(task)
+        try:
+            request = _parse(head)
+            async with self._clock.timeout(settings.write_timeout or 30.0):
+                keep = request is not None and request.keep_alive and settings.keep_alives_enabled
+                keep = keep and not self._stopping
+                answer = await self._answer(request)
+                await self._write(writer, answer, request, keep=keep)
+        finally:
+            self._busy.discard(task)
+        return keep and not self._stopping
+
+    async def _answer(self, request: Request | None) -> Answer:
+        if request is None:
+            return _BAD
+        if request.method not in ("GET", "HEAD"):
+            return _NOT_ALLOWED
+        try:
+            return await self._respond(request)
+        except Exception:  # noqa: BLE001 - the error is logged, and the asker gets an answer that does not show it
+            _log.exception("Answering a scrape failed")
+            return _BROKEN
+
+    async def _write(
+        self, writer: asyncio.StreamWriter, answer: Answer, request: Request | None, *, keep: bool
+    ) -> None:
+        chunked = answer.parts is not None and request is not None and request.chunked
+        keep = keep and (answer.parts is None or chunked)
+        lines = [
+            f"HTTP/1.1 {answer.status.value} {answer.status.phrase}", f"Content-Type: {answer.content_type}",
+            "Cache-Control: no-store", *answer.headers, *self._fixed,
+        ]  # fmt: skip
+        if answer.parts is None:
+            lines.append(f"Content-Length: {len(answer.body)}")
+        elif chunked:
+            lines.append("Transfer-Encoding: chunked")
+        if not keep:
+            lines.append("Connection: close")
+        writer.write("\r\n".join((*lines, "\r\n")).encode("latin-1"))
+        if request is None or request.method != "HEAD":
+            writer.write(answer.body)
+            await _write_parts(writer, answer.parts, chunked=chunked)
+        await writer.drain()
+        if not keep:
+            writer.close()
+
+
+async def _write_parts(writer: asyncio.StreamWriter, parts: AsyncGenerator[bytes] | None, *, chunked: bool) -> None:
+    if parts is None:
+        return
+    async with aclosing(parts):
+        async for part in parts:
+            if part:
+                writer.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+                await writer.drain()
+    if chunked:
+        writer.write(b"0\r\n\r\n")
+
+
+class _Fields:
+    """What httptools calls back with."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: dict[str, tuple[str, ...]] = {}
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key = name.decode("latin-1").lower()
+        self.headers[key] = (*self.headers.get(key, ()), value.decode("latin-1").strip())
+
+
+def _parse(head: bytes) -> Request | None:
+    """Read the head of a request; None where it is none, or one that has a body behind it."""
+    found = _Fields()
+    parser = httptools.HttpRequestParser(found)
+    try:
+        parser.feed_data(head)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        return None
+    headers = found.headers
+    if "transfer-encoding" in headers or headers.get("content-length", ("0",)) != ("0",):
+        return None  # nothing is to be read behind it, where another request would be seen
+    version = parser.get_http_version()
+    target = found.url.decode("latin-1")
+    if not target.startswith("/") or version not in ("1.0", "1.1"):
+        return None
+    path, _, query = target.partition("?")
+    options = ",".join(headers.get("connection", ())).lower()
+    keep = "keep-alive" in options if version == "1.0" else "close" not in options
+    return Request(parser.get_method().decode("latin-1"), path, query, headers, keep, version == "1.1")

@@ -1,0 +1,1125 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""The store of series: the last value of each, from batches of OTLP metrics, without a Python object for a point.
+
+A data point finds its stream by the bytes of its attributes, with the numbers of its metric, resource and scope; Python
+runs only when one of these has not been seen before. A stream belongs to the series with the labels under which it is
+shown; where several streams have the same labels the newest point wins, except that deltas add up.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.math cimport INFINITY, isfinite, isinf, isnan
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memmove, memset
+
+from sluiceway.otlp._anyvalue cimport BOOL, DOUBLE, INT, STRING, AnyValue, malformed, read_any
+from sluiceway.otlp._arena cimport Arena, arena_free, out_of_memory
+from sluiceway.otlp._attributes cimport Attribute, Text, attributes_begin, attributes_free, content, gather
+from sluiceway.otlp._proto cimport (
+    Buffer, buffer_free, buffer_put, buffer_put_varint, bytes_at, read_length, read_tag, read_varint, skip_value,
+)
+from sluiceway.prometheus._points cimport (
+    EXPONENTIAL, GAUGE, HISTOGRAM, NO_RECORDED_VALUE, SUM, SUMMARY, Point, keep, point_free, read_point,
+)
+from sluiceway.prometheus._series cimport (
+    MAX_SCALE, MIN_SCALE, MOST_EXEMPLARS, Distribution, Exemplar, Series, Stream, add_buckets, add_exponential, coarsen,
+    is_new, room, same_bounds, series_free, set_distribution, stream_free, total, trim,
+)
+
+from sluiceway.prometheus.labels import text_of
+
+cdef enum:
+    LONGEST_LABELS = 65536  # bytes of a series' labels
+    MOST_BOUNDS = 4096  # of a histogram, or quantiles of a summary
+    MOST_COUNTS = 65536  # buckets of an exponential histogram as it arrives
+    COARSEST = -10  # scales, as OpenTelemetry has them
+    FINEST = 20
+    LONGEST_EXEMPLAR = 128  # characters of its labels: OpenMetrics
+    MOST_OVERFLOWS = 1000  # overflow series
+
+cdef enum:  # why points are refused, negated
+    CONFLICT = 1
+    UNSUPPORTED = 2
+    NAMELESS = 3
+    MALFORMED = 4
+
+REFUSALS = ("", "conflict", "unsupported", "nameless", "malformed", "no_room")
+TARGET = 0  # the family and the metric `target_info`
+
+
+cdef inline uint64_t hash_of(const uint8_t* p, size_t size, uint64_t seed) noexcept nogil:
+    cdef uint64_t word
+    cdef uint64_t h = seed ^ size * 0x9E3779B97F4A7C15ULL
+    while size >= 8:
+        memcpy(&word, p, 8)
+        h = (h ^ word) * 0xFF51AFD7ED558CCDULL
+        h ^= h >> 32
+        p += 8
+        size -= 8
+    word = 0
+    memcpy(&word, p, size)
+    h = (h ^ word) * 0xC4CEB9FE1A85EC53ULL
+    return h ^ h >> 29
+
+
+cdef inline uint64_t place_of(uint64_t seed, uint64_t metric, uint64_t resource, uint64_t scope) noexcept nogil:
+    return seed ^ metric * 0x2545F4914F6CDD1DULL ^ resource * 0x9FB21C651E98DF25ULL ^ scope * 0xD6E8FEB86659FD93ULL
+
+
+cdef inline bytes bytes_of(Text text):
+    return PyBytes_FromStringAndSize(<char*>text.data, text.size)
+
+
+cdef inline bytes joined(bytes so_far, bytes_at p, size_t size):
+    """Pieces of one message, which protobuf defines as parsing them one after the other."""
+    cdef bytes piece = PyBytes_FromStringAndSize(<char*>p, size)
+    return piece if not so_far else so_far + piece
+
+
+cdef class Store:
+    """The series of one endpoint. `add` takes a batch, `expire` removes what is old; `_page.Page` shows them.
+
+    `names` makes names and labels (see `sluiceway.prometheus.translation`). Not thread-safe.
+    """
+
+    def __cinit__(self):
+        self.families, self.free_families, self.free_metrics = [], [], []
+        self.metric_ids, self.resource_ids, self.scope_ids = {}, {}, {}
+        self.resources, self.scopes, self.targets, self.label_names = {}, {}, {}, {}
+        self.outcome = {}
+
+    def __init__(self, names, *, size_t max_series, bint with_exemplars, uint64_t seed):
+        self.names, self.max_series, self.with_exemplars, self.seed = names, max_series, with_exemplars, seed
+        self.next_id = 1
+        self.stream_buckets = self.series_buckets = 1024
+        self.streams = <Stream**>calloc(self.stream_buckets, sizeof(Stream*))
+        self.table = <Series**>calloc(self.series_buckets, sizeof(Series*))
+        if self.streams == NULL or self.table == NULL:
+            raise MemoryError
+        cdef Metric target = Metric(0, GAUGE, False, False)
+        target.family = self.open_family(names.target_family())
+        self.metric_of(b"", None, None, None, &target)
+
+    def __dealloc__(self):
+        cdef Stream* stream
+        cdef Series* series
+        cdef size_t i
+        for i in range(self.stream_buckets if self.streams != NULL else 0):
+            while self.streams[i] != NULL:
+                stream = self.streams[i]
+                self.streams[i] = stream.chain
+                stream_free(stream)
+        for i in range(self.series_buckets if self.table != NULL else 0):
+            while self.table[i] != NULL:
+                series = self.table[i]
+                self.table[i] = series.chain
+                series_free(series)
+        for i in range(self.family_count):
+            free(self.family[i].series)
+        free(self.streams)
+        free(self.table)
+        free(self.family)
+        free(self.metrics)
+        point_free(&self.point)
+        arena_free(&self.arena)
+        attributes_free(&self.attributes)
+        buffer_free(&self.canonical)
+        buffer_free(&self.labels)
+
+    def __len__(self):
+        return self.series_count
+
+    def open_family(self, record):
+        """Make room for a family of series, and answer its number; `record` is what `names` knows of it."""
+        cdef uint32_t number
+        if self.free_families:
+            number = self.free_families.pop()
+            self.families[number] = record
+            return number
+        number = self.family_count
+        self.family = <Family*>room(self.family, (number + 1) * sizeof(Family))
+        memset(&self.family[number], 0, sizeof(Family))
+        self.family_count += 1
+        self.families.append(record)
+        return number
+
+    def add(self, bytes payload, double now, uint64_t wall):
+        """Take a `MetricsData` at `now`, seconds of the monotonic clock and `wall`, nanoseconds since the epoch.
+
+        Answers how many points were special, by why: `conflict`, `unsupported`, `nameless`, `malformed` and `no_room`
+        were refused; `duplicate` had been counted before, `late` came after a newer one, `collision` took a series from
+        another stream, `overflow` went to an overflow series.
+        """
+        cdef bytes_at p = <bytes_at>PyBytes_AS_STRING(payload)
+        cdef bytes_at end = p + len(payload)
+        cdef uint32_t tag = 0
+        cdef size_t size = 0
+        self.now, self.wall, self.outcome = now, wall, {}
+        if len(self.metric_ids) + len(self.resource_ids) + len(self.scope_ids) > 8 * self.max_series + 10_000:
+            self.tidy()
+        while p < end:
+            p = read_tag(p, end, &tag)
+            if p != NULL and tag == 0x0A:
+                p = read_length(p, end, &size)
+                if p == NULL:
+                    malformed()
+                self.add_resource(p, p + size)
+                p += size
+            elif p != NULL:
+                p = skip_value(p, end, tag, 0)
+            if p == NULL:
+                malformed()
+        return self.outcome
+
+    cdef int add_resource(self, bytes_at start, bytes_at end) except -1:
+        cdef bytes_at p = start
+        cdef uint32_t tag = 0
+        cdef size_t size = 0
+        cdef bytes raw = b""
+        cdef uint64_t resource
+        while p < end:
+            p = read_tag(p, end, &tag)
+            if p != NULL and tag == 0x0A:
+                p = read_length(p, end, &size)
+                if p == NULL:
+                    malformed()
+                raw = joined(raw, p, size)
+                p += size
+            elif p != NULL:
+                p = skip_value(p, end, tag, 1)
+            if p == NULL:
+                malformed()
+        resource = self.resource_of(raw)
+        self.touch(resource)
+        p = start
+        while p < end:
+            p = read_tag(p, end, &tag)
+            if tag == 0x12:
+                p = read_length(p, end, &size)
+                self.add_scope(p, p + size, resource)
+                p += size
+            else:
+                p = skip_value(p, end, tag, 1)
+        return 0
+
+    cdef int add_scope(self, bytes_at start, bytes_at end, uint64_t resource) except -1:
+        cdef bytes_at p = start
+        cdef uint32_t tag = 0
+        cdef size_t size = 0
+        cdef bytes raw = b""
+        cdef bytes url = b""
+        cdef uint64_t scope
+        while p < end:
+            p = read_tag(p, end, &tag)
+            if p != NULL and (tag == 0x0A or tag == 0x1A):
+                p = read_length(p, end, &size)
+                if p == NULL:
+                    malformed()
+                if tag == 0x0A:
+                    raw = joined(raw, p, size)
+                else:
+                    url = PyBytes_FromStringAndSize(<char*>p, size)
+                p += size
+            elif p != NULL:
+                p = skip_value(p, end, tag, 2)
+            if p == NULL:
+                malformed()
+        scope = self.scope_of(raw, url)
+        p = start
+        while p < end:
+            p = read_tag(p, end, &tag)
+            if tag == 0x12:
+                p = read_length(p, end, &size)
+                self.add_metric(p, p + size, resource, scope)
+                p += size
+            else:
+                p = skip_value(p, end, tag, 2)
+        return 0
+
+    cdef int add_metric(self, bytes_at start, bytes_at end, uint64_t resource, uint64_t scope) except -1:
+        """Read what a metric is, and then its points: those of the data that was set last, as protobuf has it."""
+        cdef bytes_at p = start
+        cdef bytes_at data = end
+        cdef bytes_at field
+        cdef bytes_at stop
+        cdef uint32_t tag = 0
+        cdef uint32_t kind = 0
+        cdef uint32_t metric
+        cdef uint64_t temporality = 0
+        cdef uint64_t monotonic = 0
+        cdef size_t size = 0
+        cdef Text name = Text(p, 0)
+        cdef Text unit = Text(p, 0)
+        cdef Text description = Text(p, 0)
+        cdef Metric told
+        cdef bytes key
+        while p < end:
+            field = p
+            p = read_tag(p, end, &tag)
+            if p != NULL and tag & 7 == 2:
+                p = read_length(p, end, &size)
+                if p == NULL:
+                    malformed()
+                if tag == 0x0A:
+                    name = Text(p, size)
+                elif tag == 0x12:
+                    description = Text(p, size)
+                elif tag == 0x1A:
+                    unit = Text(p, size)
+                elif tag >> 3 in (GAUGE, SUM, HISTOGRAM, EXPONENTIAL, SUMMARY) and tag >> 3 != kind:
+                    kind, data = tag >> 3, field
+                p += size
+            elif p != NULL:
+                p = skip_value(p, end, tag, 3)
+            if p == NULL:
+                malformed()
+        if kind == 0:
+            return 0
+        if kind != GAUGE and kind != SUMMARY:
+            p = data
+            while p < end:
+                p = read_tag(p, end, &tag)
+                if tag == (kind << 3 | 2):
+                    p = read_length(p, end, &size)
+                    stop = p + size
+                    while p < stop:
+                        p = read_tag(p, stop, &tag)
+                        if p != NULL and tag == 0x10:
+                            p = read_varint(p, stop, &temporality)
+                        elif p != NULL and tag == 0x18 and kind == SUM:
+                            p = read_varint(p, stop, &monotonic)
+                        elif p != NULL:
+                            p = skip_value(p, stop, tag, 4)
+                        if p == NULL:
+                            malformed()
+                else:
+                    p = skip_value(p, end, tag, 3)
+        told.kind = kind
+        told.is_delta = temporality == 1
+        told.is_counter = kind == SUM and monotonic != 0
+        told.family = 0
+        if kind in (SUM, HISTOGRAM, EXPONENTIAL) and temporality not in (1, 2):
+            told.family = -UNSUPPORTED
+        elif kind == SUM and told.is_delta and not told.is_counter:
+            told.family = -UNSUPPORTED
+        key = (
+            bytes((kind, told.is_delta, told.is_counter, told.family == 0))
+            + bytes_of(unit) + b"\0" + bytes_of(name)
+        )
+        metric = self.metric_of(key, bytes_of(name), bytes_of(unit), bytes_of(description), &told)
+        p = data
+        while p < end:
+            p = read_tag(p, end, &tag)
+            if tag == (kind << 3 | 2):
+                p = read_length(p, end, &size)
+                stop = p + size
+                while p < stop:
+                    p = read_tag(p, stop, &tag)
+                    if p != NULL and tag == 0x0A:
+                        p = read_length(p, stop, &size)
+                        if p == NULL:
+                            malformed()
+                        read_point(&self.point, kind, p, p + size)
+                        self.add_point(metric, resource, scope)
+                        p += size
+                    elif p != NULL:
+                        p = skip_value(p, stop, tag, 4)
+                    if p == NULL:
+                        malformed()
+            else:
+                p = skip_value(p, end, tag, 3)
+        return 0
+
+    cdef uint64_t resource_of(self, bytes raw) except 0:
+        cdef object known = self.resource_ids.get(raw)
+        if known is not None:
+            return known
+        pairs = tuple([(key, text) for key, text, _ in self.read_message(raw, 0x0A)])
+        known = self.resource_ids.get(pairs)
+        if known is None:
+            known = self.resource_ids[pairs] = self.next_id
+            self.next_id += 1
+            self.resources[known] = self.names.resource(dict(pairs))
+        self.resource_ids[raw] = known
+        return known
+
+    cdef uint64_t scope_of(self, bytes raw, bytes url) except 0:
+        cdef object known = self.scope_ids.get((raw, url))
+        cdef bytes name = b""
+        cdef bytes version = b""
+        if known is not None:
+            return known
+        for tag, text in fields_of(raw):
+            if tag == 0x0A:
+                name = text
+            elif tag == 0x12:
+                version = text
+        pairs = tuple([(key, text) for key, text, _ in self.read_message(raw, 0x1A)])
+        told = (name, version, url, pairs)
+        known = self.scope_ids.get(told)
+        if known is None:
+            known = self.scope_ids[told] = self.next_id
+            self.next_id += 1
+            self.scopes[known] = self.names.scope(name, version, url, dict(pairs))
+        self.scope_ids[raw, url] = known
+        return known
+
+    cdef uint32_t metric_of(self, bytes key, bytes name, bytes unit, bytes description, Metric* told) except? 0xFFFFFFFF:
+        """The number of a metric; what it is called and how it is shown is decided when it is new."""
+        cdef object known = self.metric_ids.get((key, description))
+        cdef uint32_t number
+        if known is not None:
+            return known
+        known = self.metric_ids.get(key)
+        if told.family == 0 and name is not None:
+            told.family = self.names.family(self, name, unit, description, told.kind, told.is_counter)
+        if known is None:
+            if self.free_metrics:
+                number = self.free_metrics.pop()
+            else:
+                number = self.metric_count
+                self.metrics = <Metric*>room(self.metrics, (number + 1) * sizeof(Metric))
+                self.metric_count += 1
+            self.metrics[number] = told[0]
+            known = self.metric_ids[key] = number
+        self.metric_ids[key, description] = known
+        return known
+
+    cdef int note(self, str what) except -1:
+        self.outcome[what] = self.outcome.get(what, 0) + 1
+        return 0
+
+    cdef int add_point(self, uint32_t metric, uint64_t resource, uint64_t scope) except -1:
+        cdef Metric* told = &self.metrics[metric]
+        cdef Stream* stream
+        if told.family < 0:
+            return self.note(REFUSALS[-told.family])
+        if self.point.flags & NO_RECORDED_VALUE:
+            stream = self.stream_of(metric, resource, scope, False)
+            if stream != NULL:
+                self.drop_series(stream.series)
+            return 0
+        if not prepare(&self.point, told):
+            return self.note(REFUSALS[MALFORMED])
+        if self.point.time == 0:
+            self.point.time = self.wall
+        stream = self.stream_of(metric, resource, scope, True)
+        if stream == NULL:
+            return 0  # it was noted why
+        return self.apply(&self.metrics[metric], stream)
+
+    cdef int apply(self, Metric* metric, Stream* stream) except -1:
+        cdef Series* series = stream.series
+        cdef Point* point = &self.point
+        if metric.is_delta and not stream.overflow and not is_new(stream, point.start, point.time):
+            stream.seen = series.seen = self.now
+            return self.note("duplicate")
+        stream.seen = series.seen = self.now
+        if series.owner != stream:
+            if series.owner != NULL:
+                self.note("collision")
+            if metric.is_delta or not series.has_value or point.time >= series.time:
+                series.owner = stream
+        if metric.is_delta:
+            return self.add_up(metric, series)
+        if series.has_value and point.time < series.time:
+            return self.note("late")
+        return self.take(metric, series)
+
+    cdef int take(self, Metric* metric, Series* series) except -1:
+        """Let the point be the series' value."""
+        cdef Point* point = &self.point
+        series.time, series.start = point.time, point.start
+        series.is_integer, series.integer, series.number = point.is_integer, point.integer, point.number
+        if metric.kind != GAUGE and metric.kind != SUM:
+            set_distribution(series, point, metric.kind)
+        series.kind, series.has_value, series.adds_up = metric.kind, True, metric.is_delta
+        if self.with_exemplars and point.exemplars.size:
+            self.take_exemplars(metric, series)
+        return 0
+
+    cdef int add_up(self, Metric* metric, Series* series) except -1:
+        """Add the point, a delta, to the series' value; what has other buckets begins anew."""
+        cdef Point* point = &self.point
+        cdef int64_t sum = 0
+        if not series.has_value or not series.adds_up or series.kind != metric.kind:
+            return self.take(metric, series)
+        if metric.kind == HISTOGRAM and not same_bounds(series.distribution, point):
+            return self.take(metric, series)
+        series.time = max(series.time, point.time)
+        if metric.kind == SUM:
+            if series.is_integer and point.is_integer and series.integer <= 0x7FFFFFFFFFFFFFFF - point.integer:
+                series.integer += point.integer
+            else:
+                series.number = number_of(series.is_integer, series.integer, series.number) + number_of(
+                    point.is_integer, point.integer, point.number
+                )
+                series.is_integer = False
+        elif metric.kind == HISTOGRAM:
+            add_buckets(series.distribution, point)
+        else:
+            add_exponential(series.distribution, point)
+        if self.with_exemplars and point.exemplars.size:
+            self.take_exemplars(metric, series)
+        return 0
+
+    cdef int take_exemplars(self, Metric* metric, Series* series) except -1:
+        cdef Text* texts = <Text*>self.point.exemplars.data
+        cdef size_t i
+        cdef uint32_t wanted = 1
+        if metric.kind == GAUGE or (metric.kind == SUM and not metric.is_counter):
+            return 0
+        if metric.kind == HISTOGRAM:
+            wanted = series.distribution.bound_count + 1
+        elif metric.kind == EXPONENTIAL:
+            wanted = MOST_EXEMPLARS
+        if series.exemplar_count != wanted:
+            for i in range(series.exemplar_count):
+                free(series.exemplars[i])
+            series.exemplar_count = 0
+            series.exemplars = <Exemplar**>room(series.exemplars, wanted * sizeof(Exemplar*))
+            memset(series.exemplars, 0, wanted * sizeof(Exemplar*))
+            series.exemplar_count = wanted
+        for i in range(self.point.exemplars.size // sizeof(Text)):
+            self.take_exemplar(metric, series, texts[i].data, texts[i].data + texts[i].size)
+        return 0
+
+    cdef int take_exemplar(self, Metric* metric, Series* series, bytes_at p, bytes_at end) except -1:
+        """Keep an exemplar in its bucket: the newest, and of those of one point the largest."""
+        cdef uint32_t tag = 0
+        cdef uint32_t place = 0
+        cdef size_t size = 0
+        cdef int64_t integer = 0
+        cdef Exemplar told
+        cdef Exemplar* made
+        cdef bytes trace_id = b""
+        cdef bytes span_id = b""
+        cdef bytes labels
+        told.value, told.time = 0.0, 0
+        attributes_begin(&self.attributes)
+        while p < end:
+            p = read_tag(p, end, &tag)
+            if p == NULL:
+                malformed()
+            if tag & 7 == 2:
+                p = read_length(p, end, &size)
+                if p == NULL:
+                    malformed()
+                if tag == 0x3A:
+                    gather(&self.attributes, &self.arena, p, p, size, 0)
+                elif tag == 0x22:
+                    span_id = PyBytes_FromStringAndSize(<char*>p, size)
+                elif tag == 0x2A:
+                    trace_id = PyBytes_FromStringAndSize(<char*>p, size)
+                p += size
+            elif tag & 7 == 1 and end - p >= 8:
+                if tag == 0x11:
+                    memcpy(&told.time, p, 8)
+                elif tag == 0x19:
+                    memcpy(&told.value, p, 8)
+                elif tag == 0x31:
+                    memcpy(&integer, p, 8)
+                    told.value = <double>integer
+                p += 8
+            else:
+                p = skip_value(p, end, tag, 5)
+                if p == NULL:
+                    malformed()
+        if isnan(told.value):
+            return 0
+        if metric.kind == HISTOGRAM:
+            while place < series.distribution.bound_count and told.value > series.distribution.bounds[place]:
+                place += 1
+        elif metric.kind == EXPONENTIAL:
+            place = oldest(series)
+        if series.exemplars[place] != NULL and metric.kind == HISTOGRAM and (
+            series.exemplars[place].time >= told.time and series.exemplars[place].value > told.value
+        ):
+            return 0
+        labels = self.exemplar_labels(trace_id, span_id)
+        told.size = len(labels)
+        made = <Exemplar*>room(series.exemplars[place], sizeof(Exemplar) + told.size)
+        made[0] = told
+        memcpy(<char*>made + sizeof(Exemplar), PyBytes_AS_STRING(labels), told.size)
+        series.exemplars[place] = made
+        return 0
+
+    cdef bytes exemplar_labels(self, bytes trace_id, bytes span_id):
+        """The ids, and as many of the attributes as OpenMetrics has room for."""
+        cdef dict labels = {}
+        cdef Py_ssize_t left = LONGEST_EXEMPLAR
+        if any(trace_id):
+            labels[b"trace_id"] = trace_id.hex().encode()
+        if any(span_id):
+            labels[b"span_id"] = span_id.hex().encode()
+        left -= sum([len(name) + len(value) for name, value in labels.items()])
+        for key, text, _ in self.gathered():
+            name = self.label_of(key)
+            size = len(name.decode("utf-8", "replace")) + len(text.decode("utf-8", "replace"))
+            if name not in labels and text and size <= left:
+                left -= size
+                labels[name] = text
+        arena_free(&self.arena)
+        return encode_labels(&self.labels, labels)
+
+    cdef Stream* find_stream(
+        self, uint32_t metric, uint64_t resource, uint64_t scope, const Buffer* key
+    ) noexcept nogil:
+        cdef uint64_t h = hash_of(key.data, key.size, place_of(self.seed, metric, resource, scope))
+        cdef Stream* stream = self.streams[h & (self.stream_buckets - 1)]
+        while stream != NULL:
+            if (
+                stream.hash == h and stream.key_size == key.size and stream.metric == metric
+                and stream.resource == resource and stream.scope == scope
+                and memcmp(stream.key, key.data, key.size) == 0
+            ):
+                return stream
+            stream = stream.chain
+        return NULL
+
+    cdef Stream* stream_of(self, uint32_t metric, uint64_t resource, uint64_t scope, bint make) except? NULL:
+        """The stream that the point belongs to; NULL where there is none, or no room for a new one, which is noted."""
+        cdef Stream* stream = self.find_stream(metric, resource, scope, &self.point.key)
+        cdef Stream* variant
+        cdef list told
+        cdef bint in_order
+        if stream != NULL:
+            return stream.main
+        told = self.read_attributes(self.point.key.data, self.point.key.data + self.point.key.size)
+        self.canonical.size = 0
+        for _, _, raw in told:
+            put_sized(&self.canonical, 0x0A, raw)
+        in_order = self.canonical.size == self.point.key.size and (
+            memcmp(self.canonical.data, self.point.key.data, self.canonical.size) == 0
+        )
+        if not in_order:
+            stream = self.find_stream(metric, resource, scope, &self.canonical)
+        if stream == NULL:
+            if not make:
+                return NULL
+            if self.stream_count >= self.max_series:
+                return self.overflow_of(metric)
+            stream = self.make_stream(metric, resource, scope, &self.canonical)
+            if not self.attach_safely(stream, [(key, text) for key, text, _ in told]):
+                return NULL
+        if not in_order and self.variant_count < self.max_series:
+            variant = self.make_stream(metric, resource, scope, &self.point.key)
+            self.stream_count -= 1
+            self.variant_count += 1
+            variant.main = stream
+            variant.series = stream.series
+            variant.sibling = stream.series.streams
+            stream.series.streams = variant
+        return stream
+
+    cdef bint attach_safely(self, Stream* stream, list pairs) except? False:
+        try:
+            self.attach(stream, pairs, self.metrics[stream.metric].kind)
+        except BaseException as error:
+            self.drop_stream(stream)
+            if isinstance(error, OverflowError):
+                self.note(REFUSALS[MALFORMED])
+                return False
+            raise
+        return True
+
+    cdef Stream* overflow_of(self, uint32_t metric) except? NULL:
+        """The stream of all that has no room: deltas add up there, anything else would make no sense."""
+        cdef Stream* stream
+        if not self.metrics[metric].is_delta:
+            self.note("no_room")
+            return NULL
+        self.canonical.size = 0
+        stream = self.find_stream(metric, 0, 0, &self.canonical)
+        if stream == NULL:
+            if self.overflow_count >= MOST_OVERFLOWS:
+                self.note("no_room")
+                return NULL
+            stream = self.make_stream(metric, 0, 0, &self.canonical)
+            self.stream_count -= 1
+            self.overflow_count += 1
+            stream.overflow = True
+            self.attach(stream, [(b"otel.metric.overflow", b"true")], self.metrics[metric].kind)
+        self.note("overflow")
+        return stream
+
+    cdef Stream* make_stream(self, uint32_t metric, uint64_t resource, uint64_t scope, const Buffer* key) except NULL:
+        cdef Stream* stream
+        cdef Stream* other
+        cdef Stream** table
+        cdef size_t i, buckets
+        if self.stream_count + self.variant_count >= self.stream_buckets:
+            buckets = self.stream_buckets * 2
+            table = <Stream**>calloc(buckets, sizeof(Stream*))
+            if table != NULL:  # otherwise the chains grow longer
+                for i in range(self.stream_buckets):
+                    while self.streams[i] != NULL:
+                        other = self.streams[i]
+                        self.streams[i] = other.chain
+                        other.chain = table[other.hash & (buckets - 1)]
+                        table[other.hash & (buckets - 1)] = other
+                free(self.streams)
+                self.streams, self.stream_buckets = table, buckets
+        stream = <Stream*>malloc(sizeof(Stream) + key.size)
+        if stream == NULL:
+            out_of_memory()
+        memset(stream, 0, sizeof(Stream))
+        stream.metric, stream.resource, stream.scope = metric, resource, scope
+        stream.key_size, stream.seen, stream.main = key.size, self.now, stream
+        memcpy(stream.key, key.data, key.size)
+        stream.hash = hash_of(key.data, key.size, place_of(self.seed, metric, resource, scope))
+        i = stream.hash & (self.stream_buckets - 1)
+        stream.chain = self.streams[i]
+        self.streams[i] = stream
+        self.stream_count += 1
+        return stream
+
+    cdef int attach(self, Stream* stream, list pairs, int kind) except -1:
+        """Find or make the series with the labels that a stream is shown under."""
+        cdef dict own = dict(self.names.constant)
+        cdef dict labels = {}
+        cdef Series* series
+        if stream.resource and stream.metric != TARGET:
+            own.update(self.resources[stream.resource][0])
+            own.update(self.scopes[stream.scope])
+        reserved = b"le" if kind in (HISTOGRAM, EXPONENTIAL) else b"quantile" if kind == SUMMARY else None
+        for key, text in pairs:
+            if not text:
+                continue  # in Prometheus an empty label is none
+            name = self.label_of(key)
+            while name in own or name == reserved:
+                name = b"exported_" + name
+            labels[name] = labels[name] + b";" + text if name in labels else text
+        labels.update(own)
+        encode_labels(&self.labels, labels)
+        if self.labels.size > LONGEST_LABELS:
+            raise OverflowError
+        series = self.series_at(self.metrics[stream.metric].family)
+        series.is_legacy = all([self.names.is_legacy(name) for name in labels])
+        stream.series = series
+        stream.sibling = series.streams
+        series.streams = stream
+        return 0
+
+    cdef Series* series_at(self, uint32_t number) except NULL:
+        """The series of a family with the labels in `self.labels`."""
+        cdef uint64_t h = hash_of(self.labels.data, self.labels.size, place_of(self.seed, number, 0, 0))
+        cdef Series* series = self.table[h & (self.series_buckets - 1)]
+        cdef Series* other
+        cdef Series** table
+        cdef Family* family = &self.family[number]
+        cdef size_t i, buckets
+        while series != NULL:
+            if (
+                series.hash == h and series.family == number and series.label_size == self.labels.size
+                and memcmp(series.labels, self.labels.data, self.labels.size) == 0
+            ):
+                return series
+            series = series.chain
+        if self.series_count >= self.series_buckets:
+            buckets = self.series_buckets * 2
+            table = <Series**>calloc(buckets, sizeof(Series*))
+            if table != NULL:
+                for i in range(self.series_buckets):
+                    while self.table[i] != NULL:
+                        other = self.table[i]
+                        self.table[i] = other.chain
+                        other.chain = table[other.hash & (buckets - 1)]
+                        table[other.hash & (buckets - 1)] = other
+                free(self.table)
+                self.table, self.series_buckets = table, buckets
+        if family.count == family.capacity:
+            buckets = max(2 * family.capacity, <uint32_t>4)
+            family.series = <Series**>room(family.series, buckets * sizeof(Series*))
+            family.capacity = <uint32_t>buckets
+        series = <Series*>malloc(sizeof(Series) + self.labels.size)
+        if series == NULL:
+            out_of_memory()
+        memset(series, 0, sizeof(Series))
+        series.hash, series.family, series.place, series.label_size = h, number, family.count, self.labels.size
+        memcpy(series.labels, self.labels.data, self.labels.size)
+        series.seen = self.now
+        i = h & (self.series_buckets - 1)
+        series.chain = self.table[i]
+        self.table[i] = series
+        family.series[family.count] = series
+        family.count += 1
+        family.live += 1
+        self.series_count += 1
+        return series
+
+    cdef list gathered(self):
+        """Key, text and KeyValue of each attribute, by key; of a repeated one the first counts.
+
+        The KeyValue is in the one form that nearly all senders write, however it came.
+        """
+        cdef Attribute* attribute
+        cdef AnyValue any
+        cdef size_t i
+        cdef dict found = {}
+        cdef Text value
+        for i in range(self.attributes.count):
+            attribute = &self.attributes.list[i]
+            key = bytes_of(attribute.key)
+            if key in found:
+                continue
+            value = content(attribute)
+            read_any(value.data, value.size, &any)
+            if any.kind == STRING:
+                text = PyBytes_FromStringAndSize(<char*>any.data, any.size)
+            elif any.kind == BOOL:
+                text = b"true" if any.number else b"false"
+            elif any.kind == INT:
+                text = b"%d" % <int64_t>any.number
+            else:
+                text = text_of(bytes_of(value))
+            found[key] = (key, text, self.key_value(key, &any, value))
+        return [found[key] for key in sorted(found)]
+
+    cdef bytes key_value(self, bytes key, AnyValue* any, Text value):
+        cdef Buffer* out = &self.labels
+        cdef uint8_t tag
+        out.size = 0
+        if any.kind == STRING:
+            put_sized(out, 0x0A, PyBytes_FromStringAndSize(<char*>any.data, any.size))
+        elif any.kind == BOOL or any.kind == INT:
+            tag = <uint8_t>(any.kind << 3)
+            keep(buffer_put(out, &tag, 1) and buffer_put_varint(out, any.number))
+        elif any.kind == DOUBLE:
+            tag = 0x21
+            keep(buffer_put(out, &tag, 1) and buffer_put(out, &any.number, 8))
+        else:
+            keep(buffer_put(out, value.data, value.size))
+        content = PyBytes_FromStringAndSize(<char*>out.data, out.size)
+        out.size = 0
+        put_sized(out, 0x0A, key)
+        put_sized(out, 0x12, content)
+        return PyBytes_FromStringAndSize(<char*>out.data, out.size)
+
+    cdef list read_attributes(self, bytes_at p, bytes_at end):
+        """The elements of a KeyValueList."""
+        cdef uint32_t tag = 0
+        cdef size_t size = 0
+        attributes_begin(&self.attributes)
+        while p < end:
+            p = read_tag(p, end, &tag)
+            if p == NULL:
+                malformed()
+            p = read_length(p, end, &size)
+            if p == NULL:
+                malformed()
+            gather(&self.attributes, &self.arena, p, p, size, 0)
+            p += size
+        told = self.gathered()
+        arena_free(&self.arena)
+        return told
+
+    cdef list read_message(self, bytes raw, uint32_t wanted):
+        """The attributes in a message, whose fields have this tag."""
+        self.canonical.size = 0
+        for tag, text in fields_of(raw):
+            if tag == wanted:
+                put_sized(&self.canonical, 0x0A, text)
+        return self.read_attributes(self.canonical.data, self.canonical.data + self.canonical.size)
+
+    cdef bytes label_of(self, bytes key):
+        cdef object name = self.label_names.get(key)
+        if name is None:
+            if len(self.label_names) > 10_000:
+                self.label_names.clear()
+            name = self.label_names[key] = self.names.label(key)
+        return name
+
+    cdef int touch(self, uint64_t resource) except -1:
+        """Show what is told of a resource as `target_info`: one series for each job and instance, of the newest."""
+        cdef Stream* stream
+        cdef Stream* old
+        _, identity, told = self.resources[resource]
+        if not told:
+            return 0
+        self.canonical.size = 0
+        stream = self.find_stream(TARGET, resource, 0, &self.canonical)
+        if stream == NULL:
+            if self.stream_count >= self.max_series:
+                return 0
+            former = self.targets.get(identity)
+            if former is not None:
+                old = self.find_stream(TARGET, former, 0, &self.canonical)
+                if old != NULL:
+                    self.drop_series(old.series)
+            stream = self.make_stream(TARGET, resource, 0, &self.canonical)
+            if not self.attach_safely(stream, told):
+                self.resources[resource] = (self.resources[resource][0], identity, ())
+                return 0
+            self.targets[identity] = resource
+            stream.series.owner, stream.series.has_value, stream.series.kind = stream, True, GAUGE
+            stream.series.is_integer, stream.series.integer = True, 1
+        stream.seen = stream.series.seen = self.now
+        return 0
+
+    cdef void drop_stream(self, Stream* stream) noexcept:
+        """Take a stream from its hash bucket and free it."""
+        cdef Stream** link = &self.streams[stream.hash & (self.stream_buckets - 1)]
+        while link[0] != stream:
+            link = &link[0].chain
+        link[0] = stream.chain
+        if stream.overflow:
+            self.overflow_count -= 1
+        elif stream.main != stream:
+            self.variant_count -= 1
+        else:
+            self.stream_count -= 1
+        stream_free(stream)
+
+    cdef void drop_series(self, Series* series) noexcept:
+        """Remove a series with its streams."""
+        cdef Series** link = &self.table[series.hash & (self.series_buckets - 1)]
+        cdef Stream* stream
+        while series.streams != NULL:
+            stream = series.streams
+            series.streams = stream.sibling
+            self.drop_stream(stream)
+        while link[0] != series:
+            link = &link[0].chain
+        link[0] = series.chain
+        self.family[series.family].series[series.place] = NULL
+        self.family[series.family].live -= 1
+        self.series_count -= 1
+        series_free(series)
+
+    def expire(self, double limit):
+        """Remove what has not been seen since `limit`, seconds of the monotonic clock; answers how many series."""
+        cdef size_t before = self.series_count
+        self.drop_old(limit)
+        if self.readers == 0:
+            self.tidy()
+        return before - self.series_count
+
+    cdef int drop_old(self, double limit) except -1:
+        cdef uint32_t number, place
+        cdef Series* series
+        cdef Stream* stream
+        cdef Stream** link
+        for number in range(self.family_count):
+            for place in range(self.family[number].count):
+                series = self.family[number].series[place]
+                if series == NULL:
+                    continue
+                if series.seen < limit:
+                    self.drop_series(series)
+                    continue
+                if series.streams.sibling == NULL:
+                    continue
+                link = &series.streams
+                while link[0] != NULL:  # first the variants of old ones, while these can be asked
+                    stream = link[0]
+                    if stream.main != stream and stream.main.seen < limit:
+                        link[0] = stream.sibling
+                        self.drop_stream(stream)
+                    else:
+                        link = &stream.sibling
+                link = &series.streams
+                while link[0] != NULL:
+                    stream = link[0]
+                    if stream.main == stream and stream.seen < limit:
+                        link[0] = stream.sibling
+                        if series.owner == stream:
+                            series.owner = NULL
+                        self.drop_stream(stream)
+                    else:
+                        link = &stream.sibling
+        return 0
+
+    cdef int tidy(self) except -1:
+        """Close holes, and forget resources, scopes, metrics and families that no stream has."""
+        cdef uint32_t number, place, kept
+        cdef Family* family
+        cdef Stream* stream
+        cdef size_t i
+        cdef set resources = set()
+        cdef set scopes = set()
+        for i in range(self.stream_buckets):
+            stream = self.streams[i]
+            while stream != NULL:
+                resources.add(stream.resource)
+                scopes.add(stream.scope)
+                stream = stream.chain
+        self.resource_ids = {told: number for told, number in self.resource_ids.items() if number in resources}
+        self.resources = {number: told for number, told in self.resources.items() if number in resources}
+        self.targets = {told: number for told, number in self.targets.items() if number in resources}
+        self.scope_ids = {told: number for told, number in self.scope_ids.items() if number in scopes}
+        self.scopes = {number: told for number, told in self.scopes.items() if number in scopes}
+        if self.readers:
+            return 0
+        for number in range(self.family_count):
+            family = &self.family[number]
+            kept = 0
+            for place in range(family.count if family.live < family.count else 0):
+                if family.series[place] != NULL:
+                    family.series[kept] = family.series[place]
+                    family.series[kept].place = kept
+                    kept += 1
+            if family.live < family.count:
+                family.count = kept
+            if family.live == 0 and number != TARGET and self.families[number] is not None:
+                self.names.forget(self.families[number])
+                self.families[number] = None
+                self.free_families.append(number)
+        gone = {
+            told for told in range(1, self.metric_count)
+            if self.metrics[told].family < 0 or self.families[self.metrics[told].family] is None
+        }.difference(self.free_metrics)
+        if gone:
+            self.metric_ids = {told: number for told, number in self.metric_ids.items() if number not in gone}
+            self.free_metrics.extend(gone)
+        return 0
+
+
+cdef inline double number_of(bint is_integer, int64_t integer, double number) noexcept nogil:
+    return <double>integer if is_integer else number
+
+
+cdef inline uint32_t oldest(Series* series) noexcept nogil:
+    cdef uint32_t found = 0
+    cdef uint32_t i
+    for i in range(series.exemplar_count):
+        if series.exemplars[i] == NULL:
+            return i
+        if series.exemplars[i].time < series.exemplars[found].time:
+            found = i
+    return found
+
+
+cdef list fields_of(bytes raw):
+    """Tag and bytes of each field of a message that has a length."""
+    cdef bytes_at p = <bytes_at>PyBytes_AS_STRING(raw)
+    cdef bytes_at end = p + len(raw)
+    cdef uint32_t tag = 0
+    cdef size_t size = 0
+    found = []
+    while p < end:
+        p = read_tag(p, end, &tag)
+        if p != NULL and tag & 7 == 2:
+            p = read_length(p, end, &size)
+            if p == NULL:
+                malformed()
+            found.append((tag, PyBytes_FromStringAndSize(<char*>p, size)))
+            p += size
+        elif p != NULL:
+            p = skip_value(p, end, tag, 3)
+        if p == NULL:
+            malformed()
+    return found
+
+
+cdef int put_sized(Buffer* out, uint8_t tag, bytes text) except -1:
+    if tag:
+        keep(buffer_put(out, &tag, 1))
+    keep(buffer_put_varint(out, len(text)) and buffer_put(out, PyBytes_AS_STRING(text), len(text)))
+    return 0
+
+
+cdef bytes encode_labels(Buffer* out, dict labels):
+    """Names and values in turn, in the order of the names, each with its length in front."""
+    out.size = 0
+    for name in sorted(labels):
+        put_sized(out, 0, name)
+        put_sized(out, 0, labels[name])
+    return PyBytes_FromStringAndSize(<char*>out.data, out.size)
+
+
+cdef bint prepare(Point* point, Metric* metric) noexcept nogil:
+    """Check a point and bring it into the form in which it is kept; False where it makes no sense."""
+    if metric.kind == GAUGE or metric.kind == SUM:
+        if not point.has_value:
+            return False
+        return not metric.is_delta or (
+            point.integer >= 0 if point.is_integer else isfinite(point.number) and point.number >= 0
+        )
+    if metric.is_delta and point.has_sum and not isfinite(point.sum):
+        return False
+    if metric.kind == HISTOGRAM:
+        return prepare_buckets(point)
+    if metric.kind == SUMMARY:
+        return prepare_quantiles(point)
+    return prepare_exponential(point)
+
+
+cdef bint prepare_buckets(Point* point) noexcept nogil:
+    """A histogram's count is that of its buckets; a bound of infinity is the one that stands behind all anyhow."""
+    cdef double* bounds = <double*>point.bounds.data
+    cdef uint64_t* counts = <uint64_t*>point.counts[0].data
+    cdef size_t size = point.bounds.size // 8
+    cdef size_t i
+    if point.counts[0].size == 0 and size == 0:
+        keep_one_bucket(point)
+        return point.counts[0].size == 8
+    if point.counts[0].size != (size + 1) * 8 or size > MOST_BOUNDS:
+        return False
+    for i in range(size):
+        if isnan(bounds[i]) or (i and bounds[i] <= bounds[i - 1]):
+            return False
+    if size and isinf(bounds[size - 1]) and bounds[size - 1] > 0:
+        counts[size - 1] += counts[size]
+        point.bounds.size -= 8
+        point.counts[0].size -= 8
+    point.count = total(counts, point.counts[0].size // 8)
+    return True
+
+
+cdef void keep_one_bucket(Point* point) noexcept nogil:
+    buffer_put(&point.counts[0], &point.count, 8)
+
+
+cdef bint prepare_quantiles(Point* point) noexcept nogil:
+    """Bring quantiles in order; of equal ones the last stays."""
+    cdef double* quantiles = <double*>point.bounds.data
+    cdef double* values = <double*>point.values.data
+    cdef size_t size = point.bounds.size // 8
+    cdef size_t i, j
+    cdef size_t kept = 0
+    cdef double quantile, value
+    if size > MOST_BOUNDS:
+        return False
+    for i in range(size):
+        quantile, value = quantiles[i], values[i]
+        if not 0 <= quantile <= 1:
+            return False
+        j = kept
+        while j and quantiles[j - 1] > quantile:
+            j -= 1
+        if j and quantiles[j - 1] == quantile:
+            values[j - 1] = value
+            continue
+        memmove(&quantiles[j + 1], &quantiles[j], (kept - j) * 8)
+        memmove(&values[j + 1], &values[j], (kept - j) * 8)
+        quantiles[j], values[j] = quantile, value
+        kept += 1
+    point.bounds.size = point.values.size = kept * 8
+    return True
+
+
+cdef bint prepare_exponential(Point* point) noexcept nogil:
+    """As fine as a native histogram can be, and without empty buckets at the ends."""
+    cdef uint64_t* counts
+    cdef size_t size
+    cdef int side
+    if not COARSEST <= point.scale <= FINEST or point.scale < MIN_SCALE or not point.threshold >= 0:
+        return False
+    if isinf(point.threshold):
+        return False
+    point.count = point.zeros
+    for side in range(2):
+        size = point.counts[side].size // 8
+        if size > MOST_COUNTS:
+            return False
+        counts = <uint64_t*>point.counts[side].data
+        trim(&counts, &point.offsets[side], &size)
+        coarsen(counts, &point.offsets[side], &size, <int>(point.scale - MAX_SCALE))
+        if size > MOST_COUNTS or not -(1 << 24) < point.offsets[side] < 1 << 24:
+            return False
+        memmove(point.counts[side].data, counts, size * 8)
+        point.counts[side].size = size * 8
+        point.count += total(<uint64_t*>point.counts[side].data, size)
+    point.scale = min(point.scale, <int64_t>MAX_SCALE)
+    return True

@@ -1,0 +1,56 @@
+"""Attribute values as the texts of labels: OpenTelemetry's attribute specification, "Non-OTLP representation"."""
+
+from __future__ import annotations
+
+import math
+from base64 import b64encode
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from sluiceway.otlp.anyvalue import decode_value
+
+__all__ = ["number_text", "text_of"]
+
+
+def text_of(content: bytes) -> bytes:
+    """What an encoded `AnyValue` is as a label: numbers in few digits, lists and maps as JSON, bytes in base64."""
+    match decode_value(content):
+        case None:
+            return b""
+        case str() as text:
+            return text.encode()
+        case bool() as flag:
+            return b"true" if flag else b"false"
+        case float() as number:
+            return number_text(number).encode()
+        case bytes() as data:
+            return b64encode(data)
+        case list() | dict() as nested:
+            return orjson.dumps(_plain(nested), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+        case other:
+            return str(other).encode()
+
+
+def number_text(value: float) -> str:
+    """A float in the fewest digits, as Go writes it: `1`, `0.1`, `1e-7`."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    if value and not 1e-6 <= abs(value) < 1e21:
+        return repr(value).removesuffix(".0").replace("e-0", "e-")
+    return format(Decimal(repr(value)), "f").removesuffix(".0")
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case bytes():
+            return b64encode(value).decode()
+        case float() if not math.isfinite(value):
+            return number_text(value)
+        case list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+        case _:
+            return value

@@ -1,0 +1,156 @@
+"""What the store asks when something is new: the name under which a metric is shown, and the labels of its origin.
+
+The rules are those of OpenTelemetry's "Prometheus and OpenMetrics Compatibility" (here: the specification).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from sluiceway.prometheus.families import Family, Type
+from sluiceway.prometheus.naming import Kind, Strategy, is_legacy, label_name, metric_name, unit_words
+
+__all__ = ["CONFLICT", "NAMELESS", "Origin", "Rules", "Translation"]
+
+CONFLICT: Final = -1
+NAMELESS: Final = -3
+MOST_COMPLAINTS: Final = 1000
+"""Conflicts that are remembered, so that each is logged once."""
+
+_KINDS: Final = {
+    5: Kind.GAUGE, 7: Kind.SUM, 9: Kind.HISTOGRAM, 10: Kind.EXPONENTIAL_HISTOGRAM, 11: Kind.SUMMARY,
+}  # fmt: skip
+_TYPES: Final = {
+    Kind.GAUGE: Type.GAUGE, Kind.SUM: Type.GAUGE, Kind.HISTOGRAM: Type.HISTOGRAM,
+    Kind.EXPONENTIAL_HISTOGRAM: Type.HISTOGRAM, Kind.SUMMARY: Type.SUMMARY,
+}  # fmt: skip
+_SERVICE: Final = (b"service.name", b"service.namespace", b"service.instance.id")
+
+Labels = dict[bytes, bytes]
+Origin = tuple[Labels, tuple[bytes, bytes], list[tuple[bytes, bytes]]]
+"""Of a resource: the labels of all its series, its job and instance, and the attributes that `target_info` shows."""
+
+
+class Opens(Protocol):
+    """The store, as far as it is needed here."""
+
+    def open_family(self, record: Family) -> int: ...
+
+
+def _none(_key: str) -> bool:
+    return False
+
+
+def _ignore(_text: str, _name: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What settings say of names and labels."""
+
+    strategy: Strategy = Strategy.UNDERSCORES_SUFFIXES
+    namespace: str = ""
+    constant_labels: Mapping[str, str] = field(default_factory=dict)
+    scope_info: bool = True
+    is_resource_label: Callable[[str], bool] = _none
+    """Which attributes of a resource become labels of all its series."""
+
+
+class Translation:
+    """Names and labels by `rules`. `complain(what, name)` is called once for each conflict; the name is a metric's."""
+
+    def __init__(self, rules: Rules, complain: Callable[[str, str], None] = _ignore) -> None:
+        self._rules = rules
+        self.complain = complain
+        self._complained: set[tuple[str, str]] = set()
+        self._numbers: dict[str, int] = {}
+        self.claims: dict[str, Family] = {}
+        """The names of all samples that can be shown, and of all families, each with the family that has it."""
+        self.constant: Labels = {
+            self.label(name.encode()): value.encode() for name, value in rules.constant_labels.items() if value
+        }
+
+    def label(self, key: bytes) -> bytes:
+        """The label that an attribute becomes; `key` for one whose name has no letter or digit left."""
+        return label_name(key.decode(errors="replace"), self._rules.strategy).encode() or b"key"
+
+    def is_legacy(self, name: bytes) -> bool:
+        """Whether a label's name is one by Prometheus' old rules."""
+        return is_legacy(name.decode(errors="replace"), label=True)
+
+    def target_family(self) -> Family:
+        """The family that shows resources, which is there from the start."""
+        family = Family("target_info", Type.INFO, "Target metadata", "")
+        self.claims |= dict.fromkeys(family.claimed, family)
+        return family
+
+    def family(self, store: Opens, name: bytes, unit: bytes, description: bytes, kind: int, is_counter: bool) -> int:
+        """The number of the family that a metric belongs to, or why it can have none.
+
+        Of one name the first type wins, and so does the first description (the specification, "Metric Metadata").
+        """
+        told, known_unit = _KINDS[kind], unit.decode(errors="replace")
+        rules = self._rules
+        shown = metric_name(
+            name.decode(errors="replace"), known_unit, told, is_counter, rules.strategy, rules.namespace
+        )
+        if not shown:
+            self._tell("has no name that Prometheus could take", name.decode(errors="replace"))
+            return NAMELESS
+        text = description.decode(errors="replace")
+        words = "_".join(word for word in unit_words(known_unit) if word)
+        family = Family(shown, Type.COUNTER if is_counter else _TYPES[told], text, words)
+        number = self._numbers.get(shown)
+        if number is not None and self.claims[shown].type is family.type:
+            if self.claims[shown].help != text:
+                self._tell("comes with different descriptions, of which the first is shown", shown)
+            return number
+        if any(claimed in self.claims for claimed in family.claimed):
+            self._tell("comes with different types, of which only the first is shown", shown)
+            return CONFLICT
+        number = self._numbers[shown] = store.open_family(family)
+        self.claims |= dict.fromkeys(family.claimed, family)
+        return number
+
+    def forget(self, family: Family) -> None:
+        """Let the names of a family without series be somebody else's."""
+        del self._numbers[family.name]
+        for name in family.claimed:
+            del self.claims[name]
+
+    def resource(self, attributes: Mapping[bytes, bytes]) -> Origin:
+        """What becomes of a resource's attributes (the specification, "Resource Attributes").
+
+        A resource that has nothing to be told but who it is, or of which it is not known who it is, has no
+        `target_info`: nothing could be joined with it.
+        """
+        own: Labels = {}
+        for key in sorted(attributes):
+            if attributes[key] and self._rules.is_resource_label(key.decode(errors="replace")):
+                name = self.label(key)
+                own[name] = own[name] + b";" + attributes[key] if name in own else attributes[key]
+        service, namespace, instance = (attributes.get(key, b"") for key in _SERVICE)
+        job = namespace + b"/" + service if namespace and service else service
+        identity = {name: value for name, value in ((b"job", job), (b"instance", instance)) if value}
+        told = [(key, attributes[key]) for key in sorted(attributes) if attributes[key] and key not in _SERVICE]
+        target = [*identity.items(), *told] if identity and told else []
+        return own | identity, (job, instance), target
+
+    def scope(self, name: bytes, version: bytes, schema_url: bytes, attributes: Mapping[bytes, bytes]) -> Labels:
+        """The labels that say which scope a series is of."""
+        if not self._rules.scope_info:
+            return {}
+        labels: Labels = {}
+        for key in sorted(attributes):
+            label = self.label(b"otel_scope_" + key)
+            if attributes[key]:
+                labels[label] = labels[label] + b";" + attributes[key] if label in labels else attributes[key]
+        own = {b"otel_scope_name": name, b"otel_scope_version": version, b"otel_scope_schema_url": schema_url}
+        return labels | {label: value for label, value in own.items() if value}
+
+    def _tell(self, what: str, name: str) -> None:
+        if (what, name) not in self._complained and len(self._complained) < MOST_COMPLAINTS:
+            self._complained.add((what, name))
+            self.complain(what, name)

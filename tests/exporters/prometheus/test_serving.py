@@ -1,0 +1,209 @@
+"""The small server: requests, bounds, concurrency, TLS and proofs of identity."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import ssl
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import trustme
+
+from sluiceway.errors import ConfigError, UnauthenticatedError
+from sluiceway.testing import settle
+from tests.exporters.prometheus.bench import PROTOBUF, Shop, families, number
+from tests.prometheus.model import read_page
+
+
+async def exchange(shop: Shop, text: str, *, more: str = "") -> list[bytes]:
+    """What a raw request is answered, up to the end of the connection: the heads and bodies of all answers."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", shop.exporter.port)
+    writer.write(text.replace("\n", "\r\n").encode("latin-1"))
+    answers = []
+    if more:
+        answers.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(more.replace("\n", "\r\n").encode("latin-1"))
+    answers.append(await reader.read())
+    writer.close()
+    return answers
+
+
+@pytest.mark.parametrize(("request_text", "status"), [
+    ("GET /metrics HTTP/1.1\nHost: a\nConnection: close\n\n", 200),
+    ("GET / HTTP/1.1\nHost: a\nConnection: close\n\n", 404),
+    ("GET /metrics?x=y HTTP/1.0\n\n", 200), ("POST /metrics HTTP/1.1\nHost: a\nConnection: close\n\n", 405),
+    ("POST /metrics HTTP/1.1\nHost: a\nContent-Length: 3\n\nabc", 400), ("nonsense\n\n", 400),
+    ("GET http://x/metrics HTTP/1.1\nHost: a\n\n", 400), ("GET /metrics HTTP/1.1\nTransfer-Encoding: chunked\n\n", 400),
+])  # fmt: skip
+async def test_requests_are_answered(request_text: str, status: int) -> None:
+    """Only GET and HEAD of one path give a page, and nothing that a peer sends breaks the server."""
+    async with Shop() as shop:
+        (answer,) = await exchange(shop, request_text)
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+
+
+async def test_head_says_what_get_would() -> None:
+    """Without a body, on a connection that stays."""
+    async with Shop("response_headers: {X-Mine: 'yes'}") as shop:
+        await shop.send(number("x", 1))
+        end = "GET /metrics HTTP/1.1\nHost: a\nConnection: close\n\n"
+        first, second = await exchange(shop, "HEAD /metrics HTTP/1.1\nHost: a\n\n", more=end)
+        assert b"Content-Type: text/plain; version=0.0.4" in first
+        assert b"X-Mine: yes" in second
+        assert second.endswith(b"x 1\n\r\n0\r\n\r\n")
+
+
+async def test_a_head_without_an_end_is_cut_off() -> None:
+    """After ten seconds, or when it is larger than 16 KiB."""
+    async with Shop() as shop:
+        reader, writer = await asyncio.open_connection("127.0.0.1", shop.exporter.port)
+        writer.write(b"GET /metrics HTTP/1.1\r\n")
+        while shop.clock.sleepers < 2:  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0)
+        await shop.clock.advance(11)
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await reader.readexactly(1)
+        writer.close()
+        answer = await exchange_large(shop)
+        assert answer == b""
+
+
+async def exchange_large(shop: Shop) -> bytes:
+    """What a head of 20 KB is answered."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", shop.exporter.port)
+    writer.write(b"GET /metrics HTTP/1.1\r\nA: " + b"a" * 20_000 + b"\r\n\r\n")
+    try:
+        return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def test_a_scraper_that_does_not_read_is_disconnected() -> None:
+    """After `write_timeout`, and the page that was made for it is given back."""
+    async with Shop("write_timeout: 5s") as shop:
+        await shop.send(*(number(f"x{at}", 1, {"a": "b" * 2_000}) for at in range(5_000)))
+        reader, writer = await asyncio.open_connection("127.0.0.1", shop.exporter.port, limit=1)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        while not shop.exporter._store.readers:  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0)
+        await settle(500)
+        await shop.clock.advance(6)
+        while shop.exporter._store.readers:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert not await ends_well(reader)
+        writer.close()
+
+
+async def ends_well(reader: asyncio.StreamReader) -> bool:
+    """Whether an answer in chunks is whole."""
+    with suppress(ConnectionError):
+        return (await reader.read()).endswith(b"\r\n0\r\n\r\n")
+    return False
+
+
+async def test_scrapes_at_the_same_time_are_whole() -> None:
+    """Each has every series once, while points keep coming and other series go."""
+    async with Shop("metric_expiration: 30s") as shop:
+        stay = [number("x", 0, {"n": str(at)}) for at in range(3_000)]
+        await shop.send(*stay)
+        await shop.clock.advance(20)
+
+        async def feed() -> None:
+            for at in range(20):
+                await shop.send(*stay, *(number("y", at, {"n": f"{at}-{n}"}) for n in range(100)))
+                await shop.clock.advance(3)
+
+        _, *pages = await asyncio.gather(feed(), *(shop.get() for _ in range(4)), shop.get(PROTOBUF))
+        for page in pages[:-1]:
+            assert {labels for name, labels in read_page(page) if name == "x"} == {
+                (("n", str(at)),) for at in range(3_000)
+            }
+        assert len(families(pages[-1])["x"].metric) == 3_000
+        assert shop.exporter._store.readers == 0
+
+
+async def test_gzip() -> None:
+    """Who accepts gzip gets it, and the same page."""
+    async with Shop() as shop:
+        await shop.send(*(number("x", at, {"n": str(at)}) for at in range(2_000)))
+        headers = {"Accept-Encoding": "gzip", "Accept": ""}
+        async with (
+            aiohttp.ClientSession(auto_decompress=False) as session,
+            session.get(shop.url, headers=headers) as answer,
+        ):
+            assert answer.headers["Content-Encoding"] == "gzip"
+            packed = await answer.read()
+        plain = await shop.get(**{"Accept-Encoding": "identity"})
+        assert gzip.decompress(packed) == plain
+        assert len(packed) < len(plain) / 3
+
+
+class Door:
+    """Lets in who knows the word."""
+
+    async def authenticate(self, headers: Any) -> None:
+        if headers.get("authorization") != ("open",) and headers.get("word") != ("open",):
+            raise UnauthenticatedError("no")
+
+
+async def test_proofs_are_asked_for() -> None:
+    """Without a proof nothing is shown, not even which paths there are."""
+    async with Shop("auth: {authenticator: door, request_params: [word]}", extensions={"door": Door()}) as shop:
+        await shop.send(number("x", 1))
+        for url in (shop.url, shop.url.replace("metrics", "other")):
+            async with shop.session.get(url) as answer:
+                assert (answer.status, await answer.read()) == (401, b"401 unauthorized\n")
+        assert await shop.get(Authorization="open") == b"# TYPE x gauge\nx 1\n"
+        async with shop.session.get(f"{shop.url}?word=open") as answer:
+            assert answer.status == 200
+
+
+async def test_tls(tmp_path: Path) -> None:
+    """With certificates the page is shown over TLS only."""
+    authority = trustme.CA()
+    leaf = authority.issue_cert("localhost", "127.0.0.1")
+    leaf.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    for pem in leaf.cert_chain_pems:
+        pem.write_to_path(str(tmp_path / "cert.pem"), append=True)
+    trusted = ssl.create_default_context()
+    authority.configure_trust(trusted)
+    text = f"tls: {{cert_file: {tmp_path}/cert.pem, key_file: {tmp_path}/key.pem}}"
+    async with Shop(text) as shop:
+        await shop.send(number("x", 1))
+        async with shop.session.get(shop.url.replace("http:", "https:"), ssl=trusted) as answer:
+            assert await answer.text() == "# TYPE x gauge\nx 1\n"
+        with pytest.raises(aiohttp.ClientError):
+            await shop.get()
+
+
+async def test_a_taken_port_is_told() -> None:
+    """The error names the endpoint."""
+    async with Shop() as shop:
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{shop.exporter.port}"):
+            await Shop(f"endpoint: '127.0.0.1:{shop.exporter.port}'").exporter.__aenter__()
+
+
+async def test_what_others_can_reach_is_said() -> None:
+    """A warning names what is missing where the endpoint is no loopback address."""
+    async with Shop("endpoint: '0.0.0.0:0'") as shop:
+        assert "without tls and without auth" in shop.log[0]
+
+
+async def test_stopping_lets_a_scrape_end() -> None:
+    """An answer that is being written is written to its end, and idle connections are closed at once."""
+    shop = Shop()
+    async with shop:
+        await shop.send(*(number("x", at, {"n": str(at)}) for at in range(3_000)))
+        await shop.get()  # leaves an idle connection behind
+        reader, writer = await asyncio.open_connection("127.0.0.1", shop.exporter.port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        rest = asyncio.create_task(reader.read())
+    assert (await rest).endswith(b"0\r\n\r\n")
+    writer.close()
