@@ -11,7 +11,7 @@ from libc.string cimport memcmp, memcpy, memset
 from sluiceway.otlp._arena cimport out_of_memory
 from sluiceway.otlp._proto cimport bytes_at
 from sluiceway.exporters.prometheus_remote_write._native cimport COARSEST, FINEST, Buckets
-from sluiceway.exporters.prometheus_remote_write._points cimport Point
+from sluiceway.prometheus._points cimport Point
 
 cdef enum:
     WIDEST = 1280  # buckets on one side of zero; with more, a histogram is made coarser
@@ -57,6 +57,11 @@ cdef struct Accumulators:
     size_t count
     size_t limit
     uint64_t generation  # grows when some are removed
+
+
+cdef inline Buckets buckets_of(const Point* point, int side) noexcept nogil:
+    """The buckets of a histogram, or those of an exponential one on the positive side (0) or the negative (1)."""
+    return Buckets(point.offsets[side], <uint64_t*>point.counts[side].data, point.counts[side].size // 8)
 
 
 cdef inline int copy_state(State* copy, const State* state) except -1 nogil:
@@ -213,8 +218,8 @@ cdef inline int add_point(State* state, const Point* point) except -1 nogil:
     state.time = point.time
     state.sum += point.sum
     state.count += point.count
-    state.zero_count += point.zero_count
-    state.zero_threshold = max(state.zero_threshold, point.zero_threshold)
+    state.zero_count += point.zeros
+    state.zero_threshold = max(state.zero_threshold, point.threshold)
     return first
 
 
@@ -222,16 +227,16 @@ cdef inline int add_number(State* state, const Point* point) except -1 nogil:
     cdef bint first = add_point(state, point)
     cdef bint fits
     if first:
-        state.is_int = point.is_int
+        state.is_int = point.is_integer
     fits = not (point.integer > 0 and state.integer > INT64_MAX - point.integer) and not (
         point.integer < 0 and state.integer < INT64_MIN - point.integer
     )
-    if state.is_int and point.is_int and fits:  # exact, where doubles would not be
+    if state.is_int and point.is_integer and fits:  # exact, where doubles would not be
         state.integer += point.integer
         state.value = <double>state.integer
         return 0
     state.is_int = False
-    state.value += point.value
+    state.value += <double>point.integer if point.is_integer else point.number
     return 0
 
 
@@ -297,8 +302,8 @@ cdef inline bint is_wide(const Buckets* side, int shift, const Buckets* more, in
 
 cdef inline bint add_exponential(State* state, const Point* point) except -1 nogil:
     """False where the buckets lie too far apart for any scale, and then nothing was added."""
-    cdef Buckets positive = Buckets(point.positive.offset, <uint64_t*>point.positive.counts.data, point.positive.counts.size // 8)
-    cdef Buckets negative = Buckets(point.negative.offset, <uint64_t*>point.negative.counts.data, point.negative.counts.size // 8)
+    cdef Buckets positive = buckets_of(point, 0)
+    cdef Buckets negative = buckets_of(point, 1)
     cdef bint first = state.time == 0
     cdef int64_t scale = min(point.scale, FINEST)
     cdef int shift, coarser
@@ -326,6 +331,6 @@ cdef inline bint add_exponential(State* state, const Point* point) except -1 nog
 
 cdef inline int add_histogram(State* state, const Point* point) except -1 nogil:
     """The bounds are those of all points before; a point without buckets adds none."""
-    cdef Buckets more = Buckets(0, <uint64_t*>point.counts.data, point.counts.size // 8)
+    cdef Buckets more = buckets_of(point, 0)
     add_point(state, point)
     return add_buckets(&state.sides[EXPLICIT], &more, 0)

@@ -22,18 +22,16 @@ from sluiceway.otlp._proto cimport (
 )
 from sluiceway.exporters.prometheus_remote_write._accumulate cimport (
     EXPLICIT, NEGATIVE, POSITIVE, Accumulator, Accumulators, accumulator, accumulators_free, add_exponential,
-    add_histogram, add_number, expire_all, revert_all, settle_all, touch,
+    add_histogram, add_number, buckets_of, expire_all, revert_all, settle_all, touch,
 )
 from sluiceway.exporters.prometheus_remote_write._index cimport Entry, Index, hash_of, index_add, index_find, index_free, index_put
 from sluiceway.exporters.prometheus_remote_write._native cimport COARSEST, Buckets, put_histogram
-from sluiceway.exporters.prometheus_remote_write._points cimport (
-    Point, as_double, fixed64, put, put_byte, put_text, put_varint, read_point, varint,
-)
+from sluiceway.exporters.prometheus_remote_write._writing cimport as_double, fixed64, put, put_byte, put_text, put_varint, varint
+from sluiceway.prometheus._points cimport NO_RECORDED_VALUE, Point, read_point
 
 cdef enum:
     MOST_BOUNDS = 1000  # of a histogram or summary: each is a series of its own
     LARGEST_KEPT = 1 << 24  # bytes of a buffer that is not given back after its batch
-    NO_RECORDED_VALUE = 1
     MILLISECOND = 1_000_000
     TOLD_EVERY = 30_000  # milliseconds between two samples that say what a resource is
     INFO = 0  # in place of a metric's tag: the series of a resource
@@ -259,9 +257,9 @@ cdef class RemoteWriteEncoder:
         cdef int i
         buffers[0], buffers[1], buffers[2], buffers[3] = &self.owners, &self.key, &self.resource_bytes, &self.scope_bytes
         buffers[4], buffers[5], buffers[6], buffers[7] = &self.scratch, &self.native, &self.body, &self.symbol_bytes
-        buffers[8], buffers[9], buffers[10] = &self.line, &self.refs, &self.point.attributes
-        buffers[11], buffers[12], buffers[13] = &self.point.bounds, &self.point.counts, &self.point.positive.counts
-        buffers[14], buffers[15] = &self.point.negative.counts, &self.point.exemplars
+        buffers[8], buffers[9], buffers[10] = &self.line, &self.refs, &self.point.key
+        buffers[11], buffers[12], buffers[13] = &self.point.bounds, &self.point.counts[0], &self.point.counts[1]
+        buffers[14], buffers[15] = &self.point.values, &self.point.exemplars
         for i in range(16):
             if buffers[i].capacity > above:
                 buffer_free(buffers[i])

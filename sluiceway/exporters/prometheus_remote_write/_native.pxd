@@ -8,7 +8,7 @@ as each coarse bucket holds whole fine ones. https://prometheus.io/docs/specs/na
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from sluiceway.otlp._proto cimport Buffer, varint_size
-from sluiceway.exporters.prometheus_remote_write._points cimport put, put_byte, put_varint
+from sluiceway.exporters.prometheus_remote_write._writing cimport put, put_byte, put_varint
 
 cdef enum:
     FINEST = 8

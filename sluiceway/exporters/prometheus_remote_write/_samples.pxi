@@ -67,7 +67,7 @@ cdef Shape* make_shape(RemoteWriteEncoder self, uint32_t member) except? NULL wi
     cdef uint32_t i
     if member != INFO:
         values = tuple([(<double*>bounds.data)[i] for i in range(bounds.size // 8)])
-        attributes = bytes_of(Text(self.point.attributes.data, self.point.attributes.size))
+        attributes = bytes_of(Text(self.point.key.data, self.point.key.size))
     found = self.describe(
         bytes_of(Text(self.resource_bytes.data + 1, self.resource_bytes.size - 1)),
         bytes_of(Text(self.scope_bytes.data + 1, self.scope_size - 1)) if member != INFO else b"",
@@ -141,7 +141,7 @@ cdef int add_point(RemoteWriteEncoder self, Shape* shape) except -1 nogil:
     if began and self.member != GAUGE and (self.member != SUM or self.monotonic):
         start = max(milliseconds(began), 1)  # zero would say that it is not known
     if self.member == GAUGE or self.member == SUM:
-        add_sample(self, shape.parts[0], time, start, bits(point.value if stream == NULL else stream.now.value))
+        add_sample(self, shape.parts[0], time, start, bits(value_of(point) if stream == NULL else stream.now.value))
     elif self.member == HISTOGRAM:
         add_buckets_of(self, shape, stream, time, start)
     elif self.member == SUMMARY:
@@ -153,6 +153,10 @@ cdef int add_point(RemoteWriteEncoder self, Shape* shape) except -1 nogil:
     if self.member != GAUGE and (self.member != SUM or self.monotonic):
         add_exemplars(self, shape, time)
     return CARRIED
+
+
+cdef inline double value_of(const Point* point) noexcept nogil:
+    return <double>point.integer if point.is_integer else point.number
 
 
 cdef int accumulate(RemoteWriteEncoder self, Shape* shape, Accumulator** found) except -1 nogil:
@@ -278,7 +282,7 @@ cdef int add_buckets_of(
     cdef uint64_t count = point.count
     cdef bint has_sum = point.has_sum
     cdef double total = point.sum
-    cdef Buckets buckets = Buckets(0, <uint64_t*>point.counts.data, point.counts.size // 8)
+    cdef Buckets buckets = buckets_of(point, 0)
     cdef int64_t place
     cdef uint32_t i
     if stream != NULL:
@@ -297,7 +301,7 @@ cdef int add_buckets_of(
 
 
 cdef int add_quantiles(RemoteWriteEncoder self, Shape* shape, int64_t time, int64_t start) except -1 nogil:
-    cdef double* values = <double*>self.point.counts.data
+    cdef double* values = <double*>self.point.values.data
     cdef uint32_t quantiles = shape.count - 2
     cdef uint32_t i
     for i in range(quantiles):
@@ -310,13 +314,11 @@ cdef int add_quantiles(RemoteWriteEncoder self, Shape* shape, int64_t time, int6
 cdef int add_native(
     RemoteWriteEncoder self, Series* series, int64_t time, int64_t start, Point* point
 ) except -1 nogil:
-    cdef Buckets positive
-    cdef Buckets negative
-    positive = Buckets(point.positive.offset, <uint64_t*>point.positive.counts.data, point.positive.counts.size // 8)
-    negative = Buckets(point.negative.offset, <uint64_t*>point.negative.counts.data, point.negative.counts.size // 8)
+    cdef Buckets positive = buckets_of(point, 0)
+    cdef Buckets negative = buckets_of(point, 1)
     self.native.size = 0
     put_histogram(
-        &self.native, &self.scratch, point.scale, point.count, point.sum, point.zero_count, point.zero_threshold,
+        &self.native, &self.scratch, point.scale, point.count, point.sum, point.zeros, point.threshold,
         &positive, &negative,
     )
     return add_native_sample(self, series, time, start)

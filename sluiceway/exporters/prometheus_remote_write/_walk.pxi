@@ -131,7 +131,7 @@ cdef int add_points(RemoteWriteEncoder self, bytes_at p, bytes_at end) except -1
         p = next_field(p, end, &tag, &value)
         if tag != FIRST:
             continue
-        read_point(&self.point, self.member, value)
+        read_point(&self.point, self.member >> 3, value.data, value.data + value.size)
         shape = NULL
         outcome = judge(self)
         if outcome == CARRIED:
@@ -160,7 +160,7 @@ cdef int judge(RemoteWriteEncoder self) noexcept nogil:
         if not point.has_value and not stale:
             return NO_VALUE
     if self.member == HISTOGRAM:
-        buckets, bounds = point.counts.size // 8, point.bounds.size // 8
+        buckets, bounds = point.counts[0].size // 8, point.bounds.size // 8
         if not (buckets == bounds + 1 or (stale and buckets == 0) or (buckets == 0 and bounds == 0)):
             return ODD_BUCKETS
         if not ascending(self):
@@ -198,7 +198,7 @@ cdef Shape* shape_of(RemoteWriteEncoder self) except? NULL nogil:
     put(&self.key, &self.metric.id, 4)
     put(&self.key, &bounds, 4)
     put(&self.key, self.point.bounds.data, bounds)
-    put(&self.key, self.point.attributes.data, self.point.attributes.size)
+    put(&self.key, self.point.key.data, self.point.key.size)
     h = hash_of(self.key.data, self.key.size, self.seed)
     entry = index_find(&self.shapes, h, self.key.data, self.key.size)
     if entry == NULL:

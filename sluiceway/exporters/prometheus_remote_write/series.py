@@ -7,16 +7,18 @@ The encoder asks once for each set of labels and keeps the answer, so nothing he
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache, partial
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from sluiceway.otlp.anyvalue import decode_value, sized
+from sluiceway.prometheus.labels import text_of
 from sluiceway.prometheus.naming import Kind, Strategy, label_name, metric_name, unit_words
 
-__all__ = ["Answer", "SeriesNames", "number_text", "value_text"]
+if TYPE_CHECKING:
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+
+__all__ = ["Answer", "SeriesNames", "bound_text"]
 
 Labels: TypeAlias = tuple[bytes, ...]
 """Names and values by turns, in the order of the names."""
@@ -44,7 +46,7 @@ _LARGEST_CACHE: Final = 4096
 class _Resource(NamedTuple):
     """A resource: all of its attributes, and the labels `job` and `instance`."""
 
-    attributes: Mapping[str, Any]
+    attributes: Mapping[str, str]
     identity: Mapping[str, str]
 
 
@@ -128,7 +130,7 @@ class SeriesNames:
         words = "_".join(filter(None, unit_words(unit)))
         return name, (_TYPES.get(kind, counts), name.encode(), text.encode(), words.encode())
 
-    def _labels(self, attributes: Mapping[str, Any], known: _Resource) -> dict[str, str]:
+    def _labels(self, attributes: Mapping[str, str], known: _Resource) -> dict[str, str]:
         if self._resource_labels:
             attributes = {
                 **attributes,
@@ -136,11 +138,11 @@ class SeriesNames:
             }
         return self._joined(attributes)
 
-    def _joined(self, attributes: Mapping[str, Any]) -> dict[str, str]:
+    def _joined(self, attributes: Mapping[str, str]) -> dict[str, str]:
         """Labels of attributes; of those whose names become the same the values are joined, in the order of keys."""
         labels: dict[str, str] = {}
         for key in sorted(attributes):
-            name, text = self._label(key), value_text(attributes[key])
+            name, text = self._label(key), attributes[key]
             if not name or not text:  # to Prometheus an empty label is none
                 continue
             before = labels.get(name)
@@ -158,27 +160,7 @@ class SeriesNames:
         return labels | {label: text for label, text in own.items() if text}
 
 
-def value_text(value: object) -> str:
-    """An attribute's value as a label has it: OpenTelemetry's rules for values as text, JSON for what is nested."""
-    match value:
-        case str():
-            return value
-        case bool():
-            return "true" if value else "false"
-        case int():
-            return str(value)
-        case float():
-            return _float_text(value)
-        case bytes():
-            return b64encode(value).decode()
-        case None:
-            return ""
-    import orjson
-
-    return orjson.dumps(_plain(value), option=orjson.OPT_SORT_KEYS).decode()
-
-
-def number_text(value: float) -> str:
+def bound_text(value: float) -> str:
     """A bound or quantile as the label `le` or `quantile` has it: without an exponent, and without `.0`."""
     if value in (float("inf"), float("-inf")):
         return "+Inf" if value > 0 else "-Inf"
@@ -186,35 +168,16 @@ def number_text(value: float) -> str:
     return text.removesuffix(".0")
 
 
-def _float_text(value: float) -> str:
-    if value != value or value in (float("inf"), float("-inf")):
-        return {True: "NaN"}.get(value != value, "+Inf" if value > 0 else "-Inf")
-    if value and not 1e-6 <= abs(value) < 1e21:
-        digits, _, exponent = repr(value).partition("e")
-        return f"{digits.removesuffix('.0')}e{int(exponent):+d}" if exponent else digits
-    return number_text(value)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, bytes):
-        return b64encode(value).decode()
-    return value
-
-
 def _parts(kind: Kind, name: str, labels: Mapping[str, str], values: Iterable[float]) -> list[Labels]:
     """The labels of each series of a point, in the encoder's order."""
     total, count = ({**labels, NAME: f"{name}_{end}"} for end in ("sum", "count"))
     match kind:
         case Kind.HISTOGRAM:
-            bounds = [*map(number_text, values), "+Inf"]
+            bounds = [*map(bound_text, values), "+Inf"]
             buckets = [{**labels, NAME: f"{name}_bucket", "le": bound} for bound in bounds]
             return [_flat(part) for part in (*buckets, total, count)]
         case Kind.SUMMARY:
-            quantiles = [{**labels, NAME: name, "quantile": number_text(value)} for value in values]
+            quantiles = [{**labels, NAME: name, "quantile": bound_text(value)} for value in values]
             return [_flat(part) for part in (*quantiles, total, count)]
         case _:
             return [_flat({**labels, NAME: name})]
@@ -224,26 +187,26 @@ def _flat(labels: Mapping[str, str]) -> Labels:
     return tuple(text.encode(errors="replace") for name in sorted(labels) for text in (name, labels[name]))
 
 
-def _attributes(content: bytes) -> Mapping[str, Any]:
-    """Attributes of KeyValues behind the tag 0x0A, which is what an AnyValue's map is."""
-    found = decode_value(sized(0x32, content))
-    return found if isinstance(found, dict) else {}
+def _attributes(content: bytes) -> Mapping[str, str]:
+    """Attributes as texts, of KeyValues behind the tag 0x0A; the last of each key."""
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValueList
+
+    return _texts(KeyValueList.FromString(content).values)
+
+
+def _texts(pairs: Iterable[KeyValue]) -> Mapping[str, str]:
+    return {pair.key: text_of(pair.value.SerializeToString()).decode(errors="replace") for pair in pairs}
 
 
 def _read_resource(content: bytes) -> _Resource:
     attributes = _attributes(content)
-    texts = {key: value_text(attributes.get(key)) for key in _IDENTITY}
-    namespace, service, instance = texts.values()
+    namespace, service, instance = (attributes.get(key, "") for key in _IDENTITY)
     job = f"{namespace}/{service}" if namespace and service else service
     return _Resource(attributes, {name: text for name, text in (("job", job), ("instance", instance)) if text})
 
 
-def _read_scope(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
+def _read_scope(content: bytes) -> tuple[str, str, Mapping[str, str]]:
     from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 
     scope = InstrumentationScope.FromString(content)
-    return (
-        scope.name,
-        scope.version,
-        {pair.key: decode_value(pair.value.SerializeToString()) for pair in scope.attributes},
-    )
+    return scope.name, scope.version, _texts(scope.attributes)
