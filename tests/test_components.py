@@ -86,6 +86,10 @@ YAML = {
         exporters:
           otlp_http: {endpoint: "http://127.0.0.1:1"}
     """,
+    "exporter prometheus_remote_write": """
+        exporters:
+          prometheus_remote_write: {endpoint: "http://127.0.0.1:1/api/v1/write"}
+    """,
 }
 """Settings for those whose example names a port, a backend or a file that a test must not touch."""
 

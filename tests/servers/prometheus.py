@@ -67,15 +67,24 @@ class PrometheusServer:
 
 @contextmanager
 def prometheus_server(
-    folder: Path, configuration: str, *features: str, native: bool = True
+    folder: Path,
+    configuration: str,
+    *features: str,
+    native: bool = True,
+    flags: tuple[str, ...] = (),
+    port: int | None = None,
+    binary: str | None = None,
 ) -> Iterator[PrometheusServer]:
-    """A server with this configuration, ready to answer; one that takes `native` histograms asks for protobuf."""
-    path, port = str(program("prometheus", "prometheus")), free_port()
+    """A server with this configuration, ready to answer; killed at the end, so that its data is as after a crash.
+
+    One that takes `native` histograms asks for protobuf.
+    """
+    path, port = binary or str(program("prometheus", "prometheus")), port or free_port()
     (folder / "prometheus.yml").write_text(configuration)
     with running(
         path, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address=127.0.0.1:{port}",
-        "--enable-feature=" + ",".join([*features, *(["native-histograms"] if native else [])]),
+        "--enable-feature=" + ",".join([*features, *(["native-histograms"] if native else [])]), *flags,
     ):  # fmt: skip
         server = PrometheusServer(port)
         wait_for(f"{server.url}/-/ready")

@@ -1,0 +1,226 @@
+"""Sends metrics to Prometheus, and all that takes remote write as it does: Mimir, Thanos, Cortex, VictoriaMetrics.
+
+A batch becomes one request, or several beyond `max_batch_size_bytes`, which go at the same time. Batches go one after
+the other, and the samples of a series stand in one request, in the order of their times: a receiver gets each series in
+order, as Prometheus demands. Names, labels and units become Prometheus's (`http.server.duration` in `s` is
+`http_server_duration_seconds`); `service.name` and `service.instance.id` become `job` and `instance`, the resource's
+other attributes labels of `target_info`, which is sent every half a minute, in a request of its own: where others have
+told of the same resource later, Prometheus refuses it, and nothing else.
+
+| OTLP | Prometheus |
+| --- | --- |
+| gauges, sums that are not monotonic | gauges |
+| monotonic cumulative sums | counters, with exemplars |
+| histograms | the series `_bucket`, `_sum` and `_count`, with exemplars |
+| exponential histograms | native histograms; scales above 8 are made coarser, below -4 there is nothing like them |
+| summaries | a series for each quantile, `_sum` and `_count` |
+| delta sums and histograms | with `delta_to_cumulative` added up; else rejected and counted |
+| points without recorded value | stale markers |
+| start times | start timestamps, in remote write 2.0 only |
+
+Remote write 1.0 is what every receiver knows, and the default. 2.0 (`protobuf_message: io.prometheus.write.v2.Request`)
+brings types, help, units and start times along, in fewer bytes, and tells what was written; Prometheus knows it from
+3.0 on.
+
+What cannot be carried is rejected and counted, with its reason, and never sent: delta points when they are not added
+up, come late or are of too many series (`max_streams`); points without time, value or temporality, of metrics without
+a name, with buckets that do not fit their bounds or more than 1000 of them.
+
+| The receiver's answer | What follows |
+| --- | --- |
+| 2xx | delivered |
+| 2xx of 2.0 whose headers `...-Written` tell less than was sent | what is missing counts as rejected |
+| 2xx of 2.0 without these headers | as 415: the receiver knows 1.0 only, and took nothing |
+| 429, 5xx | sent again, after `Retry-After` if given |
+| 401, 403, 404, 405, 407, 415 | the settings are wrong, which the status tells; sent again |
+| 400, 422 (out of order, duplicate), 413 | sent in halves, until what is refused stands alone and is dropped |
+| the same, while other requests of the batch arrive | as above; with `delta_to_cumulative` dropped at once |
+| the same, when the headers of 2.0 say that a part was written | what is missing counts as rejected |
+| other 4xx, redirects | dropped |
+| none: no connection, cut off, timeout | sent again |
+
+When some of a batch's requests fail, only those are sent again. A request whose answer was lost may have arrived all
+the same: Prometheus takes the same last sample of a series twice as once, but calls earlier ones out of order, and then
+they count as dropped although they are there. The same holds for halves, where a receiver had written a part.
+
+A crash loses what the queue holds in memory, and the sums of `delta_to_cumulative`, which begin anew: to Prometheus, a
+counter that was reset. Integers beyond 2**53 lose digits, as Prometheus has doubles only.
+
+```yaml
+exporters:
+  prometheus_remote_write:
+    endpoint: https://prometheus.example.com:9090/api/v1/write
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
+from sluiceway.errors import PermanentError, RetryableError
+from sluiceway.exporters.prometheus_remote_write.answers import Written
+from sluiceway.exporters.prometheus_remote_write.receiver import Receiver
+from sluiceway.exporters.prometheus_remote_write.settings import PrometheusRemoteWriteConfig
+from sluiceway.exporters.prometheus_remote_write.work import Encoding, Request, Work
+from sluiceway.extras import require
+from sluiceway.otlp import Batch, Signal, join
+
+__all__ = ["COMPONENT", "PrometheusRemoteWriteConfig", "RemoteWriteExporter"]
+
+_WHY: Final = {
+    "delta": "delta points, which Prometheus does not know: see delta_to_cumulative",
+    "temporality": "points that say neither delta nor cumulative",
+    "out of order": "delta points that are not newer than the ones before",
+    "max_streams": "delta points of more series than delta_to_cumulative::max_streams",
+    "scale": "exponential histograms of a scale below -4",
+    "no value": "points without a value",
+    "no time": "points without a time",
+    "buckets": "histograms whose buckets do not fit their bounds, or with more than a thousand",
+    "name": "points of metrics without a name",
+}
+
+
+class RemoteWriteExporter:
+    """Sends batches to one receiver, one after the other. Entering it connects to nothing yet."""
+
+    def __init__(self, config: PrometheusRemoteWriteConfig, context: Context) -> None:
+        require("prometheus_remote_write", "prometheus-remote-write", "cramjam")
+        self._config = config
+        self._context = context
+        self._receiver = Receiver(config, context)
+        self.destination = self._receiver.destination
+        self._encoding = Encoding(config, context.clock)
+        self._turn = asyncio.Lock()
+        self._room = asyncio.Semaphore(config.parallelism)
+        self._sent = [0, 0, 0, 0]
+        self._left_out = dict.fromkeys(_WHY, 0)
+        self._publish()
+
+    async def __aenter__(self) -> Self:
+        if self._config.wal is not None:
+            self._context.logger.warning("wal is without effect: sending_queue::storage keeps data on disk")
+        await self._receiver.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._receiver.__aexit__(kind, error, trace)
+
+    async def consume(self, batch: Batch) -> PartialSuccess | None:
+        """Send what is left of the batch, and return when the receiver has taken it or raise `DeliveryError`."""
+        async with self._turn:
+            work = await self._encoding.work(batch)
+            errors = await self._send(work)
+            if errors:
+                delays = [error.retry_after for error in errors if error.retry_after is not None]
+                first = errors[0]
+                raise RetryableError(str(first), retry_after=max(delays, default=None), code=first.code) from first
+            if work.is_refused:
+                self._encoding.refused(work)
+                raise next(iter(work.refused.values()))
+            work.part(divides=self._encoding.divides)
+            await self._send_parts(work)
+            self._encoding.done(work)
+            return self._settle(work)
+
+    async def _send(self, work: Work) -> list[RetryableError]:
+        """Send all requests that are left, and return the errors of those that may go again."""
+        errors: list[RetryableError] = []
+        async with asyncio.TaskGroup() as tasks:
+            for request in list(work.requests.values()):
+                tasks.create_task(self._send_one(work, request, errors))
+        return errors
+
+    async def _send_one(self, work: Work, request: Request, errors: list[RetryableError]) -> None:
+        try:
+            async with self._room:
+                taken = await self._receiver.post(request)
+        except RetryableError as error:
+            errors.append(error)
+            return
+        except PermanentError as error:
+            if request.has_points:
+                work.refused[request.number] = error
+            else:
+                self._context.logger.debug("%s", error)
+        else:
+            self._count(work, request, taken, lambda: work.points_of(request.number))
+        del work.requests[request.number]
+
+    async def _send_parts(self, work: Work) -> None:
+        """Send what was refused beside other requests in ever smaller parts, one after the other."""
+        while work.parts:
+            points = work.parts[-1]
+            try:
+                for request in await self._encoding.requests(points):
+                    self._count(work, request, await self._receiver.post(request), lambda: points)  # noqa: B023
+            except PermanentError as error:
+                work.parts.pop()
+                work.divide(points, error)
+            else:
+                work.parts.pop()
+
+    def _count(self, work: Work, request: Request, taken: Written, points: Callable[[], Batch]) -> None:
+        """Count what was written of a request, and how many of its points were not, as far as that can be told."""
+        holds = request.holds
+        missing = holds.samples + holds.histograms - taken.samples - taken.histograms
+        if missing > 0:
+            work.unwritten += min(missing, points().items)
+        for place, number in enumerate((1, taken.samples, taken.histograms, taken.exemplars)):
+            self._sent[place] += number
+
+    def _settle(self, work: Work) -> PartialSuccess | None:
+        """Say what of a batch did not arrive, of which all that could be sent was."""
+        for why, points in work.left_out.items():
+            self._left_out[why] += points
+        lost, reasons = [*work.lost], [*work.reasons]
+        if work.left_out:
+            lost.append(work.points_left_out())
+            reasons += [f"{points} {_WHY[why]}" for why, points in work.left_out.items()]
+        if work.unwritten:
+            reasons.append("the receiver says that it has not written all samples")
+        rejected = sum(batch.items for batch in lost) + work.unwritten
+        if not rejected:
+            return None
+        return PartialSuccess(rejected, "; ".join(reasons), join(lost) if lost and not work.unwritten else None)
+
+    def _publish(self) -> None:
+        """Make our own metrics, by the Collector's names where it has them."""
+        scope, kernel = self._context.telemetry, self._encoding.kernel
+        names = {"exporter": self._context.id}
+        prefix = "otelcol_exporter_prometheusremotewrite_"
+        kinds = (("sent_batches", "request"), ("written_samples", "sample"), ("written_histograms", "histogram"),
+                 ("written_exemplars", "exemplar"))  # fmt: skip
+        for place, (name, unit) in enumerate(kinds):
+            text = f"What the receiver has taken: {unit}s."
+            scope.counter(prefix + name, lambda place=place: self._sent[place], f"{{{unit}}}", text, **names)  # type: ignore[misc]
+        for why in _WHY:
+            scope.counter(
+                f"{prefix}failed_translations", lambda why=why: self._left_out[why], "{datapoint}",  # type: ignore[misc]
+                "Points that remote write cannot carry.", reason=why, **names,
+            )  # fmt: skip
+        scope.gauge(
+            "sluiceway_exporter_prometheus_remote_write_series", lambda: kernel.series, "{series}",
+            "Sets of labels that are known.", **names,
+        )  # fmt: skip
+        if self._config.delta_to_cumulative is not None:
+            scope.gauge(
+                "sluiceway_exporter_prometheus_remote_write_delta_series", lambda: kernel.delta_series, "{series}",
+                "Delta series that are being added up.", **names,
+            )  # fmt: skip
+
+
+COMPONENT = Component(
+    type="prometheus_remote_write",
+    kind=Kind.EXPORTER,
+    config=PrometheusRemoteWriteConfig,
+    create=RemoteWriteExporter,
+    signals=frozenset({Signal.METRICS}),
+    stability=Stability.BETA,
+    aliases=("prometheusremotewrite",),
+)

@@ -1,0 +1,200 @@
+"""Delta points added up: the sums are what plain Python adds up, and what was refused is as if it never came."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from fractions import Fraction
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluiceway.exporters.prometheus_remote_write.series import SeriesNames
+from sluiceway.otlp.metrics import ExponentialHistogram, Histogram, Temporality
+from sluiceway.prometheus.naming import Strategy
+from tests.exporters.prometheus_remote_write.bench import metrics
+from tests.exporters.prometheus_remote_write.reading import Read, read
+from tests.exporters.prometheus_remote_write.test_encoder import NOW, encoder
+from tests.otlp.strategies import checked
+
+SECOND = 10**9
+DELTA = Temporality.DELTA
+BOUNDS = (0.5, 1.0, 2.0)
+
+
+def summed(**changed):
+    """An encoder that adds up."""
+    names = SeriesNames(Strategy.UNDERSCORES_SUFFIXES, target_info=False, scope_info=False)
+    return encoder(names, **({"accumulate": True, "second": True} | changed))
+
+
+def last(requests) -> dict[tuple[str, str], Read]:
+    """The series by name and bound."""
+    found = [one for content, *_ in requests for one in read(content, second=True)]
+    return {(dict(one.labels)["__name__"], dict(one.labels).get("le", "")): one for one in found}
+
+
+def number(bits: int) -> float:
+    """What a double's bits mean."""
+    return struct.unpack("<d", struct.pack("<Q", bits))[0]
+
+
+class Sums:
+    """What the points so far add up to, by the rules of OpenTelemetry's data model."""
+
+    def __init__(self) -> None:
+        self.integer = 0
+        self.double = 0.0
+        self.buckets = [0] * (len(BOUNDS) + 1)
+        self.total = 0.0
+        self.scale = 20
+        self.native: tuple[dict[int, int], dict[int, int]] = {}, {}
+        self.zeros = 0
+
+    def add(self, random: Random, at: int):
+        """Make a batch of one point of each kind, and add it."""
+        integer, double = random.randrange(-(2**40), 2**40), random.uniform(-5, 5)
+        counts = tuple(random.randrange(100) for _ in self.buckets)
+        native = ExponentialHistogram(
+            random.randrange(-4, 21),
+            (random.randrange(-300, 300), [random.choice([0, 1, 9]) for _ in range(random.randrange(20))]),
+            (random.randrange(-300, 300), [random.choice([0, 1, 9]) for _ in range(random.randrange(5))]),
+            zero_count=random.randrange(3),
+            sum=double,
+        )
+        self.integer += integer
+        self.double += double
+        self.total += double
+        self.zeros += native.zero_count
+        self.buckets = [old + new for old, new in zip(self.buckets, counts, strict=True)]
+        self.merge(native)
+
+        def write(into):
+            when = {"time": at, "start": at - SECOND}
+            into.sum("whole", monotonic=False, temporality=DELTA).add(integer, **when)
+            into.sum("real", temporality=DELTA).add(double, **when)
+            into.histogram("spread", temporality=DELTA).add_histogram(Histogram(BOUNDS, counts, sum=double), **when)
+            into.exponential("native", temporality=DELTA).add_exponential(native, **when)
+
+        return metrics(write)
+
+    def merge(self, more: ExponentialHistogram) -> None:
+        """Add buckets, all made as coarse as the coarsest, and no finer than Prometheus's finest."""
+        scale = min(self.scale, more.scale, 8)
+        merged = []
+        for mine, (offset, counts) in zip(self.native, (more.positive, more.negative), strict=True):
+            side: Counter[int] = Counter()
+            for index, count in mine.items():
+                side[index >> (self.scale - scale)] += count
+            for place, count in enumerate(counts):
+                side[(offset + place) >> (more.scale - scale)] += count
+            merged.append({index: count for index, count in side.items() if count})
+        self.native, self.scale = (merged[0], merged[1]), scale
+
+    def check(self, found: dict[tuple[str, str], Read], start: int) -> None:
+        """The newest sample of each series is what was added up, since the first point began."""
+        assert number(found["whole", ""].samples[-1][2]) == float(self.integer)
+        assert number(found["real_total", ""].samples[-1][2]) == self.double
+        assert found["real_total", ""].samples[-1][1] == start
+        below = 0
+        for bound, count in zip(("0.5", "1", "2", "+Inf"), self.buckets, strict=True):
+            below += count
+            assert number(found["spread_bucket", bound].samples[-1][2]) == below
+        assert number(found["spread_sum", ""].samples[-1][2]) == self.total
+        _, began, (count, total, schema, _, zeros, positive, negative) = found["native", ""].histograms[-1]
+        assert (began, number(total), schema, zeros) == (start, self.total, self.scale, self.zeros)
+        assert dict(positive) == {index + 1: count for index, count in self.native[0].items()}
+        assert dict(negative) == {index + 1: count for index, count in self.native[1].items()}
+        assert count == sum(self.native[0].values()) + sum(self.native[1].values()) + self.zeros
+
+
+@given(seed=st.integers(0, 2**32), cached=st.sampled_from([1, 1 << 26]))
+@checked
+def test_deltas_add_up(seed, cached):
+    """Whether or not the encoder forgets names meanwhile, and batches are refused in between."""
+    random = Random(seed)
+    kernel, sums = summed(max_cached=cached), Sums()
+    for step in range(8):
+        at = NOW + step * SECOND
+        if random.random() < 0.3:
+            kernel.encode(Sums().add(random, at).payload, at)
+            kernel.revert()
+            continue
+        was_first = kernel.delta_series == 0 or sums.zeros == sums.integer == 0
+        if was_first:
+            start = (at - SECOND) // 10**6
+        requests, _, reasons = kernel.encode(sums.add(random, at).payload, at)
+        assert not reasons
+        sums.check(last(requests), start)
+
+
+def test_integers_add_up_exactly():
+    """Where doubles would lose what is small, until a sum is beyond 64 bits."""
+    kernel = summed()
+
+    def step(at, value):
+        batch = metrics(lambda into: into.sum("n", temporality=DELTA).add(value, time=at, start=at - 1))
+        requests, _, _ = kernel.encode(batch.payload, at)
+        return number(last(requests)["n_total", ""].samples[-1][2])
+
+    assert step(NOW, 2**53) == 2.0**53
+    assert step(NOW + 1, 1) == 2.0**53  # as a double it is the same
+    assert step(NOW + 2, 1) == float(Fraction(2**53 + 2))
+    assert step(NOW + 3, 2**63 - 1) == 2.0**63 + 2.0**53
+
+
+def test_a_point_that_is_not_newer_is_left_out():
+    """A repetition or a late one would be counted twice, or out of order."""
+    kernel = summed()
+    batch = metrics(lambda into: into.sum("n", temporality=DELTA).add(1, time=NOW, start=NOW - 1))
+    assert kernel.encode(batch.payload, NOW)[2] == {}
+    assert kernel.encode(batch.payload, NOW)[2] == {"out of order": 1}
+
+
+def test_what_gets_nothing_for_long_is_forgotten():
+    """It makes room, and begins anew."""
+    kernel = summed(max_streams=1)
+
+    def encode(name, at):
+        batch = metrics(lambda into: into.sum(name, temporality=DELTA).add(2, time=at, start=at - 1))
+        return kernel.encode(batch.payload, at)
+
+    encode("a", NOW)
+    assert encode("b", NOW + 1)[2] == {"max_streams": 1}
+    kernel.expire(NOW + 1)
+    assert kernel.delta_series == 0
+    requests, _, reasons = encode("b", NOW + 2)
+    assert (reasons, number(last(requests)["b_total", ""].samples[0][2])) == ({}, 2.0)
+    kernel.expire(NOW + 3)
+    assert number(last(encode("b", NOW + 4)[0])["b_total", ""].samples[0][2]) == 2.0
+
+
+def test_buckets_too_far_apart_for_any_scale_are_left_out():
+    """They would take memory without bound; what was added before stays."""
+    kernel = summed()
+
+    def encode(at, offset):
+        value = ExponentialHistogram(8, (offset, (1,)), sum=1.0)
+        batch = metrics(
+            lambda into: into.exponential("far", temporality=DELTA).add_exponential(value, time=at, start=at - 1)
+        )
+        return kernel.encode(batch.payload, at)
+
+    encode(NOW, -(2**31))
+    assert encode(NOW + 1, 2**31 - 1)[2] == {"buckets": 1}
+    _, _, (count, *_) = last(encode(NOW + 2, -(2**31))[0])["far", ""].histograms[0]
+    assert count == 2
+
+
+def test_a_resource_says_its_latest_time_again_after_a_refusal():
+    """What told of it was taken back with the batch."""
+    names = SeriesNames(Strategy.UNDERSCORES_SUFFIXES, scope_info=False)
+    kernel = encoder(names, second=True)
+    batch = metrics(lambda into: into.gauge("g").add(1, time=NOW))
+    for _ in range(2):
+        requests, _, _ = kernel.encode(batch.payload, NOW)
+        assert [has_points for *_, has_points in requests] == [True, False]
+        kernel.revert()
+    kernel.encode(batch.payload, NOW)
+    assert len(kernel.encode(batch.payload, NOW)[0]) == 1
