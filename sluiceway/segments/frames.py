@@ -166,27 +166,28 @@ class Damage(NamedTuple):
     end: int
 
 
-def encode(header: Header, number: int, record: Record) -> bytes:
-    """The frame of a record."""
+def encode(header: Header, number: int, record: Record) -> tuple[bytes, ...]:
+    """The frame of a record, in pieces: the payload is not copied where it is not encrypted."""
     notes = orjson.dumps([record.shares, record.notes])
     return _encode(header, number, record.items, record.seconds, notes, record.payload)
 
 
 def encode_seal(header: Header, totals: Totals) -> bytes:
     """The frame that ends a segment."""
-    return _encode(header, SEAL, 0, 0, orjson.dumps(totals), b"")
+    return b"".join(_encode(header, SEAL, 0, 0, orjson.dumps(totals), b""))
 
 
-def _encode(header: Header, number: int, items: int, seconds: int, notes: bytes, payload: bytes) -> bytes:
-    body = notes + payload
-    length = len(body)
-    if header.cipher is not None:
-        length += TAG_BYTES
-        covered = _FRAME.pack(header.mark, 0, number, items, seconds, len(notes), length)
-        body = header.cipher.encrypt(number, body, header.id + covered[_COVERED:])
+def _encode(header: Header, number: int, items: int, seconds: int, notes: bytes, payload: bytes) -> tuple[bytes, ...]:
+    length = len(notes) + len(payload) + (TAG_BYTES if header.cipher is not None else 0)
     head = _FRAME.pack(header.mark, 0, number, items, seconds, len(notes), length)
-    checksum = crc32(body, crc32(head[_COVERED:], header.salt))
-    return b"".join((head[:8], checksum.to_bytes(4, "little"), head[_COVERED:], body))
+    covered = head[_COVERED:]
+    body: tuple[bytes, ...] = (notes, payload)
+    if header.cipher is not None:
+        body = (header.cipher.encrypt(number, notes + payload, header.id + covered),)
+    checksum = crc32(covered, header.salt)
+    for piece in body:
+        checksum = crc32(piece, checksum)
+    return head[:8], checksum.to_bytes(4, "little"), covered, *body
 
 
 def read_seal(header: Header, data: bytes) -> Totals | None:

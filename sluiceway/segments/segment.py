@@ -114,15 +114,15 @@ class Tail:
     def append(self, records: list[Record]) -> list[tuple[int, int]]:
         """Have records on the disk; the number of each, and where its frame ends. Raises `OSError`."""
         segment, places = self.segment, []
-        frames = []
+        pieces: list[bytes] = []
         end = segment.size
         for number, record in enumerate(records, self._next):
             frame = encode(segment.header, number, record)
-            end += len(frame)
-            frames.append(frame)
+            end += sum(map(len, frame))
+            pieces += frame
             places.append((number, end))
         try:
-            write_all(self._files, self._descriptor, b"".join(frames))
+            write_all(self._files, self._descriptor, b"".join(pieces))
             self._sync()
         except BaseException:
             self._give_up()

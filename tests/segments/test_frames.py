@@ -84,5 +84,5 @@ def test_a_seal_tells_the_totals() -> None:
 def test_records_with_numbers_that_were_passed_do_not_count() -> None:
     """A copy of a frame behind the original is a damage, and no second record."""
     header = Header.make(None)
-    frame = encode(header, 3, record(3))
+    frame = b"".join(encode(header, 3, record(3)))
     assert [type(found).__name__ for found in scan(header, frame * 2, BEGIN)] == ["Found", "Damage"]
