@@ -29,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "replay: dead letters go back to their queue; purge: delete what is in it",
     )  # fmt: skip
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="which, as `list` calls them; all of them unless given"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="which, as `list` calls them; purge needs them, for the others all are meant",
     )
     parser.add_argument("--directory", type=Path, help="the directory of file_storage, instead of --config")
     parser.add_argument(
@@ -55,6 +58,8 @@ def execute(arguments: argparse.Namespace) -> int:
         return _ACTIONS[arguments.action](found, arguments)
     except LockedError as error:
         raise ConfigError(f"{error.strerror}; stop it first") from None
+    except OSError as error:
+        raise ConfigError(f"{error.filename or arguments.action}: {error.strerror}; nothing was changed") from None
 
 
 def _places(arguments: argparse.Namespace) -> Iterator[tuple[Path, Keyring | None]]:
@@ -123,6 +128,8 @@ def _replay(found: list[Shelf], _: argparse.Namespace) -> int:
 
 
 def _purge(found: list[Shelf], arguments: argparse.Namespace) -> int:
+    if not arguments.names:
+        raise ConfigError("say which are to be deleted: list tells their names")
     for shelf in found:
         totals = shelf.totals()
         if not totals.records and not shelf.segments:

@@ -23,6 +23,7 @@ from pydantic import AfterValidator, model_validator
 from sluiceway.config.types import Duration, Section, Settings, Size, StringList
 
 __all__ = [
+    "UNBOUNDED",
     "CircuitBreaker",
     "DeadLetters",
     "Partition",
@@ -202,6 +203,7 @@ class SendingQueue(Settings):
             (self.max_bytes > 0, "`max_bytes` must be positive"),
             (self.max_storage_bytes > 0, "`max_storage_bytes` must be positive"),
             (self.max_age >= 0, "`max_age` must be non-negative"),
+            (not self.max_age or bool(self.storage), "`max_age` is about queues on disk: it needs `storage`"),
             (
                 not (self.storage and self.wait_for_result),
                 "`wait_for_result` is not supported with a persistent queue configured with `storage`",

@@ -74,6 +74,10 @@ class Consumers:
         """Take an element out, and say whether nobody had begun with it."""
         return self._waiting.withdraw(element)
 
+    def waiting(self) -> list[Element]:
+        """What nobody has begun with."""
+        return self._waiting.elements()
+
     def clear(self) -> Iterator[Element]:
         """Take out what nobody will export any more."""
         return self._waiting.clear()

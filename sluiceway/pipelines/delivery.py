@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from sluiceway.component import Consumer, Context, PartialSuccess, Reason
+from sluiceway.component import Consumer, Context, PartialSuccess
 from sluiceway.errors import RetryableError
-from sluiceway.otlp import Batch
 from sluiceway.pipelines.losses import LossLog
 from sluiceway.pipelines.observation import Counts
-from sluiceway.pipelines.request import Request
-from sluiceway.pipelines.store import Store
+from sluiceway.pipelines.request import Letter, Request
 
 __all__ = ["Delivery"]
 
@@ -18,12 +16,14 @@ __all__ = ["Delivery"]
 class Delivery:
     """Gives each request to the exporter and settles success in the ledger.
 
+    With `keeps_letters` items that the exporter names and rejects are left to the queue, as the request's `letter`.
+
     Nothing is awaited between the exporter's answer and the ledger, so a cancellation cannot come between. Errors of
     the operating system become `RetryableError`, since an exporter in one plain class raises them as they come.
     """
 
-    def __init__(self, exporter: Consumer, counts: Counts, context: Context, store: Store | None = None) -> None:
-        self._store = store
+    def __init__(self, exporter: Consumer, counts: Counts, context: Context, *, keeps_letters: bool = False) -> None:
+        self._keeps_letters = keeps_letters
         self._exporter = exporter
         self._counts = counts
         self._rejections = LossLog("Partial success response", logging.WARNING, context)
@@ -36,20 +36,16 @@ class Delivery:
             code = "DEADLINE_EXCEEDED" if isinstance(error, TimeoutError) else "UNAVAILABLE"
             raise RetryableError(f"{type(error).__name__}: {error}", code=code) from error
         rejected = 0 if partial is None else self._reject(partial, request)
-        letter = None if partial is None or self._store is None else partial.batch
-        request.deliver(rejected, Reason.REJECTED if letter is None else Reason.DEAD_LETTERED)
+        if partial is not None and partial.batch is not None and rejected and self._keeps_letters:
+            request.letter = Letter(partial.batch, rejected, partial.message)
+            request.deliver(rejected, None)
+        else:
+            request.deliver(rejected)
         self._counts.sent += request.batch.items - rejected
         if rejected:
             self._counts.fail(rejected, "_OTHER", permanent=True)
         if request.span is not None:
             request.span.set_attributes({"items.sent": request.batch.items - rejected, "items.failed": rejected})
-        if partial is not None and letter is not None and letter.items:
-            await self._bury(letter, partial.message, request)
-
-    async def _bury(self, letter: Batch, message: str, request: Request) -> None:
-        """Put items that the backend rejected to the dead letters, in the name of the first of their accounts."""
-        assert self._store is not None  # noqa: S101 - or there would be no letter
-        await self._store.bury(Request(letter, ((request.shares[0][0], letter.items),)), Reason.REJECTED, message)
 
     def tell_losses(self) -> None:
         """Log the rejections that have not been logged yet."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
 from sluiceway.caller import when_gone, while_waited_for
 from sluiceway.component import Context, Reason, reason_of
+from sluiceway.config.exporter import UNBOUNDED
 from sluiceway.config.exporter import SendingQueue as Settings
 from sluiceway.errors import RefusedError, RetryableError, TooLargeError
 from sluiceway.otlp import Batch, Signal
@@ -20,16 +21,21 @@ from sluiceway.pipelines.consumers import Consumers
 from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.losses import LossLog
 from sluiceway.pipelines.observation import Counts, Health, describe
-from sluiceway.pipelines.request import Request, Sender
+from sluiceway.pipelines.pause import pause
+from sluiceway.pipelines.request import Letter, Request, Sender
 from sluiceway.pipelines.room import Room
-from sluiceway.pipelines.store import Content, Kept, Store
+from sluiceway.pipelines.store import Content, Kept, Store, Terms
 from sluiceway.pipelines.waiting import Element, Policy, Ticket
+from sluiceway.segments.reader import OVERHEAD
 from sluiceway.telemetry import Scope
 
 __all__ = ["SendingQueue", "Statistics"]
 
 RETRY_AFTER: Final = 1.0
 """Seconds after which a sender that found the queue full may come again."""
+
+BURY_AGAIN: Final = 5.0
+"""Seconds after which dead letters that could not be kept are tried again."""
 
 _UNITS = {"requests": "{batch}", "items": "{item}", "bytes": "By"}
 
@@ -81,7 +87,7 @@ class SendingQueue:
         health: Health,
         bisection: Bisection,
         headers: Iterable[str] = (),
-        store: Store | None = None,
+        store: tuple[Store, Terms] | None = None,
         account: Callable[[str], Account] | None = None,
     ) -> None:
         batch = settings.batch
@@ -94,7 +100,11 @@ class SendingQueue:
         self._health = health
         self._bisection = bisection
         self._losses = LossLog("Exporting failed. Dropping data.", logging.ERROR, context)
-        self._store = store
+        self._store: Store | None = store[0] if store is not None else None
+        self._terms: Terms | None = store[1] if store is not None else None
+        self._unfinished: list[Element] = []
+        """What is on disk, and was begun with and not finished when the queue was left."""
+        self._closing = asyncio.Event()
         self._room = Room(settings.capacity, settings.max_bytes if store is None else settings.max_storage_bytes)
         self._in_memory = 0
         """Bytes of what came from the store and is not finished."""
@@ -124,13 +134,15 @@ class SendingQueue:
         scope.gauge(
             "otelcol_exporter_queue_size", lambda: self._room.size, unit, "What the sending queue holds.", **names
         )
-        scope.gauge("otelcol_exporter_queue_capacity", lambda: self._room.capacity, unit, "What it can hold.", **names)
+        if self._room.capacity < UNBOUNDED:
+            text = "What it can hold."
+            scope.gauge("otelcol_exporter_queue_capacity", lambda: self._room.capacity, unit, text, **names)
         scope.counter(
             "sluiceway_exporter_divided_requests", lambda: self._bisection.divided, "{request}",
             "Requests that the destination refused for good and that were sent again in halves.", **names,
         )  # fmt: skip
         if self._store is not None:
-            self._store.publish(scope, names)
+            self._store.publish(scope, names, self._settings.max_storage_bytes)
         if scope.detailed:
             self._taken = Sizes(scope, "otelcol_exporter_enqueue_size", "request that the queue took", context.id)
             self._sent = Sizes(scope, "otelcol_exporter_queue_batch_send_size", "request that left it", context.id)
@@ -144,14 +156,19 @@ class SendingQueue:
 
     async def __aenter__(self) -> Self:
         await self._consumers.__aenter__()
-        if self._store is not None:
-            await self._store.enter(self, self._account)
+        if self._store is not None and self._terms is not None:
+            try:
+                await self._store.enter(self, self._account, self._terms)
+            except BaseException as error:
+                await self._consumers.__aexit__(type(error), error, None)
+                raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_closed = True
+        self._closing.set()
         self._room.close()
         if self.heir is not None or self._store is not None:
             for element in self._consumers.clear():
@@ -163,7 +180,7 @@ class SendingQueue:
                 self._interrupt(element)
             self._losses.tell()
             if self._store is not None:
-                await self._store.leave(self)
+                await self._store.leave(self, self._unfinished)
 
     async def send(self, request: Request) -> None:
         """Take the request, or raise: `RefusedError` when the queue is full, `TooLargeError` when it never fits."""
@@ -196,7 +213,8 @@ class SendingQueue:
 
     def wants(self, size: int) -> bool:
         """Whether there is room in memory for so many bytes that are on disk."""
-        return not self._is_closed and (not self._in_memory or self._in_memory + size <= self._settings.max_bytes)
+        room = self._settings.max_bytes - self._in_memory
+        return not self._is_closed and (not self._in_memory or size + OVERHEAD <= room)
 
     def feed(self, request: Request, kept: Kept) -> None:
         """Take a request that is on disk: its room is taken, and its items count as held."""
@@ -204,13 +222,39 @@ class SendingQueue:
             return
         batch, clock = request.batch, self._context.clock
         element = Element(request, ((Ticket(self._measure(batch), kept.bytes, kept), batch.items),), clock.now())
-        self._in_memory += kept.bytes
-        if 0 < self._settings.max_age < clock.time_ns() / 1e9 - kept.seconds:
-            request.drop(Reason.EXPIRED)
-            self._losses.note(batch.items, "it has waited for longer than max_age")
-            self._release(element)
+        self._in_memory += kept.bytes + OVERHEAD
+        if self._is_too_old(element):
+            self._expire(element)
         else:
             self._consumers.put(element)
+
+    def go_on(self, unfinished: Sequence[Element]) -> None:
+        """Take over what another queue has begun with, as it is."""
+        for ticket in {ticket for element in unfinished for ticket, _ in element.tickets}:
+            self._in_memory += ticket.bytes + OVERHEAD
+        for element in unfinished:
+            self._consumers.put(element)
+
+    @property
+    def max_age(self) -> float:
+        """Seconds after which what waits on disk is given up; zero for never."""
+        return self._settings.max_age
+
+    def expire(self) -> None:
+        """Give up what waits and is too old. What is under way comes to its end."""
+        if self._settings.max_age:
+            for element in self._consumers.waiting():
+                if self._is_too_old(element) and self._consumers.withdraw(element):
+                    self._expire(element)
+
+    def _is_too_old(self, element: Element) -> bool:
+        age = self._context.clock.now() - min(ticket.kept.since for ticket, _ in element.tickets if ticket.kept)
+        return 0 < self._settings.max_age < age
+
+    def _expire(self, element: Element) -> None:
+        element.request.drop(Reason.EXPIRED)
+        self._losses.note(element.request.batch.items, "it has waited for longer than max_age")
+        self._release(element)
 
     def holds(self, content: Content) -> None:
         """Learn how much is on disk in all: that is the room that is taken."""
@@ -298,18 +342,39 @@ class SendingQueue:
             await self._lose(element, error)
         else:
             self._bisection.taken(half=half)
+            if (letter := element.request.letter) is not None:
+                await self._put_aside(element.request, letter)
             self._release(element)
         return []
 
+    async def _put_aside(self, request: Request, letter: Letter) -> None:
+        """Put what the backend rejected of a request to the dead letters, in the name of the first of its accounts."""
+        reason = Reason.REJECTED
+        share = ((request.shares[0][0], letter.batch.items),)
+        try:
+            if await self._bury(Request(letter.batch, share), Reason.REJECTED, letter.message):
+                reason = Reason.DEAD_LETTERED
+        finally:
+            request.reject(letter.rejected, reason)
+
+    async def _bury(self, request: Request, reason: Reason, error: str) -> bool:
+        """Have a request among the dead letters, however long that takes; False where there are none, or at the end."""
+        if self._store is None or self._settings.dead_letters is None:
+            return False
+        while not await self._store.bury(request, reason, error):
+            await pause(self._context.clock, BURY_AGAIN, self._closing)
+            if self._is_closed:
+                return False
+        return True
+
     async def _lose(self, element: Element, error: Exception) -> None:
         reason = self._reason(error)
-        if self._store is not None and reason is not Reason.SHUTDOWN:
-            text = str(error) or type(error).__name__
-            if await self._store.bury(element.request, reason, text):
-                reason = Reason.DEAD_LETTERED
-        self._fail(element, error, reason)
         if reason is Reason.INTERNAL_ERROR:
             self._context.logger.error("The exporter raised an unexpected error.", exc_info=error)
+        if self._store is not None and self._settings.dead_letters is not None and reason is not Reason.SHUTDOWN:
+            buried = await self._bury(element.request, reason, str(error) or type(error).__name__)
+            reason = Reason.DEAD_LETTERED if buried else Reason.SHUTDOWN
+        self._fail(element, error, reason)
         if reason is not Reason.SHUTDOWN:
             self._health.losing(describe(error))
 
@@ -326,7 +391,8 @@ class SendingQueue:
 
         What a stop has interrupted goes to the heir where there is one, and stays where it is when it is on disk.
         """
-        if self._store is not None and reason is Reason.SHUTDOWN:
+        if reason is Reason.SHUTDOWN and all(ticket.kept is not None for ticket, _ in element.tickets):
+            self._unfinished.append(element)
             return
         if self.heir is not None and reason is Reason.SHUTDOWN and not self._settings.wait_for_result:
             self.heir.inherit(element.request)
@@ -347,9 +413,8 @@ class SendingQueue:
             if ticket.parts:
                 continue
             if self._store is not None and ticket.kept is not None:
-                self._in_memory -= ticket.bytes
+                self._in_memory -= ticket.bytes + OVERHEAD
                 self._store.acknowledge(ticket.kept)
-                self._store.room_is_free()
                 continue
             self._room.give_back(ticket.size, ticket.bytes)
             result = self._results.get(ticket)

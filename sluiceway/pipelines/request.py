@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from sluiceway.caller import Caller, have_gone
 from sluiceway.component import Reason
@@ -15,7 +15,7 @@ from sluiceway.pipelines.ledger import Account
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-__all__ = ["Request", "Sender", "Shares", "divide", "join_requests"]
+__all__ = ["Letter", "Request", "Sender", "Shares", "divide", "join_requests"]
 
 T = TypeVar("T")
 
@@ -23,9 +23,17 @@ Shares: TypeAlias = tuple[tuple[Account, int], ...]
 """Accounts and how many items of each, in the order in which the items stand in the batch."""
 
 
+class Letter(NamedTuple):
+    """Items of a request that the backend rejected, how many it says they are, and why."""
+
+    batch: Batch
+    rejected: int
+    message: str
+
+
 @dataclass(slots=True)
 class Request:
-    """A batch on its way to one exporter, and the accounts that its items belong to. Never changed once made."""
+    """A batch on its way to one exporter, and the accounts that its items belong to."""
 
     batch: Batch
     shares: Shares
@@ -33,6 +41,8 @@ class Request:
     """Who waits for the outcome; empty where the batch was accepted, so that it must be seen through."""
     span: Span | None = None
     """The span of our own that follows the request through all attempts, where there is one."""
+    letter: Letter | None = None
+    """What the exporter rejected of it, for the dead letters."""
 
     @property
     def is_abandoned(self) -> bool:
@@ -49,14 +59,28 @@ class Request:
         for account, items in self.shares:
             account.held -= items
 
-    def deliver(self, rejected: int = 0, reason: Reason = Reason.REJECTED) -> None:
-        """Count the items as delivered, and the first `rejected` as dropped: nobody says which ones they were."""
+    def deliver(self, rejected: int = 0, reason: Reason | None = Reason.REJECTED) -> None:
+        """Count the items as delivered, and the first `rejected` as dropped: nobody says which ones they were.
+
+        Without a reason these are left to `reject`.
+        """
+        for account, items, lost in self._spread(rejected):
+            account.delivered += items - lost
+        if reason is not None:
+            self.reject(rejected, reason)
+
+    def reject(self, rejected: int, reason: Reason) -> None:
+        """Count the first items as lost."""
+        for account, _, lost in self._spread(rejected):
+            if lost:
+                account.drop(lost, reason)
+
+    def _spread(self, rejected: int) -> Iterator[tuple[Account, int, int]]:
+        """Accounts with the items of each, and how many of these are among the first."""
         for account, items in self.shares:
             lost = min(items, rejected)
             rejected -= lost
-            account.delivered += items - lost
-            if lost:
-                account.drop(lost, reason)
+            yield account, items, lost
 
     def drop(self, reason: Reason) -> None:
         """Count all items as lost."""

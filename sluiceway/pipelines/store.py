@@ -1,55 +1,80 @@
 """The disk behind a sending queue: what the queue has accepted is on it, and stays there until it was delivered.
 
-Requests that are accepted at the same time go to the disk by one write and one sync. What the exporter can take soon is
-kept in memory as well; the rest waits on the disk alone and is read, oldest first, as room comes free.
+What the exporter can take soon is kept in memory as well; the rest waits on the disk alone and is read, oldest first,
+as room comes free.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from sluiceway.component import Context, Reason, Status
-from sluiceway.errors import RefusedError
-from sluiceway.otlp import Batch, Origin, Signal
+from sluiceway.config.exporter import DeadLetters as LetterSettings
+from sluiceway.errors import RefusedError, TooLargeError
+from sluiceway.otlp import Signal
+from sluiceway.pipelines.commits import RETRY_AFTER, Commits, Waiting
 from sluiceway.pipelines.dead_letters import DeadLetters
 from sluiceway.pipelines.ledger import Account
+from sluiceway.pipelines.records import named, record_of, request_of
 from sluiceway.pipelines.request import Request
-from sluiceway.segments import Log, Record, Stored, Totals
+from sluiceway.segments import Log, Stored, Totals
+from sluiceway.segments.frames import LARGEST
 from sluiceway.segments.log import Position
 from sluiceway.telemetry import Scope
 
-__all__ = ["Content", "Kept", "Store", "User", "record_of", "request_of"]
+__all__ = ["Content", "Kept", "Store", "Terms", "User"]
 
 T = TypeVar("T")
 
-RETRY_AFTER: Final = 1.0
-"""Seconds after which a sender may come again, and after which a folder that could not be opened is tried again."""
-GROUP_BYTES: Final = 8 * 1024 * 1024
-"""What goes to the disk by one write, at most, but for a single request that is larger."""
-LOOK_INTERVAL: Final = 5.0
-"""Seconds between two looks whether somebody has put segments into the folder `incoming`."""
+INTERVAL: Final = 1.0
+"""Seconds between two looks whether something is to be put down, or a folder that could not be opened can be now."""
+LOOKS: Final = 5
+"""Every so many intervals: has somebody replayed dead letters, can be read what could not be, is something too old."""
 READ_BYTES: Final = 2 * 1024 * 1024
-_SECRET_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
-"""Headers that prove who somebody is: they are not written down."""
+TURN: Final = 100
+"""Requests that are fed before others have a turn."""
 
 
 class Kept(NamedTuple):
-    """Where a request is on the disk, how much it is, and when it was accepted, in seconds since 1970."""
+    """Where a request is on the disk, how much it is, and since when, on the monotonic clock."""
 
     position: Position
     items: int
     bytes: int
-    seconds: int
+    since: float
+    shares: tuple[tuple[str, int], ...]
+
+
+@dataclass(slots=True)
+class Content:
+    """How much there is; `shares` has the items by pipeline."""
+
+    requests: int = 0
+    items: int = 0
+    bytes: int = 0
+    shares: dict[str, int] = field(default_factory=dict)
+
+    def add(self, requests: int, items: int, bytes: int, shares: Sequence[tuple[str, int]]) -> None:
+        """More of it, or less where the numbers are negative."""
+        self.requests += requests
+        self.items += items
+        self.bytes += bytes
+        for pipeline, number in shares:
+            self.shares[pipeline] = self.shares.get(pipeline, 0) + number
 
 
 class User(Protocol):
     """The queue that a store works for."""
+
+    @property
+    def max_age(self) -> float:
+        """Seconds after which it does not want a request any more; zero for never."""
 
     def wants(self, size: int) -> bool:
         """Whether there is room in memory for so many bytes."""
@@ -57,30 +82,31 @@ class User(Protocol):
     def feed(self, request: Request, kept: Kept) -> None:
         """Take a request that is on the disk."""
 
+    def go_on(self, unfinished: Sequence[Any]) -> None:
+        """Take over what the queue before has begun with and not finished."""
+
     def holds(self, content: Content) -> None:
         """Learn how much is on the disk in all, whenever that changes."""
 
-
-@dataclass(slots=True)
-class Content:
-    """How much there is."""
-
-    requests: int = 0
-    items: int = 0
-    bytes: int = 0
-
-    def add(self, requests: int, items: int, bytes: int) -> None:
-        """More of it, or less where the numbers are negative."""
-        self.requests += requests
-        self.items += items
-        self.bytes += bytes
+    def expire(self) -> None:
+        """Give up what waits and is too old."""
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    request: Request
-    record: Record
-    done: asyncio.Future[None]
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What one queue wants of its store: they count from the moment in which it is the first."""
+
+    context: Context
+    log: Log
+    """One that was made as the settings say, for its keys and whether it syncs; it is not opened."""
+    letters: LetterSettings | None
+    letters_log: Log
+
+
+class _Tenant(NamedTuple):
+    user: User
+    account: Callable[[str], Account]
+    terms: Terms
 
 
 class Store:
@@ -90,134 +116,108 @@ class Store:
     that senders come again, and it is tried again.
     """
 
-    def __init__(self, log: Log, dead_letters: DeadLetters | None, signal: Signal, context: Context) -> None:
+    def __init__(self, log: Log, signal: Signal) -> None:
         self.log = log
         self.content = Content()
         """What is on the disk and was not acknowledged, with what is on its way there."""
-        self.recovered = 0
-        """Items that earlier runs had accepted."""
-        self.damaged = 0
-        """Items that were on the disk, and are there no longer."""
-        self._dead_letters = dead_letters
+        self.letters: DeadLetters | None = None
         self._signal = signal
-        self._context = context
-        self._account: Callable[[str], Account] = lambda pipeline: Account(pipeline, context.id)
+        self._context: Context
         self._trouble = ""
-        self._users: list[User] = []
-        self._threads: ThreadPoolExecutor | None = None
+        self._tenants: list[_Tenant] = []
+        self._threads: ThreadPoolExecutor
         self._tasks: list[asyncio.Task[None]] = []
-        self._pending: list[_Waiting] = []
+        self._commits = Commits(self._write)
         self._reading = asyncio.Lock()
         self._writing = asyncio.Lock()
-        self._burying = asyncio.Lock()
-        self._work = asyncio.Event()
         self._hungry = asyncio.Event()
         self._is_open = False
-        self._is_closing = False
         self._is_behind = False
         """Whether there is something on the disk alone; what comes then has to go there as well, to keep the order."""
 
-    @property
-    def is_used(self) -> bool:
-        """Whether a queue works with it."""
-        return bool(self._users)
+    def publish(self, scope: Scope, names: Mapping[str, str], capacity: int) -> None:
+        """Make metrics of what is on disk; `capacity` is in bytes of telemetry."""
+        told: tuple[tuple[str, Callable[[], float], str, str], ...] = (
+            ("storage_size", lambda: self.content.bytes, "By", "Bytes of telemetry that a queue on disk holds."),
+            ("storage_capacity", lambda: capacity, "By", "What it takes at most."),
+            (
+                "disk_bytes",
+                lambda: self.log.bytes_on_disk,
+                "By",
+                "Bytes of its files, also of what is done.",
+            ),
+            ("segments", lambda: self.log.segments, "{file}", "Files of a queue on disk."),
+        )
+        for name, read, unit, text in told:
+            scope.gauge(f"sluiceway_exporter_queue_{name}", read, unit, text, **names)
+        counted: tuple[tuple[str, Callable[[], float], str, str], ...] = (
+            ("queue_damaged_bytes", lambda: self.log.damaged_bytes, "By", "Bytes on disk that were no records."),
+            ("dead_letter_items", lambda: self.letters.buried if self.letters else 0, "{item}",
+             "Items that were put to the dead letters."),
+            ("dead_letters_forgotten", lambda: self.letters.forgotten if self.letters else 0, "{record}",
+             "Dead letters that were deleted to make room for others."),
+        )  # fmt: skip
+        for name, read, unit, text in counted:
+            scope.counter(f"sluiceway_exporter_{name}", read, unit, text, **names)
 
-    def publish(self, scope: Scope, names: Mapping[str, str]) -> None:
-        """Make metrics of what is on disk."""
-        scope.gauge(
-            "sluiceway_exporter_queue_disk_bytes", lambda: self.log.bytes_on_disk, "By",
-            "Bytes of the files of a queue on disk, with what was delivered and not yet deleted.", **names,
-        )  # fmt: skip
-        scope.gauge(
-            "sluiceway_exporter_queue_segments", lambda: self.log.segments, "{file}",
-            "Files of a queue on disk.", **names,
-        )  # fmt: skip
-        scope.counter(
-            "sluiceway_exporter_queue_damaged_bytes", lambda: self.log.damaged_bytes, "By",
-            "Bytes on disk that were no records; copies are in the folder quarantine.", **names,
-        )  # fmt: skip
-        if (letters := self._dead_letters) is not None:
-            scope.counter(
-                "sluiceway_exporter_dead_letter_items", lambda: letters.buried, "{item}",
-                "Items that were put to the dead letters.", **names,
-            )  # fmt: skip
-            scope.counter(
-                "sluiceway_exporter_dead_letters_forgotten", lambda: letters.forgotten, "{record}",
-                "Dead letters that were deleted to make room for others.", **names,
-            )  # fmt: skip
-
-    async def enter(self, user: User, account: Callable[[str], Account]) -> None:
+    async def enter(self, user: User, account: Callable[[str], Account], terms: Terms) -> None:
         """Work for a queue: at once, or when the one before has left. `account` finds a pipeline's account by name."""
-        self._account = account
-        self._users.append(user)
-        if len(self._users) > 1:
+        self._tenants.append(_Tenant(user, account, terms))
+        if len(self._tenants) > 1:
             user.holds(self.content)
             return
-        self._is_closing = False
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix=f"queue {self.log.folder.name}")
-        await self._open()
+        self._threads = ThreadPoolExecutor(3, thread_name_prefix=f"queue {self.log.folder.name}")
+        try:
+            self._agree(terms)
+            await self._open()
+        except BaseException:
+            self._tenants.clear()
+            await self._close()
+            raise
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(work) for work in (self._write_on(), self._read_on(), self._look_on())]
+        self._tasks = [loop.create_task(work) for work in (self._commits.write_on(), self._read_on(), self._tend())]
 
-    async def leave(self, user: User) -> None:
-        """Work no longer for a queue, which has nothing under way any more: what it did not finish comes again."""
-        is_first = self._users[0] is user
+    async def leave(self, user: User, unfinished: Sequence[Any]) -> None:
+        """Work no longer for a queue: what it has not finished goes to the next one, or stays on disk."""
+        await self._commits.quiet()
         async with self._reading, self._writing:
-            self._users.remove(user)
-            if self._users:
-                if is_first:
-                    self._hand_over()
+            was_first = self._tenants[0].user is user
+            self._tenants = [tenant for tenant in self._tenants if tenant.user is not user]
+            if self._tenants:
+                if was_first:
+                    await self._hand_over(unfinished)
                 return
         await self._close()
-
-    async def _close(self) -> None:
-        self._is_closing = True
-        self._work.set()
-        for task in self._tasks[1:] if self._is_open else self._tasks:  # the writer ends by itself
-            task.cancel()
-        await asyncio.wait(self._tasks)
-        if self._is_open:
-            await self._run(self.log.close)
-        self._is_open = False
-        if self._dead_letters is not None:
-            await self._run(self._dead_letters.close)
-        assert self._threads is not None  # noqa: S101 - entering has made them
-        self._threads.shutdown(wait=False)
 
     async def keep(self, request: Request) -> None:
         """Return when the request is on the disk; the user is then fed with it, sooner or later.
 
-        Raises `RefusedError` where the disk does not take it. Who is cancelled may find it kept all the same.
+        Raises `RefusedError` where the disk does not take it, `TooLargeError` where none does.
         """
-        if not self._is_open or self._is_closing:
+        if not self._is_open:
             raise RefusedError(self._trouble or "the queue on disk is stopped", RETRY_AFTER)
-        done = asyncio.get_running_loop().create_future()
         record = record_of(request, self._context.clock.time_ns())
-        self._change(1, record.items, record.weight)
-        self._pending.append(_Waiting(request, record, done))
-        self._work.set()
-        await done
+        if record.weight > LARGEST // 2:
+            raise TooLargeError("element size too large")
+        self._change(1, record.items, record.weight, record.shares)
+        await self._commits.keep(request, record)
 
     def acknowledge(self, kept: Kept) -> None:
         """A request has been seen to, and may be forgotten."""
         self.log.acknowledge((kept.position,))
-        self._change(-1, -kept.items, -kept.bytes)
-        self._work.set()
-
-    async def bury(self, request: Request, reason: Reason, error: str) -> bool:
-        """Put a request to the dead letters, and say whether it is there."""
-        if self._dead_letters is None:
-            return False
-        record = record_of(request, self._context.clock.time_ns(), reason=reason.value, error=error)
-        async with self._burying:
-            return await self._run(partial(self._dead_letters.bury, record))
-
-    def room_is_free(self) -> None:
-        """The user may have room in memory again."""
+        self._change(-1, -kept.items, -kept.bytes, [(pipeline, -items) for pipeline, items in kept.shares])
+        self._commits.wake()
         if self._is_behind:
             self._hungry.set()
 
-    # Opening
+    async def bury(self, request: Request, reason: Reason, error: str) -> bool:
+        """Put a request to the dead letters, and say whether it is there; if not, it may be tried again."""
+        assert self.letters is not None  # noqa: S101 - the caller has looked
+        return await self.letters.bury(
+            record_of(request, self._context.clock.time_ns(), reason=reason.value, error=error)
+        )
+
+    # Opening and closing
 
     async def _open(self) -> None:
         try:
@@ -232,48 +232,81 @@ class Store:
                 "The queue on disk goes on with what it holds.",
                 extra={"items": totals.items, "requests": totals.records},
             )
-        self._found(totals)
+        known, self.content = self.content, Content()
+        self._found(totals, known.shares)
 
-    def _found(self, totals: Totals) -> None:
-        """Take in what others have put on the disk: an earlier run, or who replays dead letters."""
-        for pipeline, items in totals.shares.items():
-            self._account(pipeline).recover(items)
-        self.recovered += totals.items
-        self._change(totals.records, totals.items, totals.bytes)
-        self._go_behind()
-
-    def _hand_over(self) -> None:
-        """Begin anew for the next queue with all that was not acknowledged."""
-        self.log.rewind()
-        self._go_behind()
-
-    def _change(self, requests: int, items: int, bytes: int) -> None:
-        """What is on disk or on its way there becomes more, or less."""
-        self.content.add(requests, items, bytes)
-        for user in self._users:
-            user.holds(self.content)
-
-    def _go_behind(self) -> None:
+    def _found(self, totals: Totals, known: Mapping[str, int]) -> None:
+        """Take in what is on the disk; `known` is what the accounts of this run hold of it already."""
+        for pipeline in {*totals.shares, *known}:
+            items = totals.shares.get(pipeline, 0) - known.get(pipeline, 0)
+            if items:
+                self._tenants[0].account(pipeline).recover(items)
+        self._change(totals.records, totals.items, totals.bytes, tuple(totals.shares.items()))
         self._is_behind = self.log.has_more
         self._hungry.set()
 
-    async def _look_on(self) -> None:
-        """Take over what is put into `incoming` while we run."""
+    async def _hand_over(self, unfinished: Sequence[Any]) -> None:
+        user, _, terms = self._tenants[0]
+        if self.letters is not None:
+            await self.letters.close()
+        self._agree(terms)
+        user.holds(self.content)
+        user.go_on(unfinished)
+        self._hungry.set()
+
+    def _agree(self, terms: Terms) -> None:
+        """Go by the terms of another queue, and tell it how things are."""
+        self._context = terms.context
+        self.log.keyring, self.log.fsync = terms.log.keyring, terms.log.fsync
+        before, self.letters = self.letters, None
+        if terms.letters is not None:
+            self.letters = DeadLetters(terms.letters_log, terms.letters, self._run, terms.context.logger)
+            if before is not None:
+                self.letters.buried, self.letters.forgotten = before.buried, before.forgotten
+        if self._trouble:
+            self._context.report(Status.RECOVERABLE_ERROR, self._trouble)
+
+    async def _close(self) -> None:
+        self._is_open = False
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._run(self.log.close)
+        if self.letters is not None:
+            await self.letters.close()
+        self._threads.shutdown(wait=False)
+
+    async def _tend(self) -> None:
+        """Now and then put down what was acknowledged, look for what others did to the folder, and open it."""
+        looks = 0
         while True:
-            await self._context.clock.sleep(LOOK_INTERVAL)
-            if self._dead_letters is not None:
-                async with self._burying:
-                    await self._run(self._dead_letters.rest)
-            if not self._is_open:
-                continue
-            async with self._writing:
-                try:
-                    totals = await self._run(self.log.adopt)
-                except OSError as error:
-                    self._context.logger.warning("Segments in `incoming` cannot be taken over: %s", error)
-                    continue
-            if totals.records:
-                self._found(totals)
+            await self._context.clock.sleep(INTERVAL)
+            looks += 1
+            with self._told():
+                async with self._writing:
+                    if not self._is_open:
+                        await self._open()
+                        continue
+                    await self._run(self.log.save)
+                    if looks % LOOKS == 0:
+                        await self._look()
+
+    async def _look(self) -> None:
+        totals = await self._run(self.log.adopt)
+        self._say("; ".join(self.log.unreadable))
+        if totals.records:
+            self._found(totals, {})
+        else:
+            self._is_behind = self._is_behind or self.log.has_more
+            self._hungry.set()
+        if self.letters is not None:
+            await self.letters.rest()
+        user = self._tenants[0].user
+        user.expire()
+        age = self._context.clock.time_ns() / 1e9 - (self.log.oldest or float("inf"))
+        if self._is_behind and 0 < user.max_age < age:
+            await self._read()  # be there room or not: what is too old goes at once
 
     def _say(self, trouble: str) -> None:
         """Report what is wrong with the disk, once."""
@@ -286,66 +319,47 @@ class Store:
 
     # Writing
 
-    async def _write_on(self) -> None:
-        """Write what is to be written, all that waits at a time, and put down what was acknowledged."""
-        while not (self._is_closing and not self._pending):
-            if not self._is_open:
-                await self._context.clock.sleep(RETRY_AFTER)
-                await self._open()
-                continue
-            await self._work.wait()
-            self._work.clear()
-            async with self._writing:
-                await self._write(self._next_group())
-
-    async def _write(self, group: list[_Waiting]) -> None:
-        try:
-            stored = await self._run(partial(self._put_down, [waiting.record for waiting in group]))
-        except OSError as error:
-            self._refuse(group, error)
-            return
-        if group:
-            self._say("; ".join(self.log.unreadable))
-        for waiting, kept in zip(group, stored, strict=True):
-            self._kept(waiting.request, kept)
-            if not waiting.done.done():
+    async def _write(self, group: list[Waiting]) -> None:
+        async with self._writing:
+            try:
+                stored = await self._run(partial(self._put_down, [waiting.record for waiting in group]))
+            except Exception as error:
+                self._refuse(group, error)
+                return
+            if group:
+                self._say("; ".join(self.log.unreadable))
+            for waiting, kept in zip(group, stored, strict=True):
+                self._kept(waiting.request, kept)
                 waiting.done.set_result(None)
 
-    def _next_group(self) -> list[_Waiting]:
-        size = 0
-        for number, waiting in enumerate(self._pending):
-            size += waiting.record.weight
-            if size > GROUP_BYTES and number:
-                group, self._pending = self._pending[:number], self._pending[number:]
-                self._work.set()
-                return group
-        group, self._pending = self._pending, []
-        return group
-
-    def _put_down(self, records: list[Record]) -> list[Stored]:
+    def _put_down(self, records: list[Any]) -> list[Stored]:
         try:
             return self.log.append(records) if records else []
         finally:
             self.log.save()
 
-    def _refuse(self, group: list[_Waiting], error: OSError) -> None:
-        if not group:
-            return
-        self._say(f"the queue on disk cannot be written: {error.strerror or error}")
+    def _refuse(self, group: list[Waiting], error: Exception) -> None:
+        why = error.strerror if isinstance(error, OSError) else type(error).__name__
+        if not isinstance(error, OSError):
+            self._context.logger.error("The queue on disk has failed.", exc_info=error)
+        if group:
+            self._say(f"the queue on disk cannot be written: {why or error}")
         for waiting in group:
-            self._change(-1, -waiting.record.items, -waiting.record.weight)
-            if not waiting.done.done():
-                waiting.done.set_exception(RefusedError(self._trouble, RETRY_AFTER))
+            record = waiting.record
+            self._change(-1, -record.items, -record.weight, [(name, -items) for name, items in record.shares])
+            waiting.done.set_exception(RefusedError(self._trouble, RETRY_AFTER))
 
     def _kept(self, request: Request, stored: Stored) -> None:
         """Pass a request on at once, if nothing is before it and there is room; else it is read when its turn comes."""
         request.hold()
-        user, size = self._users[0], stored.record.weight
-        if self._is_behind or not user.wants(size):
+        user, record = self._tenants[0].user, stored.record
+        if self._is_behind or not user.wants(record.weight):
             self._is_behind = True
             return
         self.log.hand_out(stored)
-        user.feed(Request(_named(request.batch, stored), request.shares), _kept(stored))
+        batch = named(request.batch, stored.position.name)
+        kept = Kept(stored.position, record.items, record.weight, self._context.clock.now(), record.shares)
+        user.feed(Request(batch, request.shares), kept)
 
     # Reading
 
@@ -354,42 +368,58 @@ class Store:
         while True:
             await self._hungry.wait()
             self._hungry.clear()
-            while self._is_open and self._is_behind and self._users and self._users[0].wants(1):
-                if not await self._read():
-                    break
+            while self._is_open and self._is_behind and self._tenants[0].user.wants(1):
+                with self._told():
+                    if not await self._read():
+                        break
 
     async def _read(self) -> bool:
+        """Feed the user with the next requests; whether there may be more."""
         async with self._reading:
             try:
                 found = await self._run(partial(self.log.read, READ_BYTES))
             except OSError as error:
                 self._say(f"the queue on disk cannot be read: {error}")
-                await self._context.clock.sleep(RETRY_AFTER)
-                return True
+                found = []
             while self.log.lost:
                 self._lost(self.log.lost.pop())
-            now, epoch = self._context.clock.now(), self._context.clock.time_ns()
-            for stored in found:
-                request = request_of(stored.record, self._signal, self._account, now, epoch)
-                request.batch = _named(request.batch, stored)
-                self._users[0].feed(request, _kept(stored))
-        if not found:
-            self._is_behind = self.log.has_more
-            self._work.set()
-        return bool(found)
+            for number, stored in enumerate(found, 1):
+                self._feed(stored)
+                if number % TURN == 0:
+                    await asyncio.sleep(0)
+            if not found:
+                self._is_behind = self.log.has_more
+                self._commits.wake()
+            return self._is_behind
+
+    def _feed(self, stored: Stored) -> None:
+        user, account, _ = self._tenants[0]
+        record, clock = stored.record, self._context.clock
+        request = request_of(record, self._signal, account, clock.now(), clock.time_ns())
+        since = request.batch.origin.received
+        request.batch = named(request.batch, stored.position.name)
+        user.feed(request, Kept(stored.position, record.items, record.weight, since, record.shares))
 
     def _lost(self, totals: Totals) -> None:
         for pipeline, items in totals.shares.items():
-            account = self._account(pipeline)
+            account = self._tenants[0].account(pipeline)
             account.held -= items
             account.drop(items, Reason.DAMAGED)
-        self.damaged += totals.items
-        self._change(-totals.records, -totals.items, -totals.bytes)
+        shares = [(pipeline, -items) for pipeline, items in totals.shares.items()]
+        self._change(-totals.records, -totals.items, -totals.bytes, shares)
         self._context.logger.error("Records on disk are damaged and lost.", extra={"dropped_items": totals.items})
+
+    def _change(self, requests: int, items: int, bytes: int, shares: Sequence[tuple[str, int]]) -> None:
+        """What is on disk or on its way there becomes more, or less."""
+        self.content.add(requests, items, bytes, shares)
+        for tenant in self._tenants:
+            tenant.user.holds(self.content)
+
+    def _told(self) -> _Told:
+        return _Told(self._context)
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Do something in a thread. It comes to its end also when nobody waits for it any more."""
-        assert self._threads is not None  # noqa: S101 - entering has made them
         running = asyncio.get_running_loop().run_in_executor(self._threads, work)
         try:
             return await asyncio.shield(running)
@@ -399,39 +429,17 @@ class Store:
             raise
 
 
-def _named(batch: Batch, stored: Stored) -> Batch:
-    """The batch with the name of its record, by which an exporter may know it again."""
-    return replace(batch, origin=replace(batch.origin, names=((stored.position.name, batch.items),)))
+class _Told:
+    """Has what nobody expected logged, so that the work goes on."""
 
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
-def _kept(stored: Stored) -> Kept:
-    record = stored.record
-    return Kept(stored.position, record.items, record.weight, record.seconds)
+    def __enter__(self) -> None:
+        """Nothing."""
 
-
-def record_of(request: Request, time_ns: int, **notes: Any) -> Record:
-    """A request as it is kept: with the sender's headers, but for those that prove who it is."""
-    batch, origin = request.batch, request.batch.origin
-    headers = {key: value for key, value in origin.headers.items() if key not in _SECRET_HEADERS}
-    known: dict[str, Any] = {
-        "peer": origin.peer, "transport": origin.transport, "subject": origin.subject,
-        "auth": dict(origin.auth), "headers": headers, **notes,
-    }  # fmt: skip
-    shares = tuple((account.pipeline, items) for account, items in request.shares)
-    notes = {name: value for name, value in known.items() if value}
-    return Record(batch.payload, batch.items, shares, time_ns // 1_000_000_000, notes)
-
-
-def request_of(record: Record, signal: Signal, account: Callable[[str], Account], now: float, time_ns: int) -> Request:
-    """The request that was kept, as if it had arrived when it did, seen from a moment on both clocks."""
-    notes: Mapping[str, Any] = record.notes
-    origin = Origin(
-        received=now - max(0.0, time_ns / 1e9 - record.seconds),
-        peer=notes.get("peer", ""),
-        transport=notes.get("transport", ""),
-        subject=notes.get("subject"),
-        auth=notes.get("auth", {}),
-        headers={key: tuple(values) for key, values in notes.get("headers", {}).items()},
-    )
-    shares = tuple((account(pipeline), items) for pipeline, items in record.shares)
-    return Request(Batch(signal, record.payload, record.items, origin), shares)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._context.logger.error("The queue on disk has failed.", exc_info=error)
+        return True

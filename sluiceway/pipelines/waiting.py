@@ -180,6 +180,10 @@ class Waiting:
         self._ready.append(lane)
         return None
 
+    def elements(self) -> list[Element]:
+        """All that waits."""
+        return [element for lane in self._lanes.values() for element in lane.elements]
+
     def expire(self, now: float) -> float:
         """Make lanes ready whose time has come; return when that of the next comes, which may be never."""
         dues = (self.look_at(lane, now) for lane in self._lanes.values())

@@ -33,7 +33,7 @@ from sluiceway.pipelines.passage import Passage
 from sluiceway.pipelines.queue import SendingQueue
 from sluiceway.pipelines.request import Request, Sender
 from sluiceway.pipelines.retry import Retry
-from sluiceway.pipelines.storage import open_store
+from sluiceway.pipelines.storage import find_store
 from sluiceway.pipelines.timeout import Timeout
 from sluiceway.pipelines.traced import TracedExport
 
@@ -122,13 +122,17 @@ def wrap(
     parts = Parts(context)
     store = None
     if queue and queue.storage:
-        store = open_store(queue, signal, context, parts.part())
+        store = find_store(queue, signal, context, parts.part())
         health = Health(parts.part().report)
     else:
         health = Health(context.report)
     counts = Counts(by_error=context.telemetry.detailed)
     counts.publish(context, signal, exporter.destination if isinstance(exporter, Destined) else {})
-    wrapped = Wrapped(exporter, Delivery(exporter, counts, context, store), stop)
+    wrapped = Wrapped(
+        exporter,
+        Delivery(exporter, counts, context, keeps_letters=store is not None and store[1].letters is not None),
+        stop,
+    )
     sender = wrapped.sender
     if seconds := getattr(settings, "timeout", 0):
         wrapped.timeout = sender = Timeout(sender, seconds, context.clock)

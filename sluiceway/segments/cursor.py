@@ -1,8 +1,9 @@
 """Which records of the segments that are left were acknowledged, in a file of fixed size that is written in place.
 
-Two slots are written in turns, each with a generation and a checksum: a torn write loses the newest state, and what it
-knew is then delivered again. Nothing but the words of this file keeps a record from being delivered, and they name each
-segment by its random id. No space is needed once the file is there, so acknowledging goes on when the disk is full.
+Two slots are written in turns, each with its length, a generation and a checksum: a torn write loses the newest state,
+and what it knew is then delivered again. Nothing but the words of this file keeps a record from being delivered; they
+name each segment by its random id. No space is needed once the file is there, so acknowledging goes on when the disk is
+full.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from sluiceway.segments.files import Files
 
 __all__ = ["Acknowledged", "Cursor", "read_cursor"]
 
-SLOT: Final = 16 * 1024
-_HEAD: Final = struct.Struct("<IQI")
+SLOT: Final = 64 * 1024
+"""Bytes of a slot: room for 8,000 gaps between records that were acknowledged out of their order."""
+_HEAD: Final = struct.Struct("<IIQI")
 _ENTRY: Final = struct.Struct("<8sII")
 _RANGE: Final = struct.Struct("<II")
 
@@ -98,8 +100,8 @@ class Cursor:
             room -= len(ranges) * _RANGE.size
             entries.append(_ENTRY.pack(id, known.low, len(ranges)) + b"".join(_RANGE.pack(*pair) for pair in ranges))
         self._generation += 1
-        content = _HEAD.pack(0, self._generation, len(entries)) + b"".join(entries)
-        content = content.ljust(SLOT, b"\0")
+        body = b"".join(entries)
+        content = _HEAD.pack(0, _HEAD.size + len(body), self._generation, len(entries)) + body
         self._put(crc32(content[4:]).to_bytes(4, "little") + content[4:], SLOT * (self._generation % 2))
 
     def sync(self) -> None:
@@ -120,9 +122,11 @@ def _newest(data: bytes) -> tuple[int, dict[bytes, Acknowledged]]:
     """The generation of the newest slot that is whole, and what it says."""
     newest: tuple[int, dict[bytes, Acknowledged]] = (0, {})
     for content in (data[:SLOT], data[SLOT : 2 * SLOT]):
-        if len(content) < SLOT or crc32(content[4:]) != int.from_bytes(content[:4], "little"):
+        if len(content) < SLOT:
             continue
-        _, generation, number = _HEAD.unpack_from(content)
+        checksum, size, generation, number = _HEAD.unpack_from(content)
+        if not _HEAD.size <= size <= SLOT or crc32(content[4:size]) != checksum:
+            continue
         if generation > newest[0]:
             newest = generation, _entries(content, number)
     return newest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -93,18 +94,26 @@ class Files:
         """The bytes of a file."""
         return path.stat().st_size
 
-    def lock(self, path: Path) -> int:
-        """Take the lock that a file stands for, until the descriptor is closed. Raises `LockedError`."""
+    def lock(self, path: Path, patience: float = 0.3) -> int:
+        """Take the lock that a file stands for, until the descriptor is closed.
+
+        Raises `LockedError` when somebody else has it for so many seconds, which is longer than anybody looks at it.
+        """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        end = time.monotonic() + patience
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise LockedError(errno.EWOULDBLOCK, f"{path.parent} is in use by another process") from None
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if time.monotonic() >= end:
+                        raise LockedError(errno.EWOULDBLOCK, f"{path.parent} is in use by another process") from None
+                    time.sleep(0.02)
+                else:
+                    return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        return descriptor
 
 
 def write_all(files: Files, descriptor: int, data: bytes) -> None:

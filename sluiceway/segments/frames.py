@@ -1,6 +1,6 @@
 """The form of a segment: a header, twice, and then one frame for each record.
 
-    segment   header in 512 bytes, the same again, frames
+    segment   header in 4096 bytes, the same again, frames
     header    magic, id, mark, salt, id of the key, its wrapped key, CRC-32
     frame     mark, CRC-32, number, items, seconds, length of the notes, length of the body, body
     body      notes as JSON (shares, and what the writer wants to know again), payload; encrypted where there is a key
@@ -28,7 +28,8 @@ from sluiceway.segments.keyring import TAG_BYTES, Keyring, MissingKeyError, Segm
 __all__ = ["BEGIN", "SEAL", "Damage", "Found", "Header", "Record", "Totals", "encode", "scan"]
 
 MAGIC: Final = b"SLUICEQ1"
-BLOCK: Final = 512
+BLOCK: Final = 4096
+"""What a disk writes, and loses, as a whole."""
 BEGIN: Final = 2 * BLOCK
 """Where the first frame stands."""
 SEAL: Final = 0xFFFFFFFF

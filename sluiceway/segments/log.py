@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from sluiceway.segments.cursor import Cursor
+from sluiceway.segments.cursor import Acknowledged, Cursor
 from sluiceway.segments.files import FILES, Files
-from sluiceway.segments.frames import BEGIN, Damage, Found, Record, Totals, scan
+from sluiceway.segments.frames import BEGIN, Record, Totals
 from sluiceway.segments.keyring import Keyring, MissingKeyError
+from sluiceway.segments.reader import Reader
 from sluiceway.segments.segment import SUFFIX, Segment, Tail, number_of
 
-__all__ = ["INCOMING", "QUARANTINE", "SEGMENT_BYTES", "Log", "Position", "Stored"]
+__all__ = ["INCOMING", "SEGMENT_BYTES", "Log", "Position", "Stored"]
 
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
 INCOMING: Final = "incoming"
 """The folder in a log's folder into which others put whole segments for it to take over."""
-QUARANTINE: Final = "quarantine"
-_CURSOR_INTERVAL: Final = 1.0
+CURSOR_INTERVAL: Final = 1.0
 """Seconds between two syncs of the cursor; a power cut makes what was acknowledged since then come again."""
-_MOST_QUARANTINED: Final = 64 * 1024 * 1024
 
 _log = logging.getLogger("sluiceway.segments")
 
@@ -42,18 +40,19 @@ class Position(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """A record with its position, and where the next one begins."""
+    """A record with its position, and for one that was just appended where the next one begins."""
 
     record: Record
     position: Position
-    end: int
+    end: int = 0
 
 
 class Log:
     """The records in one folder, whose only user it is.
 
-    The methods block, and several threads may call them: `append` and `save` one, `read` another, and `hand_out` and
-    `acknowledge`, which do not block, a third.
+    The methods block. Three threads may call them: one writes (`open`, `append`, `adopt`, `save`, `close`, of which no
+    two are under way), one reads (`read`), and one calls `hand_out` and `acknowledge`, which take no time. `hand_out`
+    must not be called while there is more to read, or a reading under way.
     """
 
     def __init__(
@@ -66,32 +65,22 @@ class Log:
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         self.folder = folder
-        self.made_from = (folder, fsync, segment_bytes, keyring)
-        """Logs of equal origin are interchangeable."""
-        self.damaged_bytes = 0
-        """Bytes that are no records, of which there are copies in `quarantine`."""
-        self.lost: list[Totals] = []
-        """What is known to have been in segments and was not found there, as it is noticed."""
-        self.unreadable: list[str] = []
-        """What is wrong with segments that were left alone."""
-        self._left_alone: set[int] = set()
-        self._keyring = keyring
-        self._fsync = fsync
+        self.keyring = keyring
+        """What new segments are encrypted with; it may be changed, and counts from the next segment on."""
+        self.fsync = fsync
         self._files = files
-        self._segment_bytes = segment_bytes
+        self.segment_bytes = segment_bytes
+        """What a segment has, but for a last record that goes beyond."""
         self._segments: dict[int, Segment] = {}
+        self._reader = Reader(folder, self._segments, files)
+        self._unreadable: dict[int, str] = {}
         self._tail: Tail | None = None
         self._cursor: Cursor | None = None
+        self._known: dict[bytes, Acknowledged] = {}
         self._lock: int | None = None
         self._next_number = 1
         self._is_dirty = False
         self._saved = 0.0
-        self._place: Segment | None = None
-        self._offset = BEGIN
-        self._ahead: Iterator[Found | Damage] = iter(())
-        self._loaded = 0
-        self._mutex = threading.Lock()
-        """Guards the counts of records that are out, which decide whether a file may be deleted."""
 
     def open(self) -> Totals:
         """Take the folder, and look at what is there; the totals of what is to be read.
@@ -102,26 +91,31 @@ class Log:
         self._lock = self._files.lock(self.folder / "lock")
         try:
             self._cursor = Cursor(self.folder / "cursor", self._files)
+            self._known = dict(self._cursor.state)
             totals = self.adopt()
-            self.save(now=True)
         except BaseException:
             self._leave()
             raise
         return totals
 
     def adopt(self) -> Totals:
-        """Take over the segments that others put into `incoming`, behind those that are there; what is in them."""
-        incoming = self.folder / INCOMING
-        names = sorted(name for name in self._files.names(incoming) if number_of(name) is not None)
+        """Take over the segments that others put into `incoming`, behind those that are there; what is in them.
+
+        Segments that could not be read are tried again.
+        """
+        self._reader.retry()
         numbers = [number for name in self._files.names(self.folder) if (number := number_of(name)) is not None]
         self._next_number = max([self._next_number - 1, *numbers]) + 1
-        if names and self._tail is not None:
-            self._end_tail()
-        for name in names:
-            self._files.rename(incoming / name, self.folder / f"{self._next_number:016}{SUFFIX}")
-            self._next_number += 1
-        if names:
-            self._files.sync_folder(self.folder)
+        incoming = self.folder / INCOMING
+        with suppress(OSError):  # whatever fails is tried again; what has been renamed is there
+            names = sorted(name for name in self._files.names(incoming) if number_of(name) is not None)
+            if names and self._tail is not None:
+                self._end_tail()
+            for name in names:
+                self._files.rename(incoming / name, self.folder / f"{self._next_number:016}{SUFFIX}")
+                self._next_number += 1
+            if names:
+                self._files.sync_folder(self.folder)
         return self._look()
 
     def close(self) -> None:
@@ -129,23 +123,24 @@ class Log:
         with suppress(OSError):
             if self._tail is not None:
                 self._end_tail()
-            if self._place is not None and self._offset >= self._place.size:
-                self._finish(self._place)
+            self._reader.finish_place()
             self.save(now=True)
         self._leave()
 
-    def _leave(self) -> None:
-        """Give the folder free, whatever has been done in it."""
-        if self._cursor is not None:
-            with suppress(OSError):
-                self._cursor.close()
-            self._cursor = None
-        if self._lock is not None:
-            with suppress(OSError):
-                self._files.close(self._lock)
-            self._lock = None
-        self._segments.clear()
-        self._place = None
+    @property
+    def lost(self) -> list[Totals]:
+        """What is known to have been in segments and was not found there, as it is noticed; take it out."""
+        return self._reader.lost
+
+    @property
+    def damaged_bytes(self) -> int:
+        """Bytes that are no records, of which there are copies in `quarantine`."""
+        return self._reader.damaged_bytes
+
+    @property
+    def unreadable(self) -> list[str]:
+        """What is wrong with segments that were left alone."""
+        return list(self._unreadable.values())
 
     @property
     def bytes_on_disk(self) -> int:
@@ -161,45 +156,33 @@ class Log:
 
     def append(self, records: Sequence[Record]) -> list[Stored]:
         """Have records on the disk, in order. Raises `OSError`, and then none of them counts as being there."""
-        group = list(records)
-        if self._tail is not None and self._tail.segment.size >= self._segment_bytes:
+        if self._tail is not None and self._tail.segment.size - BEGIN >= self.segment_bytes:
             self._end_tail()
-        fresh = self._tail is None
-        tail = self._tail or self._new_tail()
-        try:
-            places = tail.append(group)
-        except OSError:
-            self._drop_tail()
-            if fresh:
-                raise
-            # The file had records before, and may have been the trouble: a file that failed is not trusted again.
-            tail = self._new_tail()
-            try:
-                places = tail.append(group)
-            except OSError:
-                self._drop_tail()
-                raise
+        if self._tail is not None:
+            with suppress(OSError):
+                return self._append(self._tail, records)
+            # The file had records before, and may have been the trouble: one that failed is not trusted again.
+        return self._append(self._new_tail(), records)
+
+    def _append(self, tail: Tail, records: Sequence[Record]) -> list[Stored]:
         segment = tail.segment
-        for record in group:
-            segment.expect(record)
-        pairs = zip(group, places, strict=True)
+        try:
+            places = tail.append(records)
+        except OSError:
+            self._tail = None
+            if segment.size == BEGIN:
+                del self._segments[segment.number]
+            raise
+        pairs = zip(records, places, strict=True)
         return [Stored(record, Position(segment, number), end) for record, (number, end) in pairs]
 
     def _new_tail(self) -> Tail:
         path = self.folder / f"{self._next_number:016}{SUFFIX}"
-        tail = Tail(self._next_number, path, self._files, self._keyring, fsync=self._fsync)
+        tail = Tail(self._next_number, path, self._files, self.keyring, fsync=self.fsync)
         self._next_number += 1
         self._tail = tail
         self._segments[tail.segment.number] = tail.segment
         return tail
-
-    def _drop_tail(self) -> None:
-        """Forget a tail that failed: what it had before is read as ever."""
-        assert self._tail is not None  # noqa: S101 - only called behind its failure
-        segment = self._tail.segment
-        self._tail = None
-        if segment.size == BEGIN:
-            del self._segments[segment.number]
 
     def _end_tail(self) -> None:
         assert self._tail is not None  # noqa: S101 - the callers have looked
@@ -211,113 +194,65 @@ class Log:
     @property
     def has_more(self) -> bool:
         """Whether there is something that was neither read nor handed out."""
-        for segment in tuple(self._segments.values()):
-            if segment.is_read or (self._place is not None and segment.number < self._place.number):
-                continue
-            if segment.size > (self._offset if segment is self._place else BEGIN):
-                return True
-        return False
+        return self._reader.has_more
+
+    @property
+    def oldest(self) -> int:
+        """About when the oldest record was accepted that was not handed out, in seconds since 1970; 0 for none."""
+        return next((s.expected.oldest for s in tuple(self._segments.values()) if s.is_waiting), 0)
 
     def hand_out(self, stored: Stored) -> None:
         """Count the oldest record that is there as read: the caller still has it from appending it."""
         segment = stored.position.segment
-        if segment is not self._place:
-            self._pass_by(segment.number)
-            self._place = segment
-        self._offset = self._loaded = stored.end
-        self._ahead = iter(())
-        with self._mutex:
-            segment.give_out(stored.record)
+        segment.give_out(stored.record)
+        self._reader.pass_by(segment, stored.end)
 
     def read(self, size: int) -> list[Stored]:
-        """The next records: about so many bytes, at least one where there is one; those acknowledged are left out."""
-        found: list[Stored] = []
-        while size > 0:
-            stored = self._next()
-            if stored is None:
-                break
-            found.append(stored)
-            size -= stored.record.weight + 1
-        return found
+        """The next records: about so many bytes, at least one where there is one; those acknowledged are left out.
 
-    def rewind(self) -> None:
-        """Have everything read again that was not acknowledged."""
-        self._leave_place()
-        for segment in tuple(self._segments.values()):
-            segment.rewind()
-
-    def _next(self) -> Stored | None:
-        while True:
-            segment = self._place
-            if segment is None:
-                segment = self._following()
-                if segment is None:
-                    return None
-                self._enter(segment)
-            for found in self._ahead:
-                self._offset = found.end
-                if isinstance(found, Damage):
-                    self._damaged(segment, found)
-                elif found.number not in segment.acknowledged:
-                    with self._mutex:
-                        segment.give_out(found.record)
-                    return Stored(found.record, Position(segment, found.number), found.end)
-            if self._loaded < segment.size:
-                self._load(segment)
-                continue
-            if not segment.is_sealed:
-                return None
-            self._leave_place()
-            self._finish(segment)
-
-    def _enter(self, segment: Segment) -> None:
-        self._leave_place()
-        self._place = segment
-
-    def _leave_place(self) -> None:
-        self._place, self._offset, self._loaded, self._ahead = None, BEGIN, BEGIN, iter(())
-
-    def _finish(self, segment: Segment) -> None:
-        """All that a segment has was handed out; what it was known to have and is not there is lost."""
-        lost = segment.missing()
-        if lost.records:
-            self.lost.append(lost)
-        segment.is_read = True
-        self._is_dirty = True
-
-    def _load(self, segment: Segment) -> None:
-        begin, size = self._offset, segment.size
-        data = self._files.read(segment.path, begin, size - begin)
-        self._ahead, self._loaded = scan(segment.header, data, begin), size
-
-    def _following(self) -> Segment | None:
-        return next((segment for segment in tuple(self._segments.values()) if not segment.is_read), None)
-
-    def _pass_by(self, number: int) -> None:
-        """Everything before a segment was handed out."""
-        for segment in tuple(self._segments.values()):
-            if segment.number < number and not segment.is_read:
-                self._finish(segment)
-
-    def _damaged(self, segment: Segment, damage: Damage) -> None:
-        size = damage.end - damage.start
-        self.damaged_bytes += size
-        is_torn_end = damage.end >= segment.size
-        text = "ends with %d bytes of a write that was cut off" if is_torn_end else "is damaged: %d bytes are no record"
-        _log.warning(f"%s {text}; they are kept in %s", segment.path, size, self.folder / QUARANTINE)
-        with suppress(OSError):
-            folder = self.folder / QUARANTINE
-            self._files.make_folders(folder)
-            kept = folder / f"{segment.path.stem}-{damage.start}"
-            if sum(self._files.size(folder / name) for name in self._files.names(folder)) < _MOST_QUARANTINED:
-                content = self._files.read(segment.path, damage.start, size)
-                descriptor = self._files.create(kept)
-                try:
-                    self._files.write(descriptor, memoryview(content))
-                finally:
-                    self._files.close(descriptor)
+        A segment that cannot be read is passed over until the next `adopt`. Raises `OSError` for it, where there is
+        nothing to give.
+        """
+        return [Stored(record, Position(segment, number)) for segment, number, record in self._reader.read(size)]
 
     # Forgetting
+
+    def acknowledge(self, positions: Sequence[Position]) -> None:
+        """Records that were read or handed out have been seen to, and are not to come again."""
+        for segment, number in positions:
+            segment.acknowledge(number)
+        self._is_dirty = self._is_dirty or bool(positions)
+
+    def save(self, *, now: bool = False) -> None:
+        """Put down what was acknowledged, and delete the segments that are done.
+
+        What fails is tried again with the next call: the price is that records come twice after a crash.
+        """
+        done = [segment for segment in tuple(self._segments.values()) if segment.is_done]
+        if self._cursor is None or not (self._is_dirty or done or now):
+            return
+        is_due = now or bool(done) or time.monotonic() - self._saved >= CURSOR_INTERVAL
+        with suppress(OSError):
+            self._write_cursor(sync=is_due)
+        with suppress(OSError):
+            for segment in done:
+                self._files.delete(segment.path)
+                del self._segments[segment.number]
+                self._known.pop(segment.header.id, None)
+            if done and self.fsync:
+                self._files.sync_folder(self.folder)
+
+    def _write_cursor(self, *, sync: bool) -> None:
+        assert self._cursor is not None  # noqa: S101 - the caller has looked
+        for segment in tuple(self._segments.values()):
+            if segment.acknowledged:
+                self._known[segment.header.id] = segment.acknowledged
+        self._cursor.write(self._known)
+        if sync:
+            if self.fsync:
+                self._cursor.sync()
+            self._saved = time.monotonic()
+            self._is_dirty = False
 
     def forget_oldest(self, most: int) -> int:
         """Delete whole segments, the oldest first, until the others have at most so many bytes; how many records went.
@@ -328,84 +263,68 @@ class Log:
         for number, segment in tuple(self._segments.items()):
             if self.bytes_on_disk <= most or not segment.is_sealed:
                 break
-            with suppress(FileNotFoundError):
-                self._files.size(segment.path)
+            if segment.path.name in self._files.names(self.folder):
                 forgotten += segment.expected.records
             self._files.delete(segment.path)
             del self._segments[number]
         return forgotten
 
-    def acknowledge(self, positions: Sequence[Position]) -> None:
-        """Records that were read or handed out have been seen to, and are not to come again."""
-        with self._mutex:
-            for segment, number in positions:
-                segment.acknowledge(number)
-        self._is_dirty = self._is_dirty or bool(positions)
-
-    def save(self, *, now: bool = False) -> None:
-        """Put down what was acknowledged, and delete the segments that are done.
-
-        What fails is tried again with the next call: the price is that records come twice after a crash.
-        """
-        if not self._is_dirty and not now:
-            return
-        with self._mutex:
-            done = [segment for segment in self._segments.values() if segment.is_done]
-        is_due = now or time.monotonic() - self._saved >= _CURSOR_INTERVAL
-        with suppress(OSError):
-            self._save(sync=is_due or bool(done))
-        with suppress(OSError):
-            for segment in done:
-                self._files.delete(segment.path)
-                del self._segments[segment.number]
-            if done and self._fsync:
-                self._files.sync_folder(self.folder)
-
-    def _save(self, *, sync: bool) -> None:
-        if self._cursor is None:
-            return
-        known = {segment.header.id: segment.acknowledged for segment in self._segments.values()}
-        # What is known of segments that are left alone stays known: they may be read again one day.
-        others = self._cursor.state if self._left_alone else {}
-        self._cursor.write({id: numbers for id, numbers in {**others, **known}.items() if numbers})
-        if sync and self._fsync:
-            self._cursor.sync()
-        if sync:
-            self._saved = time.monotonic()
-            self._is_dirty = False
-
-    # Opening
+    # Opening and leaving
 
     def _look(self) -> Totals:
         """Take in the segments that are not known yet: what they have that was not acknowledged."""
         totals = Totals()
         numbers = sorted(n for name in self._files.names(self.folder) if (n := number_of(name)) is not None)
         for number in numbers:
-            if number not in self._segments and number not in self._left_alone:
+            if number not in self._segments:
                 self._look_at(number)
                 if number in self._segments:
                     totals.include(self._segments[number].expected)
+        if not self._unreadable:  # else it may be one of those
+            there = {segment.header.id for segment in self._segments.values()}
+            self._known = {id: numbers for id, numbers in self._known.items() if id in there}
         return totals
 
     def _look_at(self, number: int) -> None:
-        assert self._cursor is not None  # noqa: S101 - opening has made it
         path = self.folder / f"{number:016}{SUFFIX}"
         try:
-            segment = Segment.open(number, path, self._files, self._keyring, self._cursor.state)
-        except MissingKeyError as error:
-            self._leave_alone(number, path, str(error))
-        except ValueError as error:
-            if self._files.size(path) <= BEGIN:  # made, and never written to
-                self._files.delete(path)
-            else:
-                self._leave_alone(number, path, str(error))
-        else:
-            if segment.expected.records or (segment.size > BEGIN and not segment.acknowledged):
+            segment = Segment.open(number, path, self._files, self.keyring, self._known)
+            if segment.expected.records or segment.is_damaged or not (segment.acknowledged or segment.size == BEGIN):
                 self._segments[number] = segment
             else:
                 self._files.delete(path)
+        except FileNotFoundError:
+            return
+        except (MissingKeyError, OSError) as error:
+            self._leave_alone(number, path, str(error))
+        except ValueError as error:
+            self._judge(number, path, str(error))
+        else:
+            self._unreadable.pop(number, None)
+
+    def _judge(self, number: int, path: Path, why: str) -> None:
+        """A file that is no segment is left alone, unless it was made and never written to."""
+        with suppress(OSError):
+            if self._files.size(path) <= BEGIN:
+                self._files.delete(path)
+                return
+        self._leave_alone(number, path, why)
 
     def _leave_alone(self, number: int, path: Path, why: str) -> None:
-        self._left_alone.add(number)
-        self.unreadable.append(f"{path.name}: {why}")
-        _log.error("%s cannot be read and is left alone: %s", path, why)
+        text = f"{path.name}: {why}"
+        if self._unreadable.get(number) != text:
+            _log.error("%s cannot be read and is left alone: %s", path, why)
+        self._unreadable[number] = text
+
+    def _leave(self) -> None:
+        """Give the folder free, whatever has been done in it."""
+        for descriptor in (self._cursor, self._lock):
+            with suppress(OSError):
+                if isinstance(descriptor, Cursor):
+                    descriptor.close()
+                elif descriptor is not None:
+                    self._files.close(descriptor)
+        self._cursor = self._lock = None
+        self._segments.clear()
+        self._unreadable.clear()
+        self._reader.leave()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from sluiceway.segments.cursor import Acknowledged
 from sluiceway.segments.files import Files, write_all
-from sluiceway.segments.frames import BEGIN, Found, Header, Record, Totals, encode, encode_seal, read_seal, scan
+from sluiceway.segments.frames import BEGIN, Damage, Header, Record, Totals, encode, encode_seal, read_seal, scan
 from sluiceway.segments.keyring import Keyring
 
 __all__ = ["SUFFIX", "Segment", "Tail", "number_of"]
@@ -24,56 +26,63 @@ def number_of(name: str) -> int | None:
 
 
 class Segment:
-    """A file of records, up to `size`; `expected` are those not acknowledged when it was opened, and those since."""
+    """A file of records, up to `size`; `expected` are those not acknowledged when it was opened, and those since.
+
+    Records are handed out by one thread, and acknowledged by another one.
+    """
 
     def __init__(self, number: int, path: Path, header: Header, size: int) -> None:
         self.number = number
         self.path = path
         self.header = header
         self.size = size
+        self.resume = BEGIN
+        """Where reading goes on."""
         self.expected = Totals()
-        self._given = Totals()
-        self._is_counted = True
         self.acknowledged = Acknowledged()
         self.is_sealed = True
         """Whether nothing will be added."""
         self.is_read = False
         """Whether all of its records were handed out."""
-        self.out = 0
-        """Records that were handed out and not yet acknowledged."""
+        self.is_damaged = False
+        self.is_aside = False
+        """Whether it cannot be read at the moment."""
+        self._given = Totals()
+        self._out = 0
+        self._mutex = threading.Lock()
 
     @property
     def is_done(self) -> bool:
-        """Whether it may be deleted."""
-        return self.is_sealed and self.is_read and not self.out
+        """Whether it may be deleted: all was handed out, and none of it is still to be acknowledged."""
+        with self._mutex:
+            return self.is_sealed and self.is_read and not self._out
 
-    def expect(self, record: Record) -> None:
-        """A record was added."""
-        self.expected.add(record)
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is something in it that was not handed out."""
+        return not self.is_read and not self.is_aside and self.size > self.resume
 
     def give_out(self, record: Record) -> None:
         """A record is handed out."""
-        self.out += 1
-        if self._is_counted:
+        with self._mutex:
+            self._out += 1
             self._given.add(record)
-
-    def missing(self) -> Totals:
-        """What was expected and never handed out."""
-        return self.expected.less(self._given) if self._is_counted else Totals()
-
-    def rewind(self) -> None:
-        """Everything that was not acknowledged will be handed out again."""
-        self.is_read, self.out, self._is_counted = False, 0, False
 
     def acknowledge(self, number: int) -> None:
         """One record that was handed out has been seen to."""
-        self.acknowledged.add(number)
-        self.out -= 1
+        with self._mutex:
+            self.acknowledged.add(number)
+            self._out -= 1
+
+    def missing(self) -> Totals:
+        """What was expected and never handed out."""
+        with self._mutex:
+            return self.expected.less(self._given)
 
     @classmethod
     def open(
-        cls, number: int, path: Path, files: Files, keyring: Keyring | None, known: dict[bytes, Acknowledged]
-    ) -> Segment:
+        cls, number: int, path: Path, files: Files, keyring: Keyring | None, known: Mapping[bytes, Acknowledged]
+    ) -> Self:
         """Look at a file of an earlier run.
 
         Raises `ValueError` where it is no segment, `MissingKeyError` where it cannot be read, or `OSError`.
@@ -84,12 +93,19 @@ class Segment:
         segment.acknowledged = known.get(header.id) or Acknowledged()
         totals = read_seal(header, files.read(path, max(BEGIN, size - _SEAL_BYTES), _SEAL_BYTES))
         if totals is None or segment.acknowledged:
-            totals = Totals()
-            for found in scan(header, files.read(path, BEGIN), BEGIN):
-                if isinstance(found, Found) and found.number not in segment.acknowledged:
-                    totals.add(found.record)
+            totals = segment.count(files.read(path, BEGIN), totals)
         segment.expected = totals
         return segment
+
+    def count(self, content: bytes, sealed: Totals | None) -> Totals:
+        """Add up what is in it and was not acknowledged; what its end tells, and is not there, counts as well."""
+        found, done = Totals(), Totals()
+        for part in scan(self.header, content, BEGIN):
+            if isinstance(part, Damage):
+                self.is_damaged = True
+            else:
+                (done if part.number in self.acknowledged else found).add(part.record)
+        return found if sealed is None else sealed.less(done)
 
 
 class Tail:
@@ -101,7 +117,6 @@ class Tail:
         self._fsync = fsync
         self._next = 0
         self._is_known = False
-        self._written = Totals()
         self._descriptor = files.create(path)
         self.segment = Segment(number, path, Header.make(keyring), BEGIN)
         self.segment.is_sealed = False
@@ -111,12 +126,13 @@ class Tail:
             self._discard()
             raise
 
-    def append(self, records: list[Record]) -> list[tuple[int, int]]:
+    def append(self, records: Sequence[Record]) -> list[tuple[int, int]]:
         """Have records on the disk; the number of each, and where its frame ends. Raises `OSError`."""
         segment, places = self.segment, []
         pieces: list[bytes] = []
-        end = segment.size
-        for number, record in enumerate(records, self._next):
+        end, first = segment.size, self._next
+        self._next += len(records)  # whatever becomes of them: with encryption a number must not come twice
+        for number, record in enumerate(records, first):
             frame = encode(segment.header, number, record)
             end += sum(map(len, frame))
             pieces += frame
@@ -127,16 +143,15 @@ class Tail:
         except BaseException:
             self._give_up()
             raise
-        self._next += len(records)
-        segment.size = end
         for record in records:
-            self._written.add(record)
+            segment.expected.add(record)
+        segment.size = end
         return places
 
     def seal(self) -> None:
         """End it in order. What fails is of no consequence: it is then read to its end when it is opened."""
         with suppress(OSError):
-            write_all(self._files, self._descriptor, encode_seal(self.segment.header, self._written))
+            write_all(self._files, self._descriptor, encode_seal(self.segment.header, self.segment.expected))
             self._sync()
         self._close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -13,13 +14,18 @@ from sluiceway.segments.cursor import read_cursor
 from sluiceway.segments.files import FILES, LockedError
 from sluiceway.segments.frames import BEGIN, Found, Record, Totals, scan
 from sluiceway.segments.keyring import Keyring, MissingKeyError
-from sluiceway.segments.log import INCOMING
+from sluiceway.segments.log import INCOMING, SEGMENT_BYTES
+from sluiceway.segments.reader import QUARANTINE
 from sluiceway.segments.segment import SUFFIX, Segment, Tail, number_of
 
-__all__ = ["Shelf", "shelves"]
+__all__ = ["Shelf", "is_wanted", "shelves"]
 
 QUEUE: Final = ".queue"
 DEAD: Final = ".dead"
+WANTED: Final = "wanted"
+"""The file by which a collector is asked to let go of its dead letters."""
+PATIENCE: Final = 15.0
+"""Seconds that this may take."""
 
 
 class Shelf:
@@ -33,6 +39,13 @@ class Shelf:
         self.segments: list[Segment] = []
         self.unreadable: list[str] = []
         self._keyring = keyring
+        self._look()
+
+    def _look(self) -> None:
+        """See what is there now."""
+        folder, keyring = self.folder, self._keyring
+        self.segments.clear()
+        self.unreadable.clear()
         known = read_cursor(folder / "cursor", FILES)
         for number in sorted(n for name in FILES.names(folder) if (n := number_of(name)) is not None):
             path = folder / f"{number:016}{SUFFIX}"
@@ -53,7 +66,7 @@ class Shelf:
     def is_in_use(self) -> bool:
         """Whether a collector has it open."""
         try:
-            FILES.close(FILES.lock(self.folder / "lock"))
+            FILES.close(FILES.lock(self.folder / "lock", patience=0))
         except LockedError:
             return True
         return False
@@ -72,43 +85,96 @@ class Shelf:
     def replay(self) -> tuple[int, int]:
         """Put the dead letters back into their queue, whether a collector has that open or not: records and items.
 
-        Raises `LockedError` while a collector puts dead letters there.
+        They count as accepted now. Raises `LockedError` where a collector does not let go of them, or `OSError`, and
+        then they are where they were.
         """
         incoming = self.folder.with_suffix(QUEUE) / INCOMING
-        lock = FILES.lock(self.folder / "lock")
-        try:
-            FILES.make_folders(incoming)
-            moment = time.time_ns()
-            part = incoming / f"{moment}.{os.getpid()}.part"
-            tail = Tail(0, part, FILES, self._keyring, fsync=True)
-            totals = Totals()
-            for record in self.records():
-                notes = {key: value for key, value in record.notes.items() if key not in ("reason", "error")}
-                tail.append([replace(record, notes=notes)])
-                totals.add(record)
-            tail.seal()
-            if totals.records:
-                FILES.rename(part, incoming / f"{moment}{SUFFIX}")
-                FILES.sync_folder(incoming)
-            else:
-                FILES.delete(part)
+        totals = Totals()
+        with self._taken():
+            for folder in (incoming.parent, incoming):
+                FILES.make_folders(folder)
+                _give_to_owner(folder, self.folder)
+            moved: list[Path] = []
+            try:
+                for group in _groups(self.records()):
+                    moved.append(incoming / f"{time.time_ns()}.part")
+                    tail = Tail(0, moved[-1], FILES, self._keyring, fsync=True)
+                    tail.append(group)
+                    tail.seal()
+                    _give_to_owner(moved[-1], self.folder)
+                    for record in group:
+                        totals.add(record)
+            except OSError:
+                for part in moved:
+                    FILES.delete(part)
+                raise
+            for part in moved:
+                FILES.rename(part, part.with_suffix(SUFFIX))
+            FILES.sync_folder(incoming)
             self._delete()
-        finally:
-            FILES.close(lock)
         return totals.records, totals.items
 
     def purge(self) -> None:
-        """Delete all that can be read. Raises `LockedError` while a collector has it open."""
-        lock = FILES.lock(self.folder / "lock")
-        try:
+        """Delete all that can be read. Raises `LockedError` where a collector does not let go of it."""
+        with self._taken():
             self._delete()
+
+    @contextmanager
+    def _taken(self) -> Iterator[None]:
+        """Have the folder. A collector that puts dead letters there is asked for it, and lets go soon."""
+        wanted = self.folder / WANTED
+        if self.is_dead and self.is_in_use():
+            wanted.touch()
+        try:
+            lock = FILES.lock(self.folder / "lock", patience=PATIENCE if self.is_dead else 0.3)
+        finally:
+            wanted.unlink(missing_ok=True)
+        try:
+            self._look()
+            yield
         finally:
             FILES.close(lock)
 
     def _delete(self) -> None:
+        """Delete the files; those with damages in them go to the quarantine."""
         for segment in self.segments:
-            FILES.delete(segment.path)
+            segment.count(FILES.read(segment.path, BEGIN), None)
+            if segment.is_damaged:
+                FILES.make_folders(self.folder / QUARANTINE)
+                FILES.rename(segment.path, self.folder / QUARANTINE / segment.path.name)
+            else:
+                FILES.delete(segment.path)
         FILES.sync_folder(self.folder)
+
+
+def is_wanted(folder: Path) -> bool:
+    """Whether somebody waits for a folder of dead letters; who has died meanwhile does not wait for ever."""
+    try:
+        return time.time() - (folder / WANTED).stat().st_mtime < 2 * PATIENCE
+    except OSError:
+        return False
+
+
+def _groups(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Records as they go back, by segments."""
+    group: list[Record] = []
+    size, now = 0, int(time.time())
+    for record in records:
+        notes = {key: value for key, value in record.notes.items() if key not in ("reason", "error")}
+        group.append(replace(record, notes=notes, seconds=now))
+        size += record.weight
+        if size >= SEGMENT_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _give_to_owner(path: Path, like: Path) -> None:
+    """Have a file belong to whoever has the folder: root may replay what a service has kept."""
+    if os.geteuid() == 0:
+        status = like.stat()
+        os.chown(path, status.st_uid, status.st_gid)
 
 
 def shelves(directory: Path, keyring: Keyring | None) -> Iterator[Shelf]:

@@ -12,6 +12,7 @@ from sluiceway.cli.main import main
 from sluiceway.segments import Keyring, Log, Record
 
 KEY = bytes(range(32))
+NAME = "exporter_otlp_http_traces.dead"
 
 
 def letters(directory: Path, *names: str, keyring: Keyring | None = None, store: str = "dead") -> Log:
@@ -65,7 +66,7 @@ def test_dead_letters_are_replayed(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["queue", "replay", "--directory", str(tmp_path)]) == 0
     assert "2 items of 2 records go back" in capsys.readouterr().out
     assert queue.adopt().items == 2
-    stored = queue.read(10_000)
+    stored = queue.read(10**7)
     assert [s.record.payload[-1:] for s in stored] == [b"c", b"a", b"b"]
     assert stored[1].record.notes == {"headers": {"tenant": ["acme"]}}
     queue.close()
@@ -79,20 +80,21 @@ def test_what_is_purged_is_gone(
     """After a question, unless told otherwise."""
     letters(tmp_path, "a").close()
     monkeypatch.setattr("builtins.input", lambda _: "n")
-    assert main(["queue", "purge", "--directory", str(tmp_path)]) == 0
+    assert main(["queue", "purge", NAME, "--directory", str(tmp_path)]) == 0
     assert list(tmp_path.rglob("*.segment"))
-    assert main(["queue", "purge", "--yes", "--directory", str(tmp_path)]) == 0
+    assert main(["queue", "purge", NAME, "--yes", "--directory", str(tmp_path)]) == 0
     assert "1 items deleted" in capsys.readouterr().out
     assert not list(tmp_path.rglob("*.segment"))
 
 
 @pytest.mark.parametrize("action", ["replay", "purge"])
 def test_what_a_collector_works_with_is_not_touched(
-    tmp_path: Path, action: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, action: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is said that it does."""
+    """It is said that it does, when it does not let go."""
+    monkeypatch.setattr("sluiceway.segments.shelf.PATIENCE", 0.1)
     log = letters(tmp_path, "a")
-    assert main(["queue", action, "--yes", "--directory", str(tmp_path)]) == 1
+    assert main(["queue", action, NAME, "--yes", "--directory", str(tmp_path)]) == 1
     assert "is in use by another process; stop it first" in capsys.readouterr().err
     log.close()
     assert len(list(tmp_path.rglob("*.segment"))) == 1
@@ -126,6 +128,7 @@ service: {{extensions: [file_storage], pipelines: {{traces: {{receivers: [otlp],
     [
         (["list", "--directory", "/nowhere"], "there is no directory /nowhere"),
         (["show", "x"], 'there is no "x"; there are: none'),
+        (["purge"], "say which are to be deleted"),
         (["replay"], "only dead letters (.dead) can be replayed, and there are none"),
     ],
 )

@@ -6,9 +6,12 @@ import itertools
 import shutil
 from pathlib import Path
 
+from sluiceway.segments.frames import BEGIN, BLOCK
 from tests.segments.records import Unsynced, numbers, opened, record
 
 RECORDS = 20
+HEADER = 180
+"""Bytes of a header that mean something; the rest of its block is empty."""
 SEGMENT = "0000000000000001.segment"
 
 
@@ -38,12 +41,13 @@ def read_back(folder: Path, content: bytes, keys: dict[str, bytes] | None) -> li
 
 
 def cut_at_every_byte(folder: Path, keys: dict[str, bytes] | None = None) -> str:
-    """Whatever is missing at the end, the whole records before it are all there, and nothing else is."""
+    """Whatever is missing at the end, the whole records before it are all there; headers are cut at some bytes."""
     content, ends = sample(folder, sealed=False, keys=keys)
-    for size in range(len(content)):
+    sizes = [*range(0, BEGIN, 61), *range(BEGIN - 1, len(content))]
+    for size in sizes:
         whole = sum(end <= size for end in ends)
         assert read_back(folder, content[:size], keys) == list(range(whole)), f"cut at byte {size}"
-    return f"{len(content)} places"
+    return f"{len(sizes)} places"
 
 
 def flip(folder: Path, keys: dict[str, bytes] | None = None, every: int = 1) -> str:
@@ -52,7 +56,8 @@ def flip(folder: Path, keys: dict[str, bytes] | None = None, every: int = 1) -> 
     for sealed in (False, True):
         content, ends = sample(folder, sealed=sealed, keys=keys)
         starts = [0, *ends]
-        for bit in range(0, len(content) * 8, every):
+        used = [*range(HEADER), *range(BLOCK, BLOCK + HEADER), *range(BEGIN, len(content))]
+        for bit in [8 * byte + bit for byte in used for bit in range(8)][::every]:
             damaged = bytearray(content)
             damaged[bit // 8] ^= 1 << bit % 8
             found = read_back(folder, bytes(damaged), keys)

@@ -122,7 +122,7 @@ def full_disk(folder: Path) -> str:
                 expected.append(number)
                 number += 1
             number += 1
-            stored = log.read(100_000)
+            stored = log.read(10**7)
             assert [s.record.notes["n"] for s in stored] == expected[: len(stored)]
             expected = expected[len(stored) :]
             log.acknowledge([s.position for s in stored])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluiceway.segments import LockedError, Log
+from sluiceway.segments import Files, LockedError, Log
 from tests.segments.records import KEYS, numbers, opened, record
 
 
@@ -20,7 +20,7 @@ def test_what_was_appended_is_found_by_the_next_run(tmp_path: Path, keys: dict[s
     for number in range(100):
         log.append([record(number)])
     log.close()
-    again = Log(tmp_path / "q", keyring=log.made_from[3])
+    again = Log(tmp_path / "q", keyring=log.keyring)
     totals = again.open()
     assert (totals.records, totals.items, totals.shares) == (100, 5050, {"traces": 5050})
     assert numbers(again) == list(range(100))
@@ -31,7 +31,7 @@ def test_what_was_acknowledged_does_not_come_again(tmp_path: Path) -> None:
     """Single records too, from the middle of a segment."""
     log = opened(tmp_path / "q")
     log.append([record(number) for number in range(50)])
-    stored = log.read(10_000)
+    stored = log.read(10**7)
     log.acknowledge([s.position for s in stored if s.record.notes["n"] % 3])
     log.close()
     assert numbers(opened(tmp_path / "q")) == [n for n in range(50) if not n % 3]
@@ -43,7 +43,7 @@ def test_a_segment_is_deleted_when_all_of_it_was_acknowledged(tmp_path: Path) ->
     for number in range(40):
         log.append([record(number)])
     before = log.segments
-    *stored, last = log.read(100_000)
+    *stored, last = log.read(10**7)
     log.acknowledge([s.position for s in stored[1:]])
     log.save(now=True)
     assert log.segments == 2  # that of the first record, and the youngest
@@ -65,17 +65,6 @@ def test_what_is_handed_out_when_it_is_appended_is_not_read(tmp_path: Path) -> N
     assert numbers(log) == [10]
 
 
-def test_after_a_rewind_everything_comes_again_that_was_not_acknowledged(tmp_path: Path) -> None:
-    """For a queue that takes the place of another one."""
-    log = opened(tmp_path / "q", size=500)
-    for number in range(20):
-        log.append([record(number)])
-    stored = log.read(10_000)
-    log.acknowledge([s.position for s in stored[:7]])
-    log.rewind()
-    assert numbers(log) == list(range(7, 20))
-
-
 def test_a_folder_belongs_to_one_process(tmp_path: Path) -> None:
     """The second one is told, and the first goes on."""
     log = opened(tmp_path / "q")
@@ -90,7 +79,7 @@ def test_without_its_cursor_everything_comes_again(tmp_path: Path) -> None:
     """The price of losing it are duplicates, never losses."""
     log = opened(tmp_path / "q")
     log.append([record(number) for number in range(9)])
-    log.acknowledge([s.position for s in log.read(100)[:4]])
+    log.acknowledge([s.position for s in log.read(10**7)[:4]])
     log.close()
     (tmp_path / "q/cursor").write_bytes(b"\xff" * 40_000)
     assert numbers(opened(tmp_path / "q")) == list(range(9))
@@ -113,12 +102,12 @@ def test_what_was_acknowledged_of_a_segment_stays_known_while_its_key_is_missing
     """It is not delivered a second time when the key is there again."""
     log = opened(tmp_path / "q", keys={"old": KEYS["old"]})
     log.append([record(number) for number in range(4)])
-    log.acknowledge([stored.position for stored in log.read(40)[:2]])
+    log.acknowledge([stored.position for stored in log.read(10**7)[:2]])
     log.close()
     for _ in range(2):
         without = opened(tmp_path / "q", keys={"new": KEYS["new"]})
         without.append([record(9)])
-        without.acknowledge([stored.position for stored in without.read(10_000)])
+        without.acknowledge([stored.position for stored in without.read(10**7)])
         without.close()
     assert numbers(opened(tmp_path / "q", keys=KEYS)) == [2, 3]
 
@@ -177,11 +166,81 @@ def test_a_record_may_be_larger_than_a_segment(tmp_path: Path) -> None:
 def test_the_oldest_are_forgotten_first(tmp_path: Path) -> None:
     """Whole segments, until the rest is small enough; that which is written to stays."""
     log = opened(tmp_path / "q", size=1_500)
-    for number in range(100):
+    for number in range(200):
         log.append([record(number)])
-    forgotten = log.forget_oldest(6_000)
-    assert log.bytes_on_disk <= 6_000
-    assert numbers(log) == list(range(forgotten, 100))
+    forgotten = log.forget_oldest(40_000)
+    assert log.bytes_on_disk <= 40_000
+    assert numbers(log) == list(range(forgotten, 200))
+
+
+def test_a_read_that_fails_loses_nothing_that_it_had_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The segment that cannot be read is set aside and tried again; those behind it go on."""
+    log = opened(tmp_path / "q", size=10)
+    for number in range(4):
+        log.append([record(number)])
+    real = Files.read
+
+    def read(self: Files, path: Path, offset: int = 0, size: int = -1) -> bytes:
+        if path.name.endswith("2.segment"):
+            raise OSError(5, "Input/output error")
+        return real(self, path, offset, size)
+
+    monkeypatch.setattr(Files, "read", read)
+    assert [stored.record.notes["n"] for stored in log.read(10**7)] == [0, 2, 3]
+    with pytest.raises(OSError, match="Input/output error"):
+        log.read(10**7)
+    monkeypatch.undo()
+    log.adopt()
+    assert numbers(log) == [1]
+
+
+def test_a_file_that_somebody_deleted_counts_as_lost(tmp_path: Path) -> None:
+    """It does not hold up the others."""
+    log = opened(tmp_path / "q", size=10)
+    for number in range(3):
+        log.append([record(number)])
+    (tmp_path / "q/0000000000000002.segment").unlink()
+    assert numbers(log) == [0, 2]
+    assert [lost.items for lost in log.lost] == [2]
+
+
+def test_damage_of_a_segment_that_was_acknowledged_in_part_is_told(tmp_path: Path) -> None:
+    """What its end says was there counts."""
+    log = opened(tmp_path / "q")
+    log.append([record(0), record(1)])
+    log.acknowledge([log.read(1)[0].position])
+    log.close()
+    path = tmp_path / "q/0000000000000001.segment"
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"1:....")] ^= 1
+    path.write_bytes(raw)
+    log = opened(tmp_path / "q")
+    assert numbers(log) == []
+    assert [lost.items for lost in log.lost] == [2]
+    assert list((tmp_path / "q/quarantine").iterdir())
+
+
+def test_segments_that_come_in_while_the_disk_fails_are_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many records are written before that."""
+    other = opened(tmp_path / "other")
+    other.append([record(7)])
+    other.close()
+    log = opened(tmp_path / "q", size=10)
+    (stored,) = log.append([record(0)])
+    log.hand_out(stored)
+    (tmp_path / "q/incoming").mkdir()
+    (tmp_path / "other/0000000000000001.segment").rename(tmp_path / "q/incoming/1.segment")
+
+    def sync_folder(self: Files, path: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Files, "sync_folder", sync_folder)
+    assert log.adopt().records == 1
+    monkeypatch.undo()
+    log.append([record(1)])
+    assert numbers(log) == [7, 1]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -26,6 +26,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -149,7 +150,10 @@ class FileStorage:
 
     def log(self, context: Context, name: str) -> Log:
         """A log in a folder of the component's own. Making it does no I/O."""
-        folder = self._directory / _file_name(context, name)
+        # A name of its own also where another component is called otlp_http, and this one otlp/http.
+        kind, _, own = context.id.partition("/")
+        id = f"{kind}~{own}" if own else kind
+        folder = self._directory / _file_name(replace(context, id=id), name, keep="~")
         return Log(folder, keyring=keyring_of(self._config), fsync=self._config.fsync)
 
     async def _open(self, database: Database, path: Path) -> None:
@@ -176,11 +180,11 @@ def keyring_of(config: FileStorageConfig) -> Keyring | None:
     return Keyring({key.id: parse_key(key.key.reveal()) for key in config.encryption.keys})
 
 
-def _file_name(context: Context, name: str) -> str:
+def _file_name(context: Context, name: str, keep: str = "") -> str:
     """The Collector's name for a component's file; what a file system might not take is `~` and four digits."""
     kind, _, own = context.id.partition("/")
     parts = [part for part in (context.kind.value, kind, own, name) if part]
-    return _UNSAFE.sub(lambda match: f"~{ord(match[0]):04X}", "_".join(parts))
+    return _UNSAFE.sub(lambda match: match[0] if match[0] == keep else f"~{ord(match[0]):04X}", "_".join(parts))
 
 
 def _move_aside(path: Path, aside: Path) -> None:
