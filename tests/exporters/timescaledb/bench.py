@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -38,20 +39,25 @@ class Place:
         return int(self.sql(f"SELECT count(*) FROM otel_{table}"))
 
 
-def yaml_of(place: Place, more: str = "", *, port: int = 0) -> str:
+def yaml_of(place: Place, more: str = "", *, port: int = 0, access: Mapping[str, str] = MappingProxyType({})) -> str:
     """The settings of an exporter to a database, as YAML."""
-    return (
-        f"{{endpoint: '127.0.0.1:{port or place.server.port}', database: {place.database}, username: otel,"
-        f" password: secret, tls: {{insecure: true}}, {more}}}"
-    )
+    known = {"database": place.database, "username": "otel", "password": "secret"} | dict(access)
+    written = ", ".join(f"{key}: {value}" for key, value in known.items())
+    return f"{{endpoint: '127.0.0.1:{port or place.server.port}', {written}, tls: {{insecure: true}}, {more}}}"
 
 
 @asynccontextmanager
 async def exporter(
-    place: Place, more: str = "", *, port: int = 0, signal: Signal = Signal.LOGS, **context: Any
+    place: Place,
+    more: str = "",
+    *,
+    port: int = 0,
+    signal: Signal = Signal.LOGS,
+    access: Mapping[str, str] = MappingProxyType({}),
+    **context: Any,
 ) -> AsyncIterator[Any]:
     """A running exporter, as the graph would make it for one signal."""
-    made = make(COMPONENT, yaml_of(place, more, port=port), signals=frozenset({signal}), **context)
+    made = make(COMPONENT, yaml_of(place, more, port=port, access=access), signals=frozenset({signal}), **context)
     async with asyncio.timeout(60), made:
         yield made
 
