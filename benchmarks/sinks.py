@@ -129,9 +129,7 @@ def main() -> int:
         folder.chmod(0o755)
         print(f"{server.sql('SHOW server_version')} on {os.cpu_count()} cores, numpy {np.__version__}")
         print("rows   a batch  senders       rows/s   COPY rows/s  share  CPU s/1M")
-        shares = [
-            measure(server, signal, chosen.items, chosen.batch, chosen.senders, folder) for signal in TABLES
-        ]
+        shares = [measure(server, signal, chosen.items, chosen.batch, chosen.senders, folder) for signal in TABLES]
     return int(min(shares) < 0.7)
 
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from sluiceway.exporters.timescaledb.columns import TABLES, Table
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 
-__all__ = ["VERSION", "Step", "features", "lock_number", "migration", "preparations", "row_security"]
+__all__ = ["VERSION", "Step", "features", "interval", "lock_number", "migration", "preparations", "row_security"]
 
 VERSION: Final = 1
 """The version of the tables that this module makes."""
@@ -97,9 +97,9 @@ def _make(table: Table, settings: TimescaleSettings, *, hypertables: bool) -> It
     partitioned = "" if hypertables else " PARTITION BY RANGE (time)"
     yield f"CREATE TABLE IF NOT EXISTS {name} (\n  {columns}\n){partitioned}"
     if hypertables:
-        interval = _interval(settings.partition_interval)
+        span = interval(settings.partition_interval)
         yield (
-            f"SELECT create_hypertable('{name}', 'time', chunk_time_interval => {interval},"
+            f"SELECT create_hypertable('{name}', 'time', chunk_time_interval => {span},"
             " create_default_indexes => false, if_not_exists => true)"
         )
     else:
@@ -132,8 +132,9 @@ FROM {settings.table("spans")} GROUP BY 1, 2, 3, 4 WITH NO DATA""",  # noqa: S60
 
 
 def _policy(kind: str, name: str, seconds: float) -> str:
-    return f"SELECT add_{kind}_policy('{name}', {_interval(seconds)}, if_not_exists => true)"
+    return f"SELECT add_{kind}_policy('{name}', {interval(seconds)}, if_not_exists => true)"
 
 
-def _interval(seconds: float) -> str:
-    return f"interval '{seconds:g} seconds'"
+def interval(seconds: float) -> str:
+    """A time span as SQL."""
+    return f"interval '{seconds:.3f} seconds'"

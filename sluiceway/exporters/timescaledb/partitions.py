@@ -13,7 +13,6 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
-from sluiceway.exporters.timescaledb.columns import TABLES
 from sluiceway.exporters.timescaledb.pool import Connection
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 
@@ -32,21 +31,22 @@ WHERE inhparent = to_regclass($1)
 """
 
 
-async def keep_partitions(connection: Connection, settings: TimescaleSettings, now: float, logger: Logger) -> None:
-    """Make the days of the window and those to come, and drop what `retention` lets go; inside a transaction."""
+async def keep_partitions(
+    connection: Connection, settings: TimescaleSettings, table: str, now: float, logger: Logger
+) -> None:
+    """Make a table's days of the window and those to come, and drop what `retention` lets go; inside a transaction."""
     today = datetime.fromtimestamp(now, UTC).date()
     window = settings.time_window
     back = min(int(window.before // 86_400) + 1, MOST_DAYS)
     ahead = int(window.after // 86_400) + AHEAD
     days = [today + timedelta(days=number) for number in range(-back, ahead + 1)]
     oldest = datetime.fromtimestamp(now - settings.retention, UTC) if settings.retention else None
-    for table in TABLES:
-        there = {name for (name,) in await connection.fetch(_PARTITIONS, settings.table(table.name))}
-        for day in days:
-            if (oldest is None or day >= oldest.date()) and _name(settings, table.name, day) not in there:
-                await _make(connection, settings, table.name, day, logger)
-        if oldest is not None:
-            await _drop(connection, settings, table.name, there, oldest)
+    there = {name for (name,) in await connection.fetch(_PARTITIONS, settings.table(table))}
+    for day in days:
+        if (oldest is None or day >= oldest.date()) and _name(settings, table, day) not in there:
+            await _make(connection, settings, table, day, logger)
+    if oldest is not None:
+        await _drop(connection, settings, table, there, oldest)
 
 
 def _name(settings: TimescaleSettings, table: str, day: date) -> str:

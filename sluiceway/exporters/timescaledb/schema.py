@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
-from sluiceway.exporters.timescaledb.columns import Table
+from sluiceway.exporters.timescaledb.columns import TABLES, Table
 from sluiceway.exporters.timescaledb.failures import SchemaError
 from sluiceway.exporters.timescaledb.migrations import (
     VERSION,
@@ -88,7 +88,8 @@ class Schema:
                     await _run(connection, migration(number, settings, hypertables=self.hypertables))
             await _run(connection, row_security(settings) if not version else ())
             if not self.hypertables:
-                await keep_partitions(connection, settings, now, self._logger)
+                for table in TABLES:
+                    await keep_partitions(connection, settings, table.name, now, self._logger)
             elif not version:
                 await self._add_features(connection)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final, TypeAlias
 
-from sluiceway.exporters.timescaledb.migrations import lock_number
+from sluiceway.exporters.timescaledb.columns import TABLES
+from sluiceway.exporters.timescaledb.migrations import interval, lock_number
 from sluiceway.exporters.timescaledb.partitions import keep_partitions
 from sluiceway.exporters.timescaledb.pool import Connection
 from sluiceway.exporters.timescaledb.schema import Schema
@@ -29,15 +30,14 @@ async def keep_up(
     """
     if not schema.is_known:
         return
-    async with connection.transaction():
-        if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({lock_number(settings)})"):
-            return
-        await connection.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'")
-        if settings.idempotency_window:
-            await connection.execute(
-                f"DELETE FROM {settings.table('batches')}"  # noqa: S608 - a checked name
-                f" WHERE at < now() - interval '{settings.idempotency_window:g} seconds'"
-            )
-        if settings.create_schema and not schema.hypertables:
-            await keep_partitions(connection, settings, now, logger)
+    if settings.idempotency_window:
+        old = f"at < now() - {interval(settings.idempotency_window)}"
+        await connection.execute(f"DELETE FROM {settings.table('batches')} WHERE {old}")  # noqa: S608 - a checked name
+    if settings.create_schema and not schema.hypertables:
+        for table in TABLES:
+            async with connection.transaction():  # one for each, as every partition takes locks
+                if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({lock_number(settings)})"):
+                    return
+                await connection.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'")
+                await keep_partitions(connection, settings, table.name, now, logger)
     schema.forget()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,10 +15,11 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData, ResourceLo
 
 from sluiceway.exporters.timescaledb import COMPONENT
 from sluiceway.otlp import Batch, Origin, Signal
+from sluiceway.testing import ManualClock
 from tests.exporters.backends import make
 from tests.servers.postgresql import PostgresServer
 
-__all__ = ["NOW", "Place", "exporter", "logs", "text", "yaml_of"]
+__all__ = ["NOW", "Place", "eventually", "exporter", "logs", "text", "upkeep", "yaml_of"]
 
 NOW = 1_700_000_000
 """What the tests' clocks show, in seconds since the epoch."""
@@ -60,6 +62,21 @@ async def exporter(
     made = make(COMPONENT, yaml_of(place, more, port=port, access=access), signals=frozenset({signal}), **context)
     async with asyncio.timeout(60), made:
         yield made
+
+
+async def eventually(happens: Callable[[], object], what: str) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + 30
+    while not happens():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.01)
+
+
+async def upkeep(clock: ManualClock, later: float = 0.0) -> None:
+    """Let the tables be looked after once, `later` seconds of the wall's clock from now."""
+    clock._wall += later
+    await clock.advance(301)
+    await eventually(lambda: clock.sleepers, "the upkeep does not end")
 
 
 def text(value: str) -> AnyValue:

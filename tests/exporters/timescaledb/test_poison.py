@@ -152,8 +152,7 @@ async def deliver(out, batch: Batch, attempts: list[int]) -> int:
     attempts.append(batch.items)
     try:
         partial = await out.consume(batch)
-    except PermanentError as error:
-        assert error.code == "INVALID_ARGUMENT"
+    except PermanentError:
         if batch.items == 1:
             return 1
         return sum([await deliver(out, half, attempts) for half in split(batch, items=(batch.items + 1) // 2)])
@@ -163,9 +162,9 @@ async def deliver(out, batch: Batch, attempts: list[int]) -> int:
 SERVER_SIDE = {
     "a constraint": ("ALTER TABLE otel_logs ADD CHECK (body IS DISTINCT FROM 'bad')", record(body=text("bad"))),
     "a trigger": (
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.body = 'bad' THEN"
-        " RAISE 'no: %', NEW.body; END IF; RETURN NEW; END $$;"
-        "CREATE TRIGGER refuse BEFORE INSERT ON otel_logs FOR EACH ROW EXECUTE FUNCTION refuse()",
+        """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN IF NEW.body = 'bad' THEN RAISE 'no: %', NEW.body; END IF; RETURN NEW; END $$;
+           CREATE TRIGGER refuse BEFORE INSERT ON otel_logs FOR EACH ROW EXECUTE FUNCTION refuse()""",
         record(body=text("bad")),
     ),
     "a document beyond an index": (
@@ -189,7 +188,8 @@ async def test_what_only_the_server_knows_is_found_by_halving(place: Place, setu
         batch = logs(received=2.0, bad=bad)
         with pytest.raises(PermanentError) as caught:
             await out.consume(batch)
-        assert "bad" not in str(caught.value).replace("bad_", "")
+        assert caught.value.code == "INVALID_ARGUMENT"
+        assert "bad" not in str(caught.value)
         assert await deliver(out, batch, attempts) == 1
     assert place.count() == 499
     assert len(attempts) <= 19
