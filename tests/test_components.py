@@ -66,6 +66,10 @@ YAML = {
         exporters:
           otlp_http: {endpoint: "http://127.0.0.1:1"}
     """,
+    "exporter timescaledb": """
+        exporters:
+          timescaledb: {endpoint: "127.0.0.1:1", database: a, username: b}
+    """,
 }
 """Settings for those whose example names a port, a backend or a file that a test must not touch."""
 

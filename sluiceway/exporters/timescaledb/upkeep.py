@@ -25,7 +25,7 @@ async def keep_up(
 ) -> None:
     """Make the partitions of the days to come, drop old ones, and forget the keys of old batches.
 
-    It does nothing before the first batch, or while another collector is at it. TimescaleDB makes and drops its chunks
+    It does nothing before the first batch, or while another collector is at it. TimescaleDB makes its chunks
     itself. The columns are looked at again before the next batch.
     """
     if not schema.is_known:
@@ -33,6 +33,10 @@ async def keep_up(
     if settings.idempotency_window:
         old = f"at < now() - {interval(settings.idempotency_window)}"
         await connection.execute(f"DELETE FROM {settings.table('batches')} WHERE {old}")  # noqa: S608 - a checked name
+    if settings.create_schema and schema.hypertables and settings.retention:
+        for table in TABLES:
+            span = interval(now - settings.retention)
+            await connection.execute(f"SELECT drop_chunks('{settings.table(table.name)}', to_timestamp(0) + {span})")
     if settings.create_schema and not schema.hypertables:
         for table in TABLES:
             async with connection.transaction():  # one for each, as every partition takes locks

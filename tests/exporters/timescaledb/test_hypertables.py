@@ -12,9 +12,9 @@ import pytest
 
 from sluiceway.exporters.timescaledb import COMPONENT
 from sluiceway.otlp import Signal
-from sluiceway.testing import items
+from sluiceway.testing import ManualClock, items
 from tests.exporters.backends import make
-from tests.exporters.timescaledb.bench import logs
+from tests.exporters.timescaledb.bench import logs, upkeep
 from tests.exporters.timescaledb.proxy import Proxy
 from tests.servers.timescaledb import timescale_server
 
@@ -33,14 +33,14 @@ def port(tmp_path: Path) -> Iterator[int]:
 
 
 @asynccontextmanager
-async def exporter(port: int, more: str = "", signal: Signal = Signal.TRACES) -> AsyncIterator[Any]:
+async def exporter(port: int, more: str = "", signal: Signal = Signal.TRACES, **context: Any) -> AsyncIterator[Any]:
     """An exporter with one connection."""
     async with Proxy(port, whole_copies=True).running() as proxy:
         text = (
             f"{{endpoint: '127.0.0.1:{proxy.port}', database: postgres, username: postgres, password: x,"
             f" pool_size: 1, tls: {{insecure: true}}, {more}}}"
         )
-        async with make(COMPONENT, text, signals=frozenset({signal})) as out:
+        async with make(COMPONENT, text, signals=frozenset({signal}), **context) as out:
             yield out
 
 
@@ -62,7 +62,7 @@ async def test_tables_are_hypertables_with_all_that_the_edition_has(port: int) -
         port, "SELECT count(*) FROM timescaledb_information.hypertables WHERE hypertable_name ~ 'otel'"
     ) == [(7,)]
     assert await tell(port, JOBS) == [
-        ("policy_compression", 7), ("policy_refresh_continuous_aggregate", 1), ("policy_retention", 7),
+        ("policy_compression", 7), ("policy_refresh_continuous_aggregate", 1),
     ]  # fmt: skip
     refresh = "CALL refresh_continuous_aggregate('otel_spans_by_minute', NULL, NULL)"
     seen = await tell(port, refresh, f"SELECT service_name, {SUMS} FROM otel_spans_by_minute GROUP BY 1")
@@ -80,6 +80,17 @@ async def test_compressed_chunks_take_late_data(port: int) -> None:
     assert await tell(port, "SELECT count(*) FROM otel_logs") == [(100,)]
 
 
+async def test_old_chunks_are_dropped(port: int) -> None:
+    """By the upkeep, in every edition, as the settings of today say."""
+    clock = ManualClock()
+    async with exporter(port, "time_window: {before: 24h}, retention: 48h", Signal.LOGS, clock=clock) as out:
+        await out.consume(logs(3))
+        await upkeep(clock)
+        await out.consume(logs(3, received=2.0))
+        await upkeep(clock, 4 * 86_400)
+    assert await tell(port, "SELECT count(*) FROM otel_logs") == [(0,)]
+
+
 async def test_an_edition_without_features_goes_without(port: int, caplog: pytest.LogCaptureFixture) -> None:
     """What cannot be had is logged, one line each, and everything else is there."""
     await tell(port, "ALTER FUNCTION add_compression_policy RENAME TO licensed")
@@ -92,7 +103,7 @@ async def test_an_edition_without_features_goes_without(port: int, caplog: pytes
 
 async def test_row_level_security_goes_without_compression(port: int, caplog: pytest.LogCaptureFixture) -> None:
     """The extension does not have both; a view by minute would show all tenants."""
-    async with exporter(port, "row_level_security: {}", Signal.LOGS) as out:
+    async with exporter(port, "row_level_security: true", Signal.LOGS) as out:
         await out.consume(logs(3, tenant_id="acme"))
         await out.consume(logs(4, tenant_id="globex", received=2.0))
     seen = await tell(
