@@ -245,7 +245,7 @@ cdef inline int json_double(Buffer* out, double value) except -1 nogil:
         return put(out, b'"NaN"', 5)
     if isinf(value):
         return put(out, b'"Infinity"', 10) if value > 0 else put(out, b'"-Infinity"', 11)
-    if -1e15 < value < 1e15 and value == <double><int64_t>value and value != 0:
+    if -9e18 < value < 9e18 and value == <double><int64_t>value and value != 0:
         json_integer(out, <uint64_t><int64_t>value, value < 0)
         return put(out, b".0", 2)
     if value == 0:
