@@ -22,10 +22,12 @@ Not stored: unknown fields, the dropped-attributes counts and entity references 
 | no extension, or an edition without a feature | plain partitions, or without the feature, with a log line |
 
 Data waits as long as `retry_on_failure` allows. A batch that did not come through a receiver has no time of arrival,
-and is stored twice if the connection is lost at the wrong moment. With `row_level_security` roles that are granted
-`reader_role` see the rows whose `tenant` is their session's setting `sluiceway.tenant`, which whoever may write SQL of
-his own can change: it is a wall behind a dashboard, not around a database client. TimescaleDB then has no compression
-and no view by minute.
+and is stored twice if the connection is lost at the wrong moment.
+
+The column `tenant` is what senders say, unless the processor `tenant` comes before. With `row_level_security` roles that
+are granted `reader_role` see the rows whose `tenant` is their session's setting `sluiceway.tenant`, which whoever may
+write SQL of his own can change: it is a wall behind a dashboard, not around a database client. TimescaleDB then has no
+compression and no view by minute.
 
 ```yaml
 exporters:
@@ -84,7 +86,7 @@ class _Rows(NamedTuple):
             return None
         said = [(self.nuls, "with a NUL in a text or a key"), (self.too_large, "with a value beyond max_value_size")]
         text = ", ".join(f"{count} {what}" for count, what in said if count)
-        return PartialSuccess(self.nuls + self.too_large, f"PostgreSQL takes no items {text}", pick(batch, self.mask))
+        return PartialSuccess(self.nuls + self.too_large, f"PostgreSQL does not take {text}", pick(batch, self.mask))
 
 
 class TimescaleExporter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from sluiceway.exporters.timescaledb.columns import TABLES
 from sluiceway.exporters.timescaledb.migrations import interval, lock_number
@@ -15,9 +15,6 @@ from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 __all__ = ["keep_up"]
 
 Logger: TypeAlias = logging.Logger | logging.LoggerAdapter[logging.Logger]
-
-PATIENCE: Final = "5s"
-"""How long it waits for a lock: a new partition must not hold up those who write."""
 
 
 async def keep_up(
@@ -42,6 +39,5 @@ async def keep_up(
             async with connection.transaction():  # one for each, as every partition takes locks
                 if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({lock_number(settings)})"):
                     return
-                await connection.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'")
                 await keep_partitions(connection, settings, table.name, now, logger)
     schema.forget()

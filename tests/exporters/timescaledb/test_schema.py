@@ -15,7 +15,9 @@ from sluiceway.exporters.timescaledb.columns import TABLES
 from sluiceway.otlp import Signal
 from sluiceway.testing import ManualClock, items
 from tests.exporters.timescaledb.bench import Place, exporter, logs, upkeep, yaml_of
+from tests.servers.postgresql import until
 
+HELD = "SELECT 1 FROM pg_locks WHERE relation = 'otel_logs_default'::regclass AND mode = 'AccessShareLock'"
 DAYS = "SELECT relname FROM pg_class WHERE relname ~ '^otel_logs_(p\\d+|default)$' AND relkind = 'r' ORDER BY 1"
 
 
@@ -88,6 +90,24 @@ async def test_days_are_made_ahead_and_dropped(place: Place) -> None:
         await upkeep(clock, 3 * 86_400)
     assert [name[-4:] for name in place.sql(DAYS).splitlines()] == ["ault", "1115", "1116", "1117", "1118", "1119"]
     assert place.count() == 0
+
+
+async def test_a_query_that_runs_for_long_holds_nobody_up(place: Place) -> None:
+    """Its lock keeps new days from being made for as long, but writing goes on, and the days come later."""
+    clock = ManualClock()
+    async with exporter(place, "time_window: {before: 24h}", clock=clock) as out:
+        await out.consume(logs(3))
+        with place.server.session(place.database) as reader:
+            reader.send("BEGIN")
+            reader.send("LOCK TABLE otel_logs_default IN ACCESS SHARE MODE")
+            until(lambda: place.sql(HELD), "the reader has no lock")
+            await upkeep(clock, 3 * 86_400)
+            await out.consume(logs(3, received=2.0))
+            assert "1119" not in place.sql(DAYS)
+            assert place.count() == 6
+        until(lambda: not place.sql(HELD), "the reader has its lock")
+        await upkeep(clock)
+    assert "1119" in place.sql(DAYS)
 
 
 async def test_late_data_goes_to_the_default_partition_and_then(place: Place) -> None:
