@@ -96,9 +96,13 @@ def _cpu(who: int = resource.RUSAGE_SELF) -> float:
 def _server_cpu(server: PostgresServer) -> float:
     """CPU seconds of the server so far, with those of sessions that have ended."""
     main = psutil.Process(server.pid)
-    ended = main.cpu_times()
-    live = [process.cpu_times() for process in main.children()]
-    return ended.children_user + ended.children_system + sum(times.user + times.system for times in (ended, *live))
+    while True:
+        try:
+            live = sum(times.user + times.system for times in (child.cpu_times() for child in main.children()))
+        except psutil.NoSuchProcess:
+            continue
+        ended = main.cpu_times()
+        return live + ended.user + ended.system + ended.children_user + ended.children_system
 
 
 def measure(server: PostgresServer, signal: Signal, items: int, size: int, senders: int, folder: Path) -> float:

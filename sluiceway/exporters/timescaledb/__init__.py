@@ -24,7 +24,7 @@ Not stored: unknown fields, the dropped-attributes counts and entity references 
 Data waits as long as `retry_on_failure` allows. A batch that did not come through a receiver has no time of arrival,
 and is stored twice if the connection is lost at the wrong moment.
 
-The column `tenant` is what senders say, unless the processor `tenant` comes before. With `row_level_security` roles that
+The column `tenant` is what senders say, unless the processor `tenant` comes before. With `row_level_security` those who
 are granted `reader_role` see the rows whose `tenant` is their session's setting `sluiceway.tenant`, which whoever may
 write SQL of his own can change: it is a wall behind a dashboard, not around a database client. TimescaleDB then has no
 compression and no view by minute.

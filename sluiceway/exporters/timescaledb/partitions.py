@@ -39,7 +39,12 @@ WHERE inhparent = to_regclass($1)
 async def keep_partitions(
     connection: Connection, settings: TimescaleSettings, table: str, now: float, logger: Logger
 ) -> None:
-    """Make a table's days of the window and those to come, and drop what `retention` lets go; inside a transaction."""
+    """Make a table's days of the window and those to come, and drop what `retention` lets go; inside a transaction.
+
+    A table that is not there is passed over: whoever writes to it says so.
+    """
+    if await connection.fetchval("SELECT to_regclass($1)", settings.table(table)) is None:
+        return
     await connection.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'")
     today = datetime.fromtimestamp(now, UTC).date()
     window = settings.time_window
