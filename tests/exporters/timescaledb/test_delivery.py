@@ -7,15 +7,19 @@ import contextlib
 import signal as signals
 
 import pytest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from sluiceway.errors import RetryableError
-from sluiceway.exporters.timescaledb import batch_key
+from sluiceway.exporters.timescaledb import COMPONENT, batch_key
 from sluiceway.otlp import Signal
+from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import ManualClock, items
-from tests.exporters.timescaledb.bench import Place, eventually, exporter, logs, upkeep
+from tests.exporters.backends import make
+from tests.exporters.timescaledb.bench import Place, eventually, exporter, logs, upkeep, yaml_of
 from tests.exporters.timescaledb.proxy import Proxy
 from tests.servers.postgresql import postgres_server, until
 
+COUNTED = ("moved_times", "known_batches")
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sluiceway'"
 
 
@@ -63,6 +67,26 @@ def test_the_key_tells_arrivals_and_signals_apart() -> None:
     assert (
         len({batch_key(one), batch_key(two), batch_key(logs(2, received=1.0)), batch_key(logs(1, received=0.0))}) == 4
     )
+
+
+async def test_what_was_moved_and_what_was_known_is_counted(place: Place) -> None:
+    """Once each: a batch that comes again counts as known, and nothing of it as moved."""
+    metrics = Metrics()
+    old = LogRecord(time_unix_nano=1)
+    async with exporter(place, telemetry=Scope(metrics)) as out:
+        for _ in range(3):
+            await out.consume(logs(10, bad=old))
+    found = {name: metrics.read(f"sluiceway_timescaledb_{name}", exporter="timescaledb") for name in COUNTED}
+    assert found == {"moved_times": 1, "known_batches": 2}
+
+
+async def test_a_unix_socket(place: Place) -> None:
+    """It is named as for the receiver, and needs no TLS."""
+    text = yaml_of(place).replace(place.server.endpoint, place.server.socket_endpoint)
+    text = text.replace("tls: {insecure: true}", "transport: unix")
+    async with make(COMPONENT, text, signals=frozenset({Signal.LOGS})) as out:
+        await out.consume(logs(3))
+    assert place.count() == 3
 
 
 async def test_without_a_window_no_keys_are_kept(place: Place) -> None:

@@ -45,6 +45,7 @@ async def test_tables_of_other_names(place: Place) -> None:
 @pytest.mark.parametrize("more", [
     "schema: 'a\";b'", "table_prefix: Otel_", "table_prefix: 1a", f"table_prefix: {'a' * 40}",
     "endpoint: 'postgres://otel:hunter2@db/x'", "endpoint: db", "retention: 1h", "database: ''", "username: ''",
+    "tls: {server_name_override: other}",
 ])  # fmt: skip
 def test_settings_that_cannot_be_meant(more: str) -> None:
     """Each is refused, without its value where that may hold a password."""
