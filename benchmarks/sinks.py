@@ -53,7 +53,7 @@ def copy_file(signal: Signal, work: list[Batch], path: Path) -> int:
     layout, now, total = Layout(tables_of(signal)), time.time_ns(), 0
     with path.open("wb") as file:
         for place, batch in enumerate(work):
-            (data, count), *_ = rows(layout, signal.code, batch.payload, 0, 2**64 - 1, now, 1 << 28)[0]
+            (data, count), *_ = rows(layout, signal.code, batch.payload, 0, 2**64 - 1, now, 1 << 28, 1 << 40)[0]
             file.write(data[0 if place == 0 else 19 : -2])
             total += count
         file.write(b"\xff\xff")

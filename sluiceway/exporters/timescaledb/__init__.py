@@ -13,7 +13,7 @@ Not stored: unknown fields, the dropped-attributes counts and entity references 
 
 | What happens | What we do |
 | --- | --- |
-| a NUL in a text or a key, a value beyond `max_value_size` | the item is rejected, all others are stored |
+| a NUL in a text or a key, a value beyond `max_value_size`, a resource beyond 256 KiB | these items are rejected |
 | SQLSTATE 22, 23, 44, 54, P0001: PostgreSQL, or a trigger, refuses a value | halved until the item stands alone |
 | 08, 40, 53, 57, 55P03 and any other; the connection is lost; no room, shutting down, deadlock, a lock | again later |
 | the connection is lost while COMMIT is under way | again later; what was stored is not stored twice |
@@ -53,7 +53,7 @@ from sluiceway.component import Component, Context, Kind, PartialSuccess, Stabil
 from sluiceway.exporters.timescaledb.columns import tables_of
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 from sluiceway.extras import require
-from sluiceway.otlp import Batch, Signal, pick
+from sluiceway.otlp import Batch, Signal, join, pick, split
 
 if TYPE_CHECKING:
     from sluiceway.exporters.timescaledb.pool import Connection, Pool
@@ -65,6 +65,8 @@ CHUNK: Final = 256 * 1024
 """Bytes of COPY data that are handed over at a time."""
 LARGE: Final = 1024 * 1024
 """Bytes of a batch above which its rows are made in a thread."""
+MOST: Final = 256 * 1024 * 1024
+"""Bytes of the rows of one batch; a batch with more is written in parts, as small items may have a large resource."""
 UPKEEP_INTERVAL: Final = 300.0
 """Seconds between two looks at partitions, retention and old keys."""
 
@@ -137,7 +139,10 @@ class TimescaleExporter:
         from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError, SchemaError, explain, may_be_schema
 
         part = self._parts[batch.signal]
-        made = await part.rows(batch)
+        try:
+            made = await part.rows(batch)
+        except OverflowError:
+            return await self._consume_halves(batch)
         try:
             async with self._pool.connection() as connection:
                 await part.schema.ready(connection, self._context.clock.time_ns() / _SECOND)
@@ -149,6 +154,17 @@ class TimescaleExporter:
         self._moved += made.moved if is_new else 0
         self._repeated += not is_new
         return made.rejection(batch)
+
+    async def _consume_halves(self, batch: Batch) -> PartialSuccess | None:
+        """One after the other, each with a key of its own: when the second fails, the first is known the next time."""
+        if batch.items == 1:
+            return PartialSuccess(1, "PostgreSQL does not take 1 whose row is too large", batch)
+        halves = [await self.consume(half) for half in split(batch, items=(batch.items + 1) // 2)]
+        found = [half for half in halves if half is not None]
+        if not found:
+            return None
+        left_out = [half.batch for half in found if half.batch is not None]
+        return PartialSuccess(sum(half.rejected for half in found), found[0].message, join(left_out))
 
     async def _store(self, connection: Connection, part: _Part, batch: Batch, made: _Rows) -> bool:
         """Commit the rows, unless they are there; whether they were not."""
@@ -207,7 +223,7 @@ class _Part:
 
         now, window = self._clock.time_ns(), self._settings.time_window
         low, high = max(now - int(window.before * _SECOND), 0), now + int(window.after * _SECOND)
-        given = (self._layout, batch.signal.code, batch.payload, low, high, now, self._settings.max_value_size)
+        given = (self._layout, batch.signal.code, batch.payload, low, high, now, self._settings.max_value_size, MOST)
         return _Rows(*(await asyncio.to_thread(rows, *given) if len(batch.payload) > LARGE else rows(*given)))
 
 

@@ -105,9 +105,7 @@ class TimescaleSettings(Settings):
         if not self.username:
             raise mistake("missing username", "username")
         if self.tls.server_name_override:
-            raise mistake(
-                "the name in the certificate is the endpoint's: it cannot be another", "tls", "server_name_override"
-            )
+            raise mistake("the certificate must be the endpoint's, not another's", "tls", "server_name_override")
         try:
             host, port = split_endpoint(self.endpoint)
         except ValueError:

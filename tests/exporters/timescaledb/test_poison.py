@@ -63,6 +63,21 @@ async def test_what_is_known_ahead_is_rejected_alone(place: Place, bad: LogRecor
     assert place.count() == 499
 
 
+async def test_a_batch_whose_rows_take_too_much_is_written_in_parts(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part is a batch of its own, so that sending all of it again adds nothing; what is rejected is gathered."""
+    monkeypatch.setattr("sluiceway.exporters.timescaledb.MOST", 20_000)
+    bad = logs(500, bad=record(body=text("\0")))
+    async with exporter(place) as out:
+        for _ in range(2):
+            partial = await out.consume(bad)
+    assert partial is not None
+    assert (partial.rejected, partial.batch.items) == (1, 1)
+    assert place.count() == 499
+    assert place.count("batches") > 2
+
+
 async def test_a_bad_resource_rejects_what_is_under_it(place: Place) -> None:
     """All items of the resource, and no others."""
     both = logs(3, service_name="a\0")
