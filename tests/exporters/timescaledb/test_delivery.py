@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal as signals
+from contextlib import suppress
 
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from sluiceway.errors import RetryableError
-from sluiceway.exporters.timescaledb import COMPONENT, batch_key
-from sluiceway.otlp import Signal
+from sluiceway.errors import PermanentError, RetryableError
+from sluiceway.exporters.timescaledb import COMPONENT
+from sluiceway.exporters.timescaledb.keys import Keys
+from sluiceway.otlp import Batch, Signal, split
 from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import ManualClock, items
 from tests.exporters.backends import make
-from tests.exporters.timescaledb.bench import Place, eventually, exporter, logs, upkeep, yaml_of
+from tests.exporters.timescaledb.bench import NOW, Place, eventually, exporter, logs, text, upkeep, yaml_of
 from tests.exporters.timescaledb.proxy import Proxy
 from tests.servers.postgresql import postgres_server, until
 
@@ -28,13 +29,13 @@ async def test_a_batch_whose_acknowledgement_was_lost_is_stored_once(place: Plac
     async with Proxy(place.server.port).running() as proxy, exporter(place, port=proxy.port) as out:
         await out.consume(logs(1))
         proxy.on_request = lambda data: b"COMMIT\0" in data
+        batch = logs(500, received=2.0)
         with pytest.raises(RetryableError) as caught:
-            await out.consume(logs(500, received=2.0))
+            await out.consume(batch)
         assert caught.value.code == "UNAVAILABLE"
         assert place.count() == 501
         proxy.on_request = lambda _: False
-        for _ in range(2):
-            assert await out.consume(logs(500, received=2.0)) is None
+        assert await out.consume(batch) is None
     assert place.count() == 501
     assert place.sql("SELECT sum(rows) FROM otel_batches") == "501"
 
@@ -45,39 +46,69 @@ async def test_a_connection_may_be_lost_at_any_moment(place: Place, moment: byte
     async with Proxy(place.server.port).running() as proxy, exporter(place, port=proxy.port) as out:
         await out.consume(logs(1))
         proxy.on_request = lambda data: moment in data
+        batch = logs(500, received=2.0)
         with pytest.raises(RetryableError):
-            await out.consume(logs(500, received=2.0))
+            await out.consume(batch)
         proxy.on_request = lambda _: False
-        await out.consume(logs(500, received=2.0))
+        await out.consume(batch)
     assert place.count() == 501
 
 
 async def test_the_same_bytes_from_two_arrivals_are_two_batches(place: Place) -> None:
-    """Honest repetitions are stored, those without a time of arrival too."""
+    """Honest repetitions are stored, whether they have a time of arrival or not."""
     async with exporter(place) as out:
         for received in (1.0, 2.0, 0.0, 0.0):
             await out.consume(logs(10, received=received))
     assert place.count() == 40
 
 
-def test_the_key_tells_arrivals_and_signals_apart() -> None:
-    """It is the same for the same batch, and another for any other."""
-    one, two = logs(1, received=1.0), logs(1, received=2.0)
-    assert batch_key(one) == batch_key(logs(1, received=1.0))
-    assert (
-        len({batch_key(one), batch_key(two), batch_key(logs(2, received=1.0)), batch_key(logs(1, received=0.0))}) == 4
-    )
+async def test_pieces_that_are_alike_are_all_stored(place: Place) -> None:
+    """A batch of equal records may be cut into equal pieces, which arrived at the same time."""
+    same = LogRecord(time_unix_nano=NOW * 10**9, body=text("again"))
+    batch = logs(0)
+    message = batch.proto()
+    message.resource_logs[0].scope_logs[0].log_records.extend([same] * 400)
+    pieces = split(Batch.from_proto(message, batch.origin), items=100)
+    assert len({piece.payload for piece in pieces}) == 1
+    async with exporter(place) as out:
+        await out.consume(logs(1))
+        await asyncio.gather(*(out.consume(piece) for piece in pieces))
+    assert place.count() == 401
+
+
+async def test_a_part_that_was_stored_is_known_when_the_other_failed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that is written in parts is there once, wherever it broke off."""
+    monkeypatch.setattr("sluiceway.exporters.timescaledb.MOST", 60_000)
+    commits: list[int] = []
+    async with Proxy(place.server.port).running() as proxy, exporter(place, port=proxy.port) as out:
+        await out.consume(logs(1))
+        proxy.on_request = lambda data: b"COMMIT\0" in data and commits.append(1) is None and len(commits) == 1
+        batch = logs(500, received=2.0)
+        with pytest.raises(RetryableError):
+            await out.consume(batch)
+        assert 1 < place.count() < 501
+        await out.consume(batch)
+    assert place.count() == 501
 
 
 async def test_what_was_moved_and_what_was_known_is_counted(place: Place) -> None:
-    """Once each: a batch that comes again counts as known, and nothing of it as moved."""
-    metrics = Metrics()
-    old = LogRecord(time_unix_nano=1)
-    async with exporter(place, telemetry=Scope(metrics)) as out:
-        for _ in range(3):
-            await out.consume(logs(10, bad=old))
+    """Once each: a batch that comes again counts as known, and nothing of it as moved a second time."""
+    metrics, batch = Metrics(), logs(10, bad=LogRecord(time_unix_nano=1))
+    async with (
+        Proxy(place.server.port).running() as proxy,
+        exporter(place, port=proxy.port, telemetry=Scope(metrics)) as out,
+    ):
+        await out.consume(batch)
+        proxy.on_request = lambda data: b"COMMIT\0" in data
+        again = logs(10, received=2.0)
+        with pytest.raises(RetryableError):
+            await out.consume(again)
+        proxy.on_request = lambda _: False
+        await out.consume(again)
     found = {name: metrics.read(f"sluiceway_timescaledb_{name}", exporter="timescaledb") for name in COUNTED}
-    assert found == {"moved_times": 1, "known_batches": 2}
+    assert found == {"moved_times": 1, "known_batches": 1}
 
 
 async def test_a_unix_socket(place: Place) -> None:
@@ -107,12 +138,22 @@ async def test_keys_are_forgotten_after_the_window(place: Place) -> None:
     assert place.sql("SELECT key = 'old' FROM otel_batches") == "f"
 
 
-async def test_two_batches_at_a_time_with_the_same_key_are_one(place: Place) -> None:
-    """As when an attempt that was given up is still under way on the server."""
-    async with exporter(place) as out:
-        await out.consume(logs(1))
-        await asyncio.gather(*(out.consume(logs(200, received=2.0)) for _ in range(4)))
-    assert place.count() == 201
+def test_a_repetition_has_the_key_of_what_failed() -> None:
+    """Nothing else has it: not what succeeded, nor what is under way beside it, nor what was refused for good."""
+    keys, batch, used = Keys(), logs(1), []
+
+    def deliver(error: Exception | None = None) -> None:
+        with suppress(RetryableError, PermanentError), keys.of(batch) as key:
+            used.append(key)
+            if error is not None:
+                raise error
+
+    for error in (RetryableError("x"), RetryableError("x"), None, None, PermanentError("x"), None):
+        deliver(error)
+    assert used[0] == used[1] == used[2]
+    assert len(set(used[2:])) == 4
+    with keys.of(batch) as one, keys.of(batch) as other:
+        assert one != other
 
 
 async def test_connections_are_made_late_and_kept(place: Place) -> None:
@@ -134,7 +175,7 @@ async def test_a_cancelled_export_cuts_its_connection(place: Place) -> None:
         query = "SELECT query FROM pg_stat_activity WHERE application_name = 'sluiceway'"
         await eventually(lambda: "COPY" in place.sql(query), "nothing is copied")
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError):
             await task
         assert task.cancelled()
         until(lambda: place.sql(SESSIONS) == "0", "the connection was kept")

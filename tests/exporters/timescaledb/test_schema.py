@@ -65,7 +65,6 @@ async def test_a_dba_makes_the_tables(place: Place) -> None:
         place.sql(script([]), "GRANT INSERT ON ALL TABLES IN SCHEMA public TO small",
                   "GRANT SELECT, DELETE ON otel_batches TO small")  # fmt: skip
         await out.consume(logs(5))
-        await out.consume(logs(5))
     assert place.count() == 5
     assert place.sql(DAYS) == "otel_logs_default"
 
