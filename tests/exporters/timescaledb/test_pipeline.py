@@ -22,6 +22,7 @@ from sluiceway.pipelines.request import Request
 from sluiceway.pipelines.wrap import wrap
 from tests.exporters.backends import make
 from tests.exporters.timescaledb.bench import Place, eventually, exporter, logs, yaml_of
+from tests.exporters.timescaledb.proxy import Proxy
 from tests.servers.postgresql import postgres_server
 
 
@@ -38,9 +39,9 @@ class Account:
 
 
 @asynccontextmanager
-async def wrapped(place: Place, more: str = "", statuses: list | None = None):
+async def wrapped(place: Place, more: str = "", statuses: list | None = None, port: int = 0):
     """The exporter for logs, wrapped as the graph does it."""
-    settings = TypeAdapter(COMPONENT.config).validate_python(safe_load(yaml_of(place, more)))
+    settings = TypeAdapter(COMPONENT.config).validate_python(safe_load(yaml_of(place, more, port=port)))
     found = statuses if statuses is not None else []
     context = Context(
         "timescaledb", Kind.EXPORTER, signals=frozenset({Signal.LOGS}), report=lambda *told: found.append(told)
@@ -70,6 +71,19 @@ async def test_499_of_500_arrive_by_halving(place: Place) -> None:
         await eventually(lambda: account.delivered + account.dropped.total() == 500, "the queue holds on")
     assert (account.delivered, dict(account.dropped)) == (499, {"permanent_error": 1})
     assert place.count() == 499
+
+
+async def test_a_lost_acknowledgement_adds_nothing_through_the_queue(place: Place) -> None:
+    """The parts around the exporter send again what they sent, cut to size, and each row is there once."""
+    quick = "retry_on_failure: {initial_interval: 10ms}, sending_queue: {batch: {min_size: 0, max_size: 100}}"
+    lost: list[int] = []
+    async with Proxy(place.server.port).running() as proxy:
+        proxy.on_request = lambda data: b"COMMIT\0" in data and len(lost) < 3 and lost.append(1) is None
+        async with wrapped(place, f"{WINDOW}, {quick}", port=proxy.port) as whole:
+            account = await send(whole, logs(500))
+            await eventually(lambda: account.delivered == 500, "it is not delivered")
+    assert len(lost) == 3
+    assert place.count() == 500
 
 
 async def test_the_status_says_what_to_do_and_heals(place: Place) -> None:
