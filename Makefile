@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 KERNEL = $(shell find sluiceway -name '*.py[x]' -o -name '*.px[di]')
 
-.PHONY: quickstart check format test test-durability fuzz bench bench-privacy docs clean
+.PHONY: quickstart check format test test-durability fuzz bench bench-privacy bench-sinks docs clean
 
 quickstart: $(VENV)/.base        ## start the example, send telemetry through it, show it arriving
 	$(BIN)/python examples/quickstart.py
@@ -32,6 +32,10 @@ bench: $(VENV)/.bench            ## side by side with Rotel; about twenty minute
 
 bench-privacy: $(VENV)/.base     ## precision and recall of the detectors, on a corpus made for it
 	$(BIN)/python -m benchmarks.privacy $(PRIVACY)
+
+bench-sinks: $(VENV)/.test        ## rows a second into PostgreSQL, beside a prepared COPY of the same rows
+	$(BIN)/pip install -qq --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m benchmarks.sinks $(SINKS)
 
 docs: $(VENV)/.test              ## render docs/components from the modules
 	$(BIN)/python -m docs.render

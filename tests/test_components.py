@@ -90,6 +90,10 @@ YAML = {
         exporters:
           prometheus_remote_write: {endpoint: "http://127.0.0.1:1/api/v1/write"}
     """,
+    "exporter timescaledb": """
+        exporters:
+          timescaledb: {endpoint: "127.0.0.1:1", database: a, username: b}
+    """,
 }
 """Settings for those whose example names a port, a backend or a file that a test must not touch."""
 

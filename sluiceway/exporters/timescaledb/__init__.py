@@ -1,8 +1,8 @@
 """Writes spans, log records and data points as rows into TimescaleDB or plain PostgreSQL, by binary COPY.
 
-Each batch is one transaction, and its rows are there once, however often it has to be sent: its key (a hash of its
-bytes and of its arrival) is written with them, and a batch whose key is known is not written again for
-`idempotency_window`. The tables `otel_spans`, `otel_logs`, `otel_gauges`, `otel_sums`, `otel_histograms`,
+Each batch is one transaction, and its rows are there once, however often it has to be sent: a key that is the batch's
+own is written with them, and a batch whose key is known is not written again for `idempotency_window`.
+The tables `otel_spans`, `otel_logs`, `otel_gauges`, `otel_sums`, `otel_histograms`,
 `otel_exponential_histograms` and `otel_summaries` are made at the first batch: hypertables where the database has the
 extension TimescaleDB, with compression, retention and a view of spans by minute; else partitions of a day each. What
 people ask for has a column, all attributes are jsonb. It never changes a value without a word: a time outside
@@ -13,7 +13,7 @@ Not stored: unknown fields, the dropped-attributes counts and entity references 
 
 | What happens | What we do |
 | --- | --- |
-| a NUL in a text or a key, a value beyond `max_value_size` | the item is rejected, all others are stored |
+| a NUL in a text or a key, a value beyond `max_value_size`, a resource beyond 256 KiB | these items are rejected |
 | SQLSTATE 22, 23, 44, 54, P0001: PostgreSQL, or a trigger, refuses a value | halved until the item stands alone |
 | 08, 40, 53, 57, 55P03 and any other; the connection is lost; no room, shutting down, deadlock, a lock | again later |
 | the connection is lost while COMMIT is under way | again later; what was stored is not stored twice |
@@ -21,10 +21,13 @@ Not stored: unknown fields, the dropped-attributes counts and entity references 
 | 42, 3F, 0A, 22P03, 22P04: a table is missing or was changed | data waits, the status names the column and what to do |
 | no extension, or an edition without a feature | plain partitions, or without the feature, with a log line |
 
-Data waits as long as `retry_on_failure` allows. A batch that did not come through a receiver has no time of arrival,
-and is stored twice if the connection is lost at the wrong moment. With `row_level_security` roles that are granted
-`reader_role` see the rows whose `tenant` is their session's setting `sluiceway.tenant`; only give them such sessions
-whose settings they cannot choose. TimescaleDB then has no compression and no view.
+Data waits as long as `retry_on_failure` allows. The keys of batches under way are lost with the process: where a queue
+on disk sends them again after a crash, those that were stored at the last moment may be there twice.
+
+The column `tenant` is what senders say, unless the processor `tenant` comes before. With `row_level_security` those who
+are granted `reader_role` see the rows whose `tenant` is their session's setting `sluiceway.tenant`, which whoever may
+write SQL of his own can change: it is a wall behind a dashboard, not around a database client. TimescaleDB then has no
+compression and no view by minute.
 
 ```yaml
 exporters:
@@ -42,26 +45,28 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from hashlib import blake2b
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
 from sluiceway.exporters.timescaledb.columns import tables_of
+from sluiceway.exporters.timescaledb.keys import Keys, part_of
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 from sluiceway.extras import require
-from sluiceway.otlp import Batch, Signal, pick
+from sluiceway.otlp import Batch, Signal, join, pick, split
 
 if TYPE_CHECKING:
     from sluiceway.exporters.timescaledb.pool import Connection, Pool
     from sluiceway.exporters.timescaledb.schema import Schema
 
-__all__ = ["COMPONENT", "TimescaleExporter", "TimescaleSettings", "batch_key"]
+__all__ = ["COMPONENT", "TimescaleExporter", "TimescaleSettings"]
 
 CHUNK: Final = 256 * 1024
 """Bytes of COPY data that are handed over at a time."""
 LARGE: Final = 1024 * 1024
 """Bytes of a batch above which its rows are made in a thread."""
+MOST: Final = 256 * 1024 * 1024
+"""Bytes of the rows of one batch; a batch with more is written in parts, as small items may have a large resource."""
 UPKEEP_INTERVAL: Final = 300.0
 """Seconds between two looks at partitions, retention and old keys."""
 
@@ -83,7 +88,7 @@ class _Rows(NamedTuple):
             return None
         said = [(self.nuls, "with a NUL in a text or a key"), (self.too_large, "with a value beyond max_value_size")]
         text = ", ".join(f"{count} {what}" for count, what in said if count)
-        return PartialSuccess(self.nuls + self.too_large, f"PostgreSQL takes no items {text}", pick(batch, self.mask))
+        return PartialSuccess(self.nuls + self.too_large, f"PostgreSQL does not take {text}", pick(batch, self.mask))
 
 
 class TimescaleExporter:
@@ -96,6 +101,7 @@ class TimescaleExporter:
         host, port = settings.address
         self.destination = {"server.address": host, "server.port": port}
         self._moved = self._repeated = 0
+        self._keys = Keys()
         self._tasks = AsyncExitStack()
         self._parts: dict[Signal, _Part] = {}
         self._pool: Pool
@@ -131,14 +137,21 @@ class TimescaleExporter:
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Return when the rows are committed, or raise `DeliveryError`; then none of them is, as far as is known."""
+        with self._keys.of(batch) as key:
+            return await self._deliver(batch, key)
+
+    async def _deliver(self, batch: Batch, key: bytes) -> PartialSuccess | None:
         from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError, SchemaError, explain, may_be_schema
 
         part = self._parts[batch.signal]
-        made = await part.rows(batch)
+        try:
+            made = await part.rows(batch)
+        except OverflowError:
+            return await self._deliver_halves(batch, key)
         try:
             async with self._pool.connection() as connection:
                 await part.schema.ready(connection, self._context.clock.time_ns() / _SECOND)
-                is_new = await self._store(connection, part, batch, made)
+                is_new = await self._store(connection, part, key, made)
         except (PostgresError, SchemaError, *BROKEN) as error:
             if may_be_schema(error):
                 part.schema.forget()
@@ -147,14 +160,25 @@ class TimescaleExporter:
         self._repeated += not is_new
         return made.rejection(batch)
 
-    async def _store(self, connection: Connection, part: _Part, batch: Batch, made: _Rows) -> bool:
+    async def _deliver_halves(self, batch: Batch, key: bytes) -> PartialSuccess | None:
+        """One after the other, each with a key of its own: when the second fails, the first is known the next time."""
+        if batch.items == 1:
+            return PartialSuccess(1, "PostgreSQL does not take 1 whose row is too large", batch)
+        parts = enumerate(split(batch, items=(batch.items + 1) // 2))
+        found = [half for n, part in parts if (half := await self._deliver(part, part_of(key, n))) is not None]
+        if not found:
+            return None
+        left_out = [half.batch for half in found if half.batch is not None]
+        return PartialSuccess(sum(half.rejected for half in found), found[0].message, join(left_out))
+
+    async def _store(self, connection: Connection, part: _Part, key: bytes, made: _Rows) -> bool:
         """Commit the rows, unless they are there; whether they were not."""
         rows = sum(count for _, count in made.sheets)
         if not rows:
             return True
         begin = "BEGIN"
         if self._settings.idempotency_window:
-            values = f"(key, rows) VALUES ('\\x{batch_key(batch).hex()}', {rows}) ON CONFLICT DO NOTHING"
+            values = f"(key, rows) VALUES ('\\x{key.hex()}', {rows}) ON CONFLICT DO NOTHING"
             begin = f"BEGIN; INSERT INTO {self._settings.table('batches')} {values}"
         if await connection.execute(begin) == "INSERT 0 0":
             await connection.execute("ROLLBACK")
@@ -204,26 +228,8 @@ class _Part:
 
         now, window = self._clock.time_ns(), self._settings.time_window
         low, high = max(now - int(window.before * _SECOND), 0), now + int(window.after * _SECOND)
-        given = (self._layout, batch.signal.code, batch.payload, low, high, now, self._settings.max_value_size)
+        given = (self._layout, batch.signal.code, batch.payload, low, high, now, self._settings.max_value_size, MOST)
         return _Rows(*(await asyncio.to_thread(rows, *given) if len(batch.payload) > LARGE else rows(*given)))
-
-
-def batch_key(batch: Batch) -> bytes:
-    """What tells a batch that comes again from another one with the same bytes: when, and from whom, it arrived.
-
-    A batch without a time of arrival has another key each time.
-    """
-    origin = batch.origin
-    if not origin.received:
-        return _random_key()
-    mark = f"{batch.signal.value} {origin.received!r} {origin.peer}".encode()
-    return blake2b(batch.payload, digest_size=16, key=blake2b(mark, digest_size=32).digest()).digest()
-
-
-def _random_key() -> bytes:
-    from secrets import token_bytes
-
-    return token_bytes(16)
 
 
 async def _chunks(data: bytes) -> AsyncIterator[memoryview]:

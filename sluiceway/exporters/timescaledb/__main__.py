@@ -22,14 +22,20 @@ def script(arguments: list[str]) -> str:
     parser.add_argument("--prefix", default="otel_")
     parser.add_argument("--reader-role", help="turn row-level security on, for this role")
     chosen = parser.parse_args(arguments)
-    given = {"username": "x", "database": "x", "schema": chosen.schema, "table_prefix": chosen.prefix}
+    given: dict[str, object] = {
+        "username": "x",
+        "database": "x",
+        "schema": chosen.schema,
+        "table_prefix": chosen.prefix,
+    }
     if chosen.reader_role:
-        given["row_level_security"] = {"reader_role": chosen.reader_role}
+        given |= {"row_level_security": True, "reader_role": chosen.reader_role}
     settings = TimescaleSettings.model_validate(given)
     statements = [*preparations(settings)]
     for number in range(1, VERSION + 1):
         statements += migration(number, settings, hypertables=chosen.timescaledb)
-    statements += row_security(settings)
+    if settings.row_level_security:
+        statements += (f'CREATE ROLE "{settings.reader_role}" NOLOGIN', *row_security(settings))
     if chosen.timescaledb:
         statements += [step.sql for step in features(settings)]
     return "\n\n".join(f"{statement};" for statement in ("BEGIN", *statements, "COMMIT")) + "\n"

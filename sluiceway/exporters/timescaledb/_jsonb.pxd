@@ -109,23 +109,26 @@ cdef inline int joined(Arena* arena, Range content, uint32_t number, Range* whol
     cdef uint32_t tag = 0
     cdef Range piece
     cdef uint8_t* place
-    cdef size_t size
-    cdef bint found = False
+    cdef size_t size = 0
+    cdef size_t pieces = 0
     whole.start = whole.end = content.end
     while p < content.end:
         p = next_field(p, content.end, &tag, &piece)
-        if tag != (number << 3 | WIRE_BYTES):
-            continue
-        if not found:
+        if tag == (number << 3 | WIRE_BYTES):
             whole[0] = piece
-            found = True
-            continue
-        size = whole.end - whole.start
-        place = arena_take(arena, size + (piece.end - piece.start) + 1)
-        memcpy(place, whole.start, size)
-        memcpy(place + size, piece.start, piece.end - piece.start)
-        whole.start = place
-        whole.end = place + size + (piece.end - piece.start)
+            size += piece.end - piece.start
+            pieces += 1
+    if pieces < 2:
+        return 0
+    place = arena_take(arena, size + 1)
+    whole.start = place
+    whole.end = place + size
+    p = content.start
+    while p < content.end:
+        p = next_field(p, content.end, &tag, &piece)
+        if tag == (number << 3 | WIRE_BYTES):
+            memcpy(place, piece.start, piece.end - piece.start)
+            place += piece.end - piece.start
     return 0
 
 
@@ -245,7 +248,7 @@ cdef inline int json_double(Buffer* out, double value) except -1 nogil:
         return put(out, b'"NaN"', 5)
     if isinf(value):
         return put(out, b'"Infinity"', 10) if value > 0 else put(out, b'"-Infinity"', 11)
-    if -1e15 < value < 1e15 and value == <double><int64_t>value and value != 0:
+    if -9e18 < value < 9e18 and value == <double><int64_t>value and value != 0:
         json_integer(out, <uint64_t><int64_t>value, value < 0)
         return put(out, b".0", 2)
     if value == 0:

@@ -8,5 +8,5 @@ class Layout:
     count: int
 
 def rows(
-    layout: Layout, signal_code: int, payload: bytes, low: int, high: int, now: int, largest: int
+    layout: Layout, signal_code: int, payload: bytes, low: int, high: int, now: int, largest: int, most: int
 ) -> tuple[list[tuple[bytes, int]], bytes | None, int, int, int]: ...

@@ -57,6 +57,9 @@ cdef enum:  # as `columns.Op` has them
     OVERFLOW = 25
 
 cdef enum:
+    LARGEST_COMMON = 262144  # bytes that each row may repeat of its resource, its scope or its metric
+
+cdef enum:
     INT8_OID = 20
     FLOAT8_OID = 701
 
@@ -92,6 +95,7 @@ cdef struct Walk:
     bint is_metrics
     uint64_t low, high, now  # nanoseconds: the window, and what is taken where no time is said
     size_t largest
+    size_t most
     Arena arena
     Arena short  # of one item
     Level levels[LEVELS]
@@ -163,11 +167,12 @@ cdef int section_of(uint8_t level) noexcept nogil:
 
 
 def rows(Layout layout not None, int signal_code, bytes payload not None, uint64_t low, uint64_t high, uint64_t now,
-         size_t largest):
+         size_t largest, size_t most):
     """The rows of a batch, with the mask of those items that have none.
 
     Returns for each table the COPY data and its rows, the mask (a byte an item; None where all have a row), how many
     times were moved into the window from `low` to `high`, and how many items were left out for a NUL and for a size.
+    Raises `OverflowError` where the rows of a table take more than `most` bytes: each repeats its resource.
     """
     cdef Walk walk
     cdef Range whole
@@ -181,6 +186,7 @@ def rows(Layout layout not None, int signal_code, bytes payload not None, uint64
     walk.is_metrics = signal_code == METRICS
     walk.low, walk.high, walk.now = low, high, now
     walk.largest = largest
+    walk.most = most
     items = count(TOP, whole.start, whole.end, walk.is_metrics)
     if items < 0:
         malformed()
@@ -312,6 +318,8 @@ cdef int write_section(Walk* walk, int section) except -1 nogil:
     to.arena = &walk.arena
     to.fault = FINE
     write_columns(walk, section, &to)
+    if to.fault == FINE and to.out.size > LARGEST_COMMON:
+        to.fault = SIZE
     walk.faults[section] = to.fault
     return 0
 
@@ -344,8 +352,15 @@ cdef int write_row(Walk* walk, Range item) except -1 nogil:
             put(to.out, walk.sections[section].data, walk.sections[section].size)
         sheet.rows += 1
         walk.clamped += walk.has_clamped
+        if sheet.out.size > walk.most:
+            too_many()
     walk.item += 1
     return 0
+
+
+cdef int too_many() except -1 nogil:
+    with gil:
+        raise OverflowError("the rows take too many bytes")
 
 
 # ---- columns

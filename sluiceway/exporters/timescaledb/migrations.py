@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from sluiceway.exporters.timescaledb.columns import TABLES, Table
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 
-__all__ = ["VERSION", "Step", "features", "lock_number", "migration", "preparations", "row_security"]
+__all__ = ["VERSION", "Step", "features", "interval", "lock_number", "migration", "preparations", "row_security"]
 
 VERSION: Final = 1
 """The version of the tables that this module makes."""
@@ -54,25 +54,20 @@ def features(settings: TimescaleSettings) -> Iterator[Step]:
     chosen = settings.timescaledb
     for table in TABLES:
         name = settings.table(table.name)
-        if chosen.compress_after and settings.row_level_security is None:
+        if chosen.compress_after and not settings.row_level_security:
             by = "timescaledb.compress_segmentby = 'service_name', timescaledb.compress_orderby = 'time DESC'"
             yield Step(f"compression of {name}", f"ALTER TABLE {name} SET (timescaledb.compress, {by})")
-            yield Step(f"compression of {name}", _policy("compression", name, chosen.compress_after))
-        if settings.retention:
-            yield Step(f"retention of {name}", _policy("retention", name, settings.retention))
-    if chosen.continuous_aggregates and settings.row_level_security is None:
+            after = interval(chosen.compress_after)
+            yield Step(
+                f"compression of {name}", f"SELECT add_compression_policy('{name}', {after}, if_not_exists => true)"
+            )
+    if chosen.continuous_aggregates and not settings.row_level_security:
         yield from _aggregates(settings)
 
 
 def row_security(settings: TimescaleSettings) -> Iterator[str]:
     """Readers of the role see the rows whose tenant is the session's `sluiceway.tenant`; the owner writes as before."""
-    if (chosen := settings.row_level_security) is None:
-        return
-    role = chosen.reader_role
-    yield (
-        f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN"
-        f' CREATE ROLE "{role}" NOLOGIN; END IF; END $$'
-    )
+    role = settings.reader_role
     yield f'GRANT USAGE ON SCHEMA "{settings.schema_name}" TO "{role}"'
     for table in TABLES:
         name = settings.table(table.name)
@@ -97,9 +92,9 @@ def _make(table: Table, settings: TimescaleSettings, *, hypertables: bool) -> It
     partitioned = "" if hypertables else " PARTITION BY RANGE (time)"
     yield f"CREATE TABLE IF NOT EXISTS {name} (\n  {columns}\n){partitioned}"
     if hypertables:
-        interval = _interval(settings.partition_interval)
+        span = interval(settings.partition_interval)
         yield (
-            f"SELECT create_hypertable('{name}', 'time', chunk_time_interval => {interval},"
+            f"SELECT create_hypertable('{name}', 'time', chunk_time_interval => {span},"
             " create_default_indexes => false, if_not_exists => true)"
         )
     else:
@@ -131,9 +126,6 @@ FROM {settings.table("spans")} GROUP BY 1, 2, 3, 4 WITH NO DATA""",  # noqa: S60
     )
 
 
-def _policy(kind: str, name: str, seconds: float) -> str:
-    return f"SELECT add_{kind}_policy('{name}', {_interval(seconds)}, if_not_exists => true)"
-
-
-def _interval(seconds: float) -> str:
-    return f"interval '{seconds:g} seconds'"
+def interval(seconds: float) -> str:
+    """A time span as SQL."""
+    return f"interval '{seconds:.3f} seconds'"

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
-from sluiceway.exporters.timescaledb.columns import Table
+from sluiceway.exporters.timescaledb.columns import TABLES, Table
 from sluiceway.exporters.timescaledb.failures import SchemaError
 from sluiceway.exporters.timescaledb.migrations import (
     VERSION,
@@ -36,6 +36,9 @@ SELECT c.relname::text AS "table", a.attname::text AS "column", format_type(a.at
        a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '' AS required
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = ANY ($2::text[]) AND a.attnum > 0 AND NOT a.attisdropped
+"""
+_UNSECURED: Final = """
+SELECT bool_or(NOT relrowsecurity) FROM pg_class WHERE oid = ANY (SELECT to_regclass(name) FROM unnest($1::text[]) name)
 """
 _TYPES: Final = {"timestamptz": "timestamp with time zone"}
 PRINTS: Final = "python -m sluiceway.exporters.timescaledb"
@@ -86,9 +89,11 @@ class Schema:
                 await _run(connection, preparations(settings))
                 for number in range(version + 1, VERSION + 1):
                     await _run(connection, migration(number, settings, hypertables=self.hypertables))
-            await _run(connection, row_security(settings) if not version else ())
+            if settings.row_level_security:
+                await self._secure(connection)
             if not self.hypertables:
-                await keep_partitions(connection, settings, now, self._logger)
+                for table in TABLES:
+                    await keep_partitions(connection, settings, table.name, now, self._logger)
             elif not version:
                 await self._add_features(connection)
 
@@ -111,6 +116,22 @@ class Schema:
             await connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         there = await connection.fetchval("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'")
         return bool(wanted and there)
+
+    async def _secure(self, connection: Connection) -> None:
+        """Turn row-level security on where a table has it not."""
+        settings = self._settings
+        names = [settings.table(table.name) for table in TABLES]
+        if not await connection.fetchval(_UNSECURED, names):
+            return
+        role = settings.reader_role
+        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+            try:
+                async with connection.transaction():
+                    await connection.execute(f'CREATE ROLE "{role}" NOLOGIN')
+            except asyncpg.InsufficientPrivilegeError:
+                text = f"'reader_role' is missing: CREATE ROLE {role} NOLOGIN"
+                raise SchemaError(text) from None
+        await _run(connection, row_security(settings))
 
     async def _add_features(self, connection: Connection) -> None:
         """Compression, retention and aggregates, each where this edition of TimescaleDB has it."""

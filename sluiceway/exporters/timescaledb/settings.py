@@ -11,7 +11,7 @@ from sluiceway.config.settings import mistake
 from sluiceway.config.tls import TlsClient
 from sluiceway.config.types import Duration, Opaque, Section, Settings, Size, split_endpoint
 
-__all__ = ["RowSecurity", "TimeWindow", "TimescaleFeatures", "TimescaleSettings"]
+__all__ = ["TimeWindow", "TimescaleFeatures", "TimescaleSettings"]
 
 _LONGEST_NAME: Final = 63 - len("exponential_histograms_20260101_time")
 """What PostgreSQL leaves for the prefix beside the longest name of ours."""
@@ -44,18 +44,9 @@ class TimescaleFeatures(Settings):
     """`auto` uses the extension where the database has it; `true` creates it, and data waits until that is possible;
     `false` uses PostgreSQL's own partitions. Decided when the tables are made."""
     compress_after: Duration = Field(default=7 * DAY, ge=0)
-    """Chunks older than this are compressed; 0s never."""
+    """Chunks older than this are compressed, 0s never; decided when the tables are made."""
     continuous_aggregates: bool = True
-    """Whether requests, errors and durations of spans are kept for each minute, service and name."""
-
-
-class RowSecurity(Settings):
-    """Readers see the rows of one tenant. `enabled: false` leaves the tables as they are."""
-
-    enabled: bool = True
-    """Whether it is on."""
-    reader_role: Name = "sluiceway_reader"
-    """The role that may read, under the policy. Made where it is missing and we may; grant it to those who log in."""
+    """Whether there is a view of spans, errors and durations for each minute, service and name; decided likewise."""
 
 
 class TimescaleSettings(Settings):
@@ -92,8 +83,10 @@ class TimescaleSettings(Settings):
     """For how long a batch that comes again is known, so that it is not stored twice; 0s does not look."""
     timescaledb: TimescaleFeatures = TimescaleFeatures()
     """What is used of TimescaleDB."""
-    row_level_security: Section[RowSecurity] = None
-    """Readers that see one tenant only; off."""
+    row_level_security: bool = False
+    """Whether those who are granted `reader_role` see the rows of one tenant only."""
+    reader_role: Name = "sluiceway_reader"
+    """The role that may read under `row_level_security`; made where it is missing and we may make roles."""
     max_value_size: Size = Field(default=64 * 1024 * 1024, gt=0, le=255 * 1024 * 1024)
     """Items with a larger text or JSON document are rejected, before PostgreSQL does it."""
     pool_size: int = Field(default=4, ge=1, le=100)
@@ -111,6 +104,8 @@ class TimescaleSettings(Settings):
     def _check(self) -> Self:
         if not self.username:
             raise mistake("missing username", "username")
+        if self.tls.server_name_override:
+            raise mistake("the certificate must be the endpoint's, not another's", "tls", "server_name_override")
         try:
             host, port = split_endpoint(self.endpoint)
         except ValueError:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
-from sluiceway.exporters.timescaledb.migrations import lock_number
+from sluiceway.exporters.timescaledb.columns import TABLES
+from sluiceway.exporters.timescaledb.migrations import interval, lock_number
 from sluiceway.exporters.timescaledb.partitions import keep_partitions
 from sluiceway.exporters.timescaledb.pool import Connection
 from sluiceway.exporters.timescaledb.schema import Schema
@@ -15,29 +16,28 @@ __all__ = ["keep_up"]
 
 Logger: TypeAlias = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
-PATIENCE: Final = "5s"
-"""How long it waits for a lock: a new partition must not hold up those who write."""
-
 
 async def keep_up(
     connection: Connection, settings: TimescaleSettings, schema: Schema, now: float, logger: Logger
 ) -> None:
     """Make the partitions of the days to come, drop old ones, and forget the keys of old batches.
 
-    It does nothing before the first batch, or while another collector is at it. TimescaleDB makes and drops its chunks
+    It does nothing before the first batch, or while another collector is at it. TimescaleDB makes its chunks
     itself. The columns are looked at again before the next batch.
     """
     if not schema.is_known:
         return
-    async with connection.transaction():
-        if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({lock_number(settings)})"):
-            return
-        await connection.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'")
-        if settings.idempotency_window:
-            await connection.execute(
-                f"DELETE FROM {settings.table('batches')}"  # noqa: S608 - a checked name
-                f" WHERE at < now() - interval '{settings.idempotency_window:g} seconds'"
-            )
-        if settings.create_schema and not schema.hypertables:
-            await keep_partitions(connection, settings, now, logger)
+    if settings.idempotency_window:
+        old = f"at < now() - {interval(settings.idempotency_window)}"
+        await connection.execute(f"DELETE FROM {settings.table('batches')} WHERE {old}")  # noqa: S608 - a checked name
+    if settings.create_schema and schema.hypertables and settings.retention:
+        for table in TABLES:
+            span = interval(now - settings.retention)
+            await connection.execute(f"SELECT drop_chunks('{settings.table(table.name)}', to_timestamp(0) + {span})")
+    if settings.create_schema and not schema.hypertables:
+        for table in TABLES:
+            async with connection.transaction():  # one for each, as every partition takes locks
+                if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({lock_number(settings)})"):
+                    return
+                await keep_partitions(connection, settings, table.name, now, logger)
     schema.forget()

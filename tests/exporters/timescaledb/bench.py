@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -13,10 +15,11 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData, ResourceLo
 
 from sluiceway.exporters.timescaledb import COMPONENT
 from sluiceway.otlp import Batch, Origin, Signal
+from sluiceway.testing import ManualClock
 from tests.exporters.backends import make
 from tests.servers.postgresql import PostgresServer
 
-__all__ = ["NOW", "Place", "exporter", "logs", "text", "yaml_of"]
+__all__ = ["NOW", "Place", "eventually", "exporter", "logs", "text", "upkeep", "yaml_of"]
 
 NOW = 1_700_000_000
 """What the tests' clocks show, in seconds since the epoch."""
@@ -38,22 +41,42 @@ class Place:
         return int(self.sql(f"SELECT count(*) FROM otel_{table}"))
 
 
-def yaml_of(place: Place, more: str = "", *, port: int = 0) -> str:
+def yaml_of(place: Place, more: str = "", *, port: int = 0, access: Mapping[str, str] = MappingProxyType({})) -> str:
     """The settings of an exporter to a database, as YAML."""
-    return (
-        f"{{endpoint: '127.0.0.1:{port or place.server.port}', database: {place.database}, username: otel,"
-        f" password: secret, tls: {{insecure: true}}, {more}}}"
-    )
+    known = {"database": place.database, "username": "otel", "password": "secret"} | dict(access)
+    written = ", ".join(f"{key}: {value}" for key, value in known.items())
+    return f"{{endpoint: '127.0.0.1:{port or place.server.port}', {written}, tls: {{insecure: true}}, {more}}}"
 
 
 @asynccontextmanager
 async def exporter(
-    place: Place, more: str = "", *, port: int = 0, signal: Signal = Signal.LOGS, **context: Any
+    place: Place,
+    more: str = "",
+    *,
+    port: int = 0,
+    signal: Signal = Signal.LOGS,
+    access: Mapping[str, str] = MappingProxyType({}),
+    **context: Any,
 ) -> AsyncIterator[Any]:
     """A running exporter, as the graph would make it for one signal."""
-    made = make(COMPONENT, yaml_of(place, more, port=port), signals=frozenset({signal}), **context)
+    made = make(COMPONENT, yaml_of(place, more, port=port, access=access), signals=frozenset({signal}), **context)
     async with asyncio.timeout(60), made:
         yield made
+
+
+async def eventually(happens: Callable[[], object], what: str) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + 30
+    while not happens():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.01)
+
+
+async def upkeep(clock: ManualClock, later: float = 0.0) -> None:
+    """Let the tables be looked after once, `later` seconds of the wall's clock from now."""
+    clock._wall += later
+    await clock.advance(301)
+    await eventually(lambda: clock.sleepers, "the upkeep does not end")
 
 
 def text(value: str) -> AnyValue:

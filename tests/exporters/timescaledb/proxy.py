@@ -13,10 +13,12 @@ class Proxy:
     """Passes bytes on both ways. `on_request` sees what the client sends, and says whether the answer is withheld.
 
     Then the server gets the request and carries it out, and as soon as it has answered, both connections are cut.
+    With `whole_copies` all data of a COPY goes on as one piece with its end, which PostgreSQL in WASM wants.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, whole_copies: bool = False) -> None:
         self._to = port
+        self._whole_copies = whole_copies
         self.port = 0
         self.connections = 0
         self.on_request: Callable[[bytes], bool] = lambda _: False
@@ -48,6 +50,8 @@ class Proxy:
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: asyncio.Event) -> None:
         while data := await reader.read(65536):
+            while self._whole_copies and data[:1] == b"d" and not data.endswith(b"c\0\0\0\x04"):
+                data += await reader.read(65536)
             if self.on_request(data):
                 cut.set()
             writer.write(data)

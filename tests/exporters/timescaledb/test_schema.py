@@ -1,0 +1,168 @@
+"""How tables are made and kept: by several at once, by a DBA, in days, under row-level security."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+from yaml import safe_load
+
+from sluiceway.errors import RetryableError
+from sluiceway.exporters.timescaledb import TimescaleSettings
+from sluiceway.exporters.timescaledb.__main__ import script
+from sluiceway.exporters.timescaledb.columns import TABLES
+from sluiceway.otlp import Signal
+from sluiceway.testing import ManualClock, items
+from tests.exporters.timescaledb.bench import Place, exporter, logs, upkeep, yaml_of
+from tests.servers.postgresql import until
+
+HELD = "SELECT 1 FROM pg_locks WHERE relation = 'otel_logs_default'::regclass AND mode = 'AccessShareLock'"
+DAYS = "SELECT relname FROM pg_class WHERE relname ~ '^otel_logs_(p\\d+|default)$' AND relkind = 'r' ORDER BY 1"
+
+
+async def test_several_collectors_may_start_at_once(place: Place) -> None:
+    """Of all signals, twice: the tables are made once, and everything is stored."""
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        for number, signal in enumerate([*Signal, *Signal]):
+            tasks.create_task(_send(place, signal, number))
+    assert place.sql("SELECT version FROM otel_schema_version") == "1"
+    assert (place.count("spans"), place.count("logs"), place.count("gauges")) == (6, 6, 6)
+
+
+async def _send(place: Place, signal: Signal, number: int) -> None:
+    async with exporter(place, signal=signal) as out:
+        await out.consume(items(signal, 3, service=f"s{number}"))
+
+
+async def test_tables_of_other_names(place: Place) -> None:
+    """In a schema and with a prefix of one's own, beside the others."""
+    async with exporter(place, "schema: traces_eu, table_prefix: t_", signal=Signal.TRACES) as out:
+        await out.consume(items(Signal.TRACES, 2))
+    assert place.sql("SELECT count(*) FROM traces_eu.t_spans") == "2"
+
+
+@pytest.mark.parametrize("more", [
+    "schema: 'a\";b'", "table_prefix: Otel_", "table_prefix: 1a", f"table_prefix: {'a' * 40}",
+    "endpoint: 'postgres://otel:hunter2@db/x'", "endpoint: db", "retention: 1h", "database: ''", "username: ''",
+    "tls: {server_name_override: other}",
+])  # fmt: skip
+def test_settings_that_cannot_be_meant(more: str) -> None:
+    """Each is refused, without its value where that may hold a password."""
+    given = safe_load("{endpoint: 'db:5432', database: d, username: u}") | safe_load(f"{{{more}}}")
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(TimescaleSettings).validate_python(given)
+    assert "hunter2" not in str([error["msg"] for error in caught.value.errors()])
+
+
+async def test_a_dba_makes_the_tables(place: Place) -> None:
+    """With `create_schema: false` data waits until the printed SQL was run, and a role that owns nothing may write."""
+    access = {"username": "small"}
+    async with exporter(place, "create_schema: false", access=access) as out:
+        with pytest.raises(RetryableError) as caught:
+            await out.consume(logs(5))
+        assert "python -m sluiceway.exporters.timescaledb" in caught.value.advice
+        place.sql(script([]), "GRANT INSERT ON ALL TABLES IN SCHEMA public TO small",
+                  "GRANT SELECT, DELETE ON otel_batches TO small")  # fmt: skip
+        await out.consume(logs(5))
+    assert place.count() == 5
+    assert place.sql(DAYS) == "otel_logs_default"
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+async def test_every_table_has_its_columns_and_indexes(place: Place, table) -> None:
+    """In the order of their declaration; by time, by service and time, by trace."""
+    place.sql(script([]))
+    relation = f"attrelid = 'otel_{table.name}'::regclass"
+    columns = place.sql(f"SELECT attname FROM pg_attribute WHERE {relation} AND attnum > 0 ORDER BY attnum")
+    assert columns.splitlines() == [column.name for column in table.columns]
+    indexes = place.sql(f"SELECT indexname FROM pg_indexes WHERE tablename = 'otel_{table.name}'").splitlines()
+    wanted = {"time", "service"} | ({"name"} if table.signal is Signal.METRICS else {"trace"})
+    assert set(indexes) == {f"otel_{table.name}_{word}" for word in wanted}
+
+
+async def test_days_are_made_ahead_and_dropped(place: Place) -> None:
+    """Those of the window and two more; a day later the next is there, and those beyond the retention are gone."""
+    clock = ManualClock()
+    async with exporter(place, "time_window: {before: 24h}, retention: 48h", clock=clock) as out:
+        await out.consume(logs(3))
+        assert [name[-4:] for name in place.sql(DAYS).splitlines()] == ["ault", "1112", "1113", "1114", "1115", "1116"]
+        await upkeep(clock, 3 * 86_400)
+    assert [name[-4:] for name in place.sql(DAYS).splitlines()] == ["ault", "1115", "1116", "1117", "1118", "1119"]
+    assert place.count() == 0
+
+
+async def test_a_query_that_runs_for_long_holds_nobody_up(place: Place) -> None:
+    """Its lock keeps new days from being made for as long, but writing goes on, and the days come later."""
+    clock = ManualClock()
+    async with exporter(place, "time_window: {before: 24h}", clock=clock) as out:
+        await out.consume(logs(3))
+        with place.server.session(place.database) as reader:
+            reader.send("BEGIN")
+            reader.send("LOCK TABLE otel_logs_default IN ACCESS SHARE MODE")
+            until(lambda: place.sql(HELD), "the reader has no lock")
+            await upkeep(clock, 3 * 86_400)
+            await out.consume(logs(3, received=2.0))
+            assert "1119" not in place.sql(DAYS)
+            assert place.count() == 6
+        until(lambda: not place.sql(HELD), "the reader has its lock")
+        await upkeep(clock)
+    assert "1119" in place.sql(DAYS)
+
+
+async def test_late_data_goes_to_the_default_partition_and_then(place: Place) -> None:
+    """Data of a day that has no partition is not refused; the retention takes it from there."""
+    clock = ManualClock()
+    async with exporter(place, "time_window: {before: 200h}, retention: 200h", clock=clock) as out:
+        await out.consume(logs(3))
+        place.sql("DROP TABLE otel_logs_p20231114")
+        await out.consume(logs(3, received=2.0))
+        assert place.sql("SELECT count(*) FROM otel_logs_default") == "3"
+        await upkeep(clock)
+        await out.consume(logs(3, received=3.0))
+        assert place.count() == 6
+        await upkeep(clock, 201 * 3600)
+    assert place.count() == 0
+
+
+async def test_a_reader_sees_its_tenant_only(place: Place) -> None:
+    """By the session's setting, without one nothing; the owner sees all. The tables may have been there before.
+
+    Partitions are not for readers, which would pass by the policy.
+    """
+    role = f"reader_{place.database}"
+    async with exporter(place) as out:
+        await out.consume(logs(1, tenant_id="acme", received=4.0))
+    place.sql("TRUNCATE otel_logs")
+    async with exporter(place, f"row_level_security: true, reader_role: {role}") as out:
+        with pytest.raises(RetryableError) as caught:
+            await out.consume(logs(3, tenant_id="acme"))
+    assert f"CREATE ROLE {role} NOLOGIN" in caught.value.advice
+    place.sql(f"CREATE ROLE {role} NOLOGIN", f"CREATE ROLE grace_{place.database} LOGIN IN ROLE {role}")
+    async with exporter(place, f"row_level_security: true, reader_role: {role}") as out:
+        await out.consume(logs(3, tenant_id="acme"))
+        await out.consume(logs(4, tenant_id="globex", received=2.0))
+        await out.consume(logs(5, received=3.0))
+    become = f"SET ROLE grace_{place.database}"
+    seen = "SELECT count(*), count(DISTINCT tenant) FROM otel_logs"
+    assert place.sql(become, seen) == "0|0"
+    assert place.sql(become, "SET sluiceway.tenant = 'acme'", seen) == "3|1"
+    assert place.sql(become, "SET sluiceway.tenant = 'globex'", seen) == "4|1"
+    assert place.sql(become, "SET sluiceway.tenant = ''", seen) == "0|0"
+    for forbidden in ("TABLE otel_logs_default", "TABLE otel_batches", "INSERT INTO otel_logs (time) VALUES (now())"):
+        with pytest.raises(AssertionError, match="permission denied"):
+            place.sql(become, forbidden)
+    assert place.count() == 12
+
+
+async def test_the_tenant_is_the_attribute_that_the_settings_name(place: Place) -> None:
+    """Any resource attribute."""
+    async with exporter(place, "tenant_attribute: customer.id") as out:
+        await out.consume(logs(1, customer_id="acme", tenant_id="no"))
+    assert place.sql("SELECT tenant FROM otel_logs") == "acme"
+
+
+def test_the_settings_hide_the_password(place: Place) -> None:
+    """Printing them shows none."""
+    settings = TypeAdapter(TimescaleSettings).validate_python(safe_load(yaml_of(place)))
+    assert "secret" not in repr(settings)
