@@ -28,6 +28,9 @@ cdef enum:
     OPENMETRICS = 1
     PROTOBUF = 2
 
+cdef enum:
+    MOST_BYTES = 262144  # that a part grows by before others have their turn
+
 cdef double DEFAULT_THRESHOLD = 1e-128  # of a native histogram's zero bucket: the specification
 cdef uint64_t MILLION = 1_000_000
 cdef uint64_t BILLION = 1_000_000_000
@@ -141,6 +144,8 @@ cdef int put_label_pairs(Buffer* out, bytes_at p, bytes_at end) except -1:
 cdef class Page:
     """What a scrape shows. `slice` gives one part after the other, None at the end; `close` must be called then.
 
+    A part is a bounded piece of work, also where series have many buckets.
+
     Series that have not been seen since `limit`, seconds of the monotonic clock, are left out. `claims` are the names
     that families have taken up. Without `utf8` names are written by Prometheus' old rules.
     """
@@ -154,6 +159,7 @@ cdef class Page:
     cdef bytes name, created
     cdef object claims
     cdef set shown
+    cdef size_t full
     cdef readonly size_t written
 
     def __init__(self, Store store, object claims, format, *, bint utf8, bint timestamps, double limit):
@@ -182,7 +188,8 @@ cdef class Page:
             raise ValueError("this page is closed")
         if self.done:
             return None
-        while most and self.number < self.store.family_count:
+        self.full = self.out.size + self.body.size + MOST_BYTES
+        while most and self.number < self.store.family_count and self.out.size + self.body.size < self.full:
             most = self.fill(most)
         if self.number >= self.store.family_count:
             self.done = True
@@ -196,7 +203,7 @@ cdef class Page:
         """Write series of one family, and answer how many more may be written."""
         cdef Family* family = &self.store.family[self.number]
         cdef Series* series
-        while most and self.place < family.count:
+        while most and self.place < family.count and self.out.size + self.body.size < self.full:
             series = family.series[self.place]
             self.place += 1
             most -= 1

@@ -95,6 +95,11 @@ REFUSED: Final = {
 """Why points are refused."""
 NOTED: Final = ("duplicate", "late", "collision", "overflow")
 """What is counted besides."""
+DEPRECATED: Final = {
+    "add_metric_suffixes": "translation_strategy",
+    "resource_to_telemetry_conversion": "resource_constant_labels",
+}
+"""What is better used instead."""
 _MOST_SCRAPES: Final = 8
 _UNAUTHENTICATED: Final = Answer(b"401 unauthorized\n", HTTPStatus.UNAUTHORIZED)
 
@@ -129,6 +134,9 @@ class PrometheusExporter:
             context.logger.warning(
                 "%s is reachable from other machines without %s", config.endpoint, " and without ".join(missing)
             )
+        for key, better in DEPRECATED.items():
+            if key in config.model_fields_set:
+                context.logger.warning("%s is deprecated, use %s", key, better)
         self._tasks = asyncio.TaskGroup()
         await self._tasks.__aenter__()
         self._sweeping = self._tasks.create_task(self._sweep())
