@@ -346,8 +346,7 @@ cdef class Page:
         for i in range(d.sizes[0]):
             below += d.buckets[0][i]
             self.write_bucket(
-                series, d.bounds[i] if i < d.bound_count else INFINITY, below,
-                series.exemplars[i] if i < series.exemplar_count else NULL,
+                series, d.bounds[i] if i < d.bound_count else INFINITY, below, exemplar_in(series, i),
             )
         return self.write_totals(series)
 
@@ -502,8 +501,8 @@ cdef class Page:
                 bucket.size = 0
                 put_tag(&bucket, 0x08, below)
                 put_fixed(&bucket, 0x11, d.bounds[i] if i < d.bound_count else INFINITY)
-                if i < series.exemplar_count and series.exemplars[i] != NULL:
-                    self.put_exemplar(&bucket, 0x1A, series.exemplars[i])
+                if exemplar_in(series, i) != NULL:
+                    self.put_exemplar(&bucket, 0x1A, exemplar_in(series, i))
                 put_sized(&self.inner, 0x1A, &bucket)
             return 0
         finally:
@@ -556,6 +555,18 @@ cdef class Page:
 
 cdef inline bytes_at labels_of(Exemplar* exemplar) noexcept:
     return <bytes_at>exemplar + sizeof(Exemplar)
+
+
+cdef inline Exemplar* exemplar_in(Series* series, uint32_t bucket) noexcept:
+    """The exemplar of a histogram's bucket, unless it is from a time when the bounds were others."""
+    cdef Distribution* d = series.distribution
+    cdef Exemplar* found
+    if bucket >= series.exemplar_count or series.exemplars[bucket] == NULL:
+        return NULL
+    found = series.exemplars[bucket]
+    if bucket < d.bound_count and found.value > d.bounds[bucket]:
+        return NULL
+    return NULL if bucket and found.value <= d.bounds[bucket - 1] else found
 
 
 cdef int put_label_text(Buffer* out, bytes_at p, bytes_at end, bint may_quote) except -1:

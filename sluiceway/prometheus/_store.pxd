@@ -16,6 +16,7 @@ cdef struct Family:
     uint32_t count  # with holes
     uint32_t capacity
     uint32_t live
+    bint collided  # that was told
 
 
 cdef struct Metric:

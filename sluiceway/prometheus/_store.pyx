@@ -19,6 +19,7 @@ from sluiceway.otlp._proto cimport (
     Buffer, buffer_free, buffer_put, buffer_put_varint, bytes_at, read_length, read_tag, read_varint, skip_value,
 )
 from sluiceway.prometheus._checks cimport prepare
+from sluiceway.prometheus._exemplars cimport oldest, read_exemplar
 from sluiceway.prometheus._points cimport (
     EXPONENTIAL, GAUGE, HISTOGRAM, NO_RECORDED_VALUE, SUM, SUMMARY, Point, keep, point_free, read_point,
 )
@@ -415,6 +416,9 @@ cdef class Store:
         if series.owner != stream:
             if series.owner != NULL:
                 self.note("collision")
+                if not self.family[series.family].collided:
+                    self.family[series.family].collided = True
+                    self.names.collided(self.families[series.family])
             if metric.is_delta or not series.has_value or point.time >= series.time:
                 series.owner = stream
         if metric.is_delta:
@@ -483,45 +487,13 @@ cdef class Store:
 
     cdef int take_exemplar(self, Metric* metric, Series* series, bytes_at p, bytes_at end) except -1:
         """Keep an exemplar in its bucket: the newest, and of those of one point the largest."""
-        cdef uint32_t tag = 0
-        cdef uint32_t place = 0
-        cdef size_t size = 0
-        cdef int64_t integer = 0
         cdef Exemplar told
         cdef Exemplar* made
-        cdef bytes trace_id = b""
-        cdef bytes span_id = b""
+        cdef Text trace_id
+        cdef Text span_id
         cdef bytes labels
-        told.value, told.time = 0.0, 0
-        attributes_begin(&self.attributes)
-        while p < end:
-            p = read_tag(p, end, &tag)
-            if p == NULL:
-                malformed()
-            if tag & 7 == 2:
-                p = read_length(p, end, &size)
-                if p == NULL:
-                    malformed()
-                if tag == 0x3A:
-                    gather(&self.attributes, &self.arena, p, p, size, 0)
-                elif tag == 0x22:
-                    span_id = PyBytes_FromStringAndSize(<char*>p, size)
-                elif tag == 0x2A:
-                    trace_id = PyBytes_FromStringAndSize(<char*>p, size)
-                p += size
-            elif tag & 7 == 1 and end - p >= 8:
-                if tag == 0x11:
-                    memcpy(&told.time, p, 8)
-                elif tag == 0x19:
-                    memcpy(&told.value, p, 8)
-                elif tag == 0x31:
-                    memcpy(&integer, p, 8)
-                    told.value = <double>integer
-                p += 8
-            else:
-                p = skip_value(p, end, tag, 5)
-                if p == NULL:
-                    malformed()
+        cdef uint32_t place = 0
+        read_exemplar(p, end, &told, &trace_id, &span_id, &self.attributes, &self.arena)
         if isnan(told.value):
             return 0
         if metric.kind == HISTOGRAM:
@@ -533,7 +505,7 @@ cdef class Store:
             series.exemplars[place].time >= told.time and series.exemplars[place].value > told.value
         ):
             return 0
-        labels = self.exemplar_labels(trace_id, span_id)
+        labels = self.exemplar_labels(bytes_of(trace_id), bytes_of(span_id))
         told.size = len(labels)
         made = <Exemplar*>room(series.exemplars[place], sizeof(Exemplar) + told.size)
         made[0] = told
@@ -958,6 +930,7 @@ cdef class Store:
             if family.live == 0 and number != TARGET and self.families[number] is not None:
                 self.names.forget(self.families[number])
                 self.families[number] = None
+                family.collided = False
                 self.free_families.append(number)
         gone = {
             told for told in range(1, self.metric_count)
@@ -971,17 +944,6 @@ cdef class Store:
 
 cdef inline double number_of(bint is_integer, int64_t integer, double number) noexcept nogil:
     return <double>integer if is_integer else number
-
-
-cdef inline uint32_t oldest(Series* series) noexcept nogil:
-    cdef uint32_t found = 0
-    cdef uint32_t i
-    for i in range(series.exemplar_count):
-        if series.exemplars[i] == NULL:
-            return i
-        if series.exemplars[i].time < series.exemplars[found].time:
-            found = i
-    return found
 
 
 cdef list fields_of(bytes raw):

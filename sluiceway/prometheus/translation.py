@@ -115,6 +115,10 @@ class Translation:
         self.claims |= dict.fromkeys(family.claimed, family)
         return number
 
+    def collided(self, family: Family) -> None:
+        """Learn that two streams of a family have the same labels."""
+        self._tell("comes from several places with the same labels, of which the newest point is shown", family.name)
+
     def forget(self, family: Family) -> None:
         """Let the names of a family without series be somebody else's."""
         del self._numbers[family.name]

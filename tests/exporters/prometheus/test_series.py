@@ -246,6 +246,7 @@ async def test_two_streams_with_the_same_labels() -> None:
             assert await shop.send(number("x", value, time=START + value), delta(value, 0, 5), resource=about) is None
         assert await shop.samples() == ["x 2", "d_total 3"]
         assert shop.counted("collision") == 2
+        assert [line.split(" ")[1] for line in shop.log] == ["x", "d_total"]
 
 
 async def test_the_order_of_attributes_makes_no_stream() -> None:
