@@ -16,7 +16,7 @@ from sluiceway.prometheus._points cimport EXPONENTIAL, GAUGE, HISTOGRAM, SUM, SU
 from sluiceway.prometheus._series cimport Distribution, Exemplar, Series, bound_of
 from sluiceway.prometheus._store cimport Family, Store
 
-from sluiceway.prometheus.families import Format, Type
+from sluiceway.prometheus.families import Format
 from sluiceway.prometheus.naming import is_legacy, without_utf8
 
 cdef extern from "Python.h":
@@ -27,6 +27,10 @@ cdef enum:
     TEXT = 0
     OPENMETRICS = 1
     PROTOBUF = 2
+
+cdef enum:  # types of `io.prometheus.client`
+    COUNTER = 0
+    UNTYPED = 3
 
 cdef enum:
     MOST_BYTES = 262144  # that a part grows by before others have their turn
@@ -152,7 +156,8 @@ cdef class Page:
 
     cdef Store store
     cdef int format
-    cdef bint utf8, timestamps, closed, begun, done, is_quoted, is_counter
+    cdef bint utf8, timestamps, closed, begun, done, is_quoted
+    cdef int type  # its number in protobuf
     cdef double limit, last_bound
     cdef uint32_t number, place
     cdef Buffer out, body, labels, metric, inner, deep
@@ -232,7 +237,7 @@ cdef class Page:
             return False
         if not self.utf8:
             self.shown.add(name)
-        self.name, self.is_counter, self.begun = name, record.type is Type.COUNTER, True
+        self.name, self.type, self.begun = name, record.type.value[1], True
         put_bytes(&self.body if self.format == PROTOBUF else &self.out, text)
         return True
 
@@ -432,7 +437,9 @@ cdef class Page:
             put_sized(out, 0x22, inner)
         else:
             put_fixed(inner, 0x09, <double>series.integer if series.is_integer else series.number)
-            if self.is_counter:
+            if self.type == UNTYPED:
+                put_sized(out, 0x2A, inner)
+            elif self.type == COUNTER:
                 if series.exemplar_count and series.exemplars[0] != NULL:
                     self.put_exemplar(inner, 0x12, series.exemplars[0])
                 if series.start:

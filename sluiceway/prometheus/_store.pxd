@@ -24,6 +24,7 @@ cdef struct Metric:
     int kind
     bint is_delta
     bint is_counter
+    bint is_unknown  # what it is was not known when it was scraped
 
 
 cdef class Store:

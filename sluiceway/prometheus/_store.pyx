@@ -42,6 +42,7 @@ cdef enum:  # why points are refused, negated
     MALFORMED = 4
 
 REFUSALS = ("", "conflict", "unsupported", "nameless", "malformed", "no_room")
+cdef bytes UNKNOWN_TYPE = b"\x0a\x0fprometheus.type\x12\x09\x0a\x07unknown"  # a metric's metadata
 TARGET = 0  # the family and the metric `target_info`
 
 
@@ -94,7 +95,7 @@ cdef class Store:
         self.table = <Series**>calloc(self.series_buckets, sizeof(Series*))
         if self.streams == NULL or self.table == NULL:
             raise MemoryError
-        cdef Metric target = Metric(0, GAUGE, False, False)
+        cdef Metric target = Metric(0, GAUGE, False, False, False)
         target.family = self.open_family(names.target_family())
         self.metric_of(b"", None, None, None, &target)
 
@@ -251,6 +252,7 @@ cdef class Store:
         cdef Text description = Text(p, 0)
         cdef Metric told
         cdef bytes key
+        cdef bytes metadata = b""
         while p < end:
             field = p
             p = read_tag(p, end, &tag)
@@ -264,6 +266,8 @@ cdef class Store:
                     description = Text(p, size)
                 elif tag == 0x1A:
                     unit = Text(p, size)
+                elif tag == 0x62:
+                    metadata = joined(metadata, p, size)
                 elif tag >> 3 in (GAUGE, SUM, HISTOGRAM, EXPONENTIAL, SUMMARY) and tag >> 3 != kind:
                     kind, data = tag >> 3, field
                 p += size
@@ -295,13 +299,14 @@ cdef class Store:
         told.kind = kind
         told.is_delta = temporality == 1
         told.is_counter = kind == SUM and monotonic != 0
+        told.is_unknown = kind == GAUGE and metadata == UNKNOWN_TYPE
         told.family = 0
         if kind in (SUM, HISTOGRAM, EXPONENTIAL) and temporality not in (1, 2):
             told.family = -UNSUPPORTED
         elif kind == SUM and told.is_delta and not told.is_counter:
             told.family = -UNSUPPORTED
         key = (
-            bytes((kind, told.is_delta, told.is_counter, told.family == 0))
+            bytes((kind, told.is_delta, told.is_counter, told.is_unknown, told.family == 0))
             + b"%d:" % unit.size + bytes_of(unit) + bytes_of(name)
         )
         metric = self.metric_of(key, bytes_of(name), bytes_of(unit), bytes_of(description), &told)
@@ -370,7 +375,7 @@ cdef class Store:
             return known
         known = self.metric_ids.get(key)
         if told.family == 0 and name is not None:
-            told.family = self.names.family(self, name, unit, description, told.kind, told.is_counter)
+            told.family = self.names.family(self, name, unit, description, told.kind, told.is_counter, told.is_unknown)
         if known is None:
             if self.free_metrics:
                 number = self.free_metrics.pop()
@@ -647,7 +652,7 @@ cdef class Store:
 
     cdef int attach(self, Stream* stream, list pairs, int kind) except -1:
         """Find or make the series with the labels that a stream is shown under."""
-        cdef dict own = dict(self.names.constant)
+        cdef dict own = {} if stream.metric == TARGET else dict(self.names.constant)
         cdef dict labels = {}
         cdef Series* series
         if stream.resource and stream.metric != TARGET:

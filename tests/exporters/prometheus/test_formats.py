@@ -142,6 +142,18 @@ async def test_a_counter_that_openmetrics_would_rename() -> None:
         list(text_string_to_metric_families(text))
 
 
+async def test_a_gauge_of_unknown_type() -> None:
+    """What Prometheus had no type for has none again, and goes with a gauge of the same name."""
+    metric = number("x", 5)
+    metric.metadata.extend(attributes({"prometheus.type": "unknown"}))
+    async with Shop("enable_open_metrics: true") as shop:
+        await shop.send(metric, number("x", 6, {"a": "b"}))
+        assert (await shop.text()).splitlines() == ["# TYPE x untyped", "x 5", 'x{a="b"} 6']
+        assert (await shop.text(OPENMETRICS)).splitlines()[0] == "# TYPE x unknown"
+        family = families(await shop.get(PROTOBUF))["x"]
+        assert (family.type, family.metric[0].untyped.value) == (3, 5)
+
+
 async def test_units() -> None:
     """OpenMetrics tells the unit where the name ends with it."""
     async with Shop("enable_open_metrics: true") as shop:

@@ -116,7 +116,13 @@ async def test_resources() -> None:
             'target_info{host_id="7",host_name="h",instance="i",job="eu/shop"} 1', 'x{instance="i",job="eu/shop"} 1',
             "y 1",
         ]  # fmt: skip
+    async with Shop("{namespace: app, const_labels: {env: e}, resource_constant_labels: {}}") as shop:
+        await shop.send(number("x", 1), resource=told)
+        target, series = await shop.samples()
+        assert target == 'app_target_info{host_id="7",host_name="h",instance="i",job="eu/shop"} 1'
+        assert series == 'app_x{env="e",instance="i",job="eu/shop"} 1'
     for text in (
+        "{resource_constant_labels: {included: [host.name]}, resource_to_telemetry_conversion: {enabled: true}}",
         "resource_constant_labels: {included: [host.*], excluded: [host.id]}",
         "resource_constant_labels: {excluded: [host.id, service.*]}",
     ):
