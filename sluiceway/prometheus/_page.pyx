@@ -14,7 +14,8 @@ from libc.string cimport memcpy, strlen
 from sluiceway.otlp._proto cimport Buffer, buffer_free, buffer_put, buffer_put_varint, bytes_at, read_varint
 from sluiceway.prometheus._points cimport EXPONENTIAL, GAUGE, HISTOGRAM, SUM, SUMMARY, keep
 from sluiceway.prometheus._series cimport Distribution, Exemplar, Series, bound_of
-from sluiceway.prometheus._store cimport Family, Store
+from sluiceway.prometheus._shelf cimport Family
+from sluiceway.prometheus._store cimport Store
 
 from sluiceway.prometheus.families import Format
 from sluiceway.prometheus.naming import is_legacy, without_utf8
@@ -184,7 +185,7 @@ cdef class Page:
         """Let the store tidy up again. Closing again does nothing."""
         if not self.closed:
             self.closed = True
-            self.store.readers -= 1
+            self.store.left()
 
     def slice(self, uint32_t most):
         """The next part, of at most so many series; it may be empty. None when all was given."""
