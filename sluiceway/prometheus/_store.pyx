@@ -9,7 +9,7 @@ shown; where several streams have the same labels the newest point wins, except 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.math cimport isnan
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy, memset
 
 from sluiceway.otlp._anyvalue cimport BOOL, DOUBLE, INT, STRING, AnyValue, malformed, read_any
@@ -19,13 +19,14 @@ from sluiceway.otlp._proto cimport (
     Buffer, buffer_free, buffer_put, buffer_put_varint, bytes_at, read_length, read_tag, read_varint, skip_value,
 )
 from sluiceway.prometheus._checks cimport prepare
+from sluiceway.prometheus._exemplars cimport oldest, read_exemplar
 from sluiceway.prometheus._points cimport (
     EXPONENTIAL, GAUGE, HISTOGRAM, NO_RECORDED_VALUE, SUM, SUMMARY, Point, keep, point_free, read_point,
 )
 from sluiceway.prometheus._series cimport (
-    MOST_EXEMPLARS, Exemplar, Series, Stream, add_buckets, add_exponential, is_new, room, same_bounds, series_free,
-    set_distribution, stream_free,
+    MOST_EXEMPLARS, Exemplar, Series, Stream, add_buckets, add_exponential, is_new, room, same_bounds, set_distribution,
 )
+from sluiceway.prometheus._shelf cimport Shelf
 
 from sluiceway.prometheus.labels import text_of
 
@@ -41,26 +42,8 @@ cdef enum:  # why points are refused, negated
     MALFORMED = 4
 
 REFUSALS = ("", "conflict", "unsupported", "nameless", "malformed", "no_room")
+cdef bytes UNKNOWN_TYPE = b"\x0a\x0fprometheus.type\x12\x09\x0a\x07unknown"  # a metric's metadata
 TARGET = 0  # the family and the metric `target_info`
-
-
-cdef inline uint64_t hash_of(const uint8_t* p, size_t size, uint64_t seed) noexcept nogil:
-    cdef uint64_t word
-    cdef uint64_t h = seed ^ size * 0x9E3779B97F4A7C15ULL
-    while size >= 8:
-        memcpy(&word, p, 8)
-        h = (h ^ word) * 0xFF51AFD7ED558CCDULL
-        h ^= h >> 32
-        p += 8
-        size -= 8
-    word = 0
-    memcpy(&word, p, size)
-    h = (h ^ word) * 0xC4CEB9FE1A85EC53ULL
-    return h ^ h >> 29
-
-
-cdef inline uint64_t place_of(uint64_t seed, uint64_t metric, uint64_t resource, uint64_t scope) noexcept nogil:
-    return seed ^ metric * 0x2545F4914F6CDD1DULL ^ resource * 0x9FB21C651E98DF25ULL ^ scope * 0xD6E8FEB86659FD93ULL
 
 
 cdef inline bytes bytes_of(Text text):
@@ -73,72 +56,32 @@ cdef inline bytes joined(bytes so_far, bytes_at p, size_t size):
     return piece if not so_far else so_far + piece
 
 
-cdef class Store:
+cdef class Store(Shelf):
     """The series of one endpoint. `add` takes a batch, `expire` removes what is old; `_page.Page` shows them.
 
     `names` makes names and labels (see `sluiceway.prometheus.translation`). Not thread-safe.
     """
 
     def __cinit__(self):
-        self.families, self.free_families, self.free_metrics = [], [], []
+        self.free_metrics = []
         self.metric_ids, self.resource_ids, self.scope_ids = {}, {}, {}
         self.resources, self.scopes, self.targets, self.label_names = {}, {}, {}, {}
-        self.uses, self.outcome = {}, {}
+        self.outcome = {}
 
     def __init__(self, names, *, size_t max_series, bint with_exemplars, uint64_t seed):
         self.names, self.max_series, self.with_exemplars, self.seed = names, max_series, with_exemplars, seed
         self.next_id = 1
-        self.stream_buckets = self.series_buckets = 1024
-        self.streams = <Stream**>calloc(self.stream_buckets, sizeof(Stream*))
-        self.table = <Series**>calloc(self.series_buckets, sizeof(Series*))
-        if self.streams == NULL or self.table == NULL:
-            raise MemoryError
-        cdef Metric target = Metric(0, GAUGE, False, False)
+        cdef Metric target = Metric(0, GAUGE, False, False, False)
         target.family = self.open_family(names.target_family())
         self.metric_of(b"", None, None, None, &target)
 
     def __dealloc__(self):
-        cdef Stream* stream
-        cdef Series* series
-        cdef size_t i
-        for i in range(self.stream_buckets if self.streams != NULL else 0):
-            while self.streams[i] != NULL:
-                stream = self.streams[i]
-                self.streams[i] = stream.chain
-                stream_free(stream)
-        for i in range(self.series_buckets if self.table != NULL else 0):
-            while self.table[i] != NULL:
-                series = self.table[i]
-                self.table[i] = series.chain
-                series_free(series)
-        for i in range(self.family_count):
-            free(self.family[i].series)
-        free(self.streams)
-        free(self.table)
-        free(self.family)
         free(self.metrics)
         point_free(&self.point)
         arena_free(&self.arena)
         attributes_free(&self.attributes)
         buffer_free(&self.canonical)
         buffer_free(&self.labels)
-
-    def __len__(self):
-        return self.series_count
-
-    def open_family(self, record):
-        """Make room for a family of series, and answer its number; `record` is what `names` knows of it."""
-        cdef uint32_t number
-        if self.free_families:
-            number = self.free_families.pop()
-            self.families[number] = record
-            return number
-        number = self.family_count
-        self.family = <Family*>room(self.family, (number + 1) * sizeof(Family))
-        memset(&self.family[number], 0, sizeof(Family))
-        self.family_count += 1
-        self.families.append(record)
-        return number
 
     def add(self, bytes payload, double now, uint64_t wall):
         """Take a `MetricsData` at `now`, seconds of the monotonic clock and `wall`, nanoseconds since the epoch.
@@ -250,6 +193,7 @@ cdef class Store:
         cdef Text description = Text(p, 0)
         cdef Metric told
         cdef bytes key
+        cdef bytes metadata = b""
         while p < end:
             field = p
             p = read_tag(p, end, &tag)
@@ -263,6 +207,8 @@ cdef class Store:
                     description = Text(p, size)
                 elif tag == 0x1A:
                     unit = Text(p, size)
+                elif tag == 0x62:
+                    metadata = joined(metadata, p, size)
                 elif tag >> 3 in (GAUGE, SUM, HISTOGRAM, EXPONENTIAL, SUMMARY) and tag >> 3 != kind:
                     kind, data = tag >> 3, field
                 p += size
@@ -294,13 +240,14 @@ cdef class Store:
         told.kind = kind
         told.is_delta = temporality == 1
         told.is_counter = kind == SUM and monotonic != 0
+        told.is_unknown = kind == GAUGE and metadata == UNKNOWN_TYPE
         told.family = 0
         if kind in (SUM, HISTOGRAM, EXPONENTIAL) and temporality not in (1, 2):
             told.family = -UNSUPPORTED
         elif kind == SUM and told.is_delta and not told.is_counter:
             told.family = -UNSUPPORTED
         key = (
-            bytes((kind, told.is_delta, told.is_counter, told.family == 0))
+            bytes((kind, told.is_delta, told.is_counter, told.is_unknown, told.family == 0))
             + b"%d:" % unit.size + bytes_of(unit) + bytes_of(name)
         )
         metric = self.metric_of(key, bytes_of(name), bytes_of(unit), bytes_of(description), &told)
@@ -369,7 +316,7 @@ cdef class Store:
             return known
         known = self.metric_ids.get(key)
         if told.family == 0 and name is not None:
-            told.family = self.names.family(self, name, unit, description, told.kind, told.is_counter)
+            told.family = self.names.family(self, name, unit, description, told.kind, told.is_counter, told.is_unknown)
         if known is None:
             if self.free_metrics:
                 number = self.free_metrics.pop()
@@ -415,6 +362,9 @@ cdef class Store:
         if series.owner != stream:
             if series.owner != NULL:
                 self.note("collision")
+                if not self.family[series.family].collided:
+                    self.family[series.family].collided = True
+                    self.names.collided(self.families[series.family])
             if metric.is_delta or not series.has_value or point.time >= series.time:
                 series.owner = stream
         if metric.is_delta:
@@ -483,45 +433,13 @@ cdef class Store:
 
     cdef int take_exemplar(self, Metric* metric, Series* series, bytes_at p, bytes_at end) except -1:
         """Keep an exemplar in its bucket: the newest, and of those of one point the largest."""
-        cdef uint32_t tag = 0
-        cdef uint32_t place = 0
-        cdef size_t size = 0
-        cdef int64_t integer = 0
         cdef Exemplar told
         cdef Exemplar* made
-        cdef bytes trace_id = b""
-        cdef bytes span_id = b""
+        cdef Text trace_id
+        cdef Text span_id
         cdef bytes labels
-        told.value, told.time = 0.0, 0
-        attributes_begin(&self.attributes)
-        while p < end:
-            p = read_tag(p, end, &tag)
-            if p == NULL:
-                malformed()
-            if tag & 7 == 2:
-                p = read_length(p, end, &size)
-                if p == NULL:
-                    malformed()
-                if tag == 0x3A:
-                    gather(&self.attributes, &self.arena, p, p, size, 0)
-                elif tag == 0x22:
-                    span_id = PyBytes_FromStringAndSize(<char*>p, size)
-                elif tag == 0x2A:
-                    trace_id = PyBytes_FromStringAndSize(<char*>p, size)
-                p += size
-            elif tag & 7 == 1 and end - p >= 8:
-                if tag == 0x11:
-                    memcpy(&told.time, p, 8)
-                elif tag == 0x19:
-                    memcpy(&told.value, p, 8)
-                elif tag == 0x31:
-                    memcpy(&integer, p, 8)
-                    told.value = <double>integer
-                p += 8
-            else:
-                p = skip_value(p, end, tag, 5)
-                if p == NULL:
-                    malformed()
+        cdef uint32_t place = 0
+        read_exemplar(p, end, &told, &trace_id, &span_id, &self.attributes, &self.arena)
         if isnan(told.value):
             return 0
         if metric.kind == HISTOGRAM:
@@ -533,7 +451,7 @@ cdef class Store:
             series.exemplars[place].time >= told.time and series.exemplars[place].value > told.value
         ):
             return 0
-        labels = self.exemplar_labels(trace_id, span_id)
+        labels = self.exemplar_labels(bytes_of(trace_id), bytes_of(span_id))
         told.size = len(labels)
         made = <Exemplar*>room(series.exemplars[place], sizeof(Exemplar) + told.size)
         made[0] = told
@@ -558,21 +476,6 @@ cdef class Store:
                 labels[name] = text
         arena_free(&self.arena)
         return encode_labels(&self.labels, labels)
-
-    cdef Stream* find_stream(
-        self, uint32_t metric, uint64_t resource, uint64_t scope, const Buffer* key
-    ) noexcept nogil:
-        cdef uint64_t h = hash_of(key.data, key.size, place_of(self.seed, metric, resource, scope))
-        cdef Stream* stream = self.streams[h & (self.stream_buckets - 1)]
-        while stream != NULL:
-            if (
-                stream.hash == h and stream.key_size == key.size and stream.metric == metric
-                and stream.resource == resource and stream.scope == scope
-                and memcmp(stream.key, key.data, key.size) == 0
-            ):
-                return stream
-            stream = stream.chain
-        return NULL
 
     cdef Stream* stream_of(self, uint32_t metric, uint64_t resource, uint64_t scope, bint make) except? NULL:
         """The stream that the point belongs to; NULL where there is none, or no room for a new one, which is noted."""
@@ -640,42 +543,9 @@ cdef class Store:
         self.note("overflow")
         return stream
 
-    cdef Stream* make_stream(self, uint32_t metric, uint64_t resource, uint64_t scope, const Buffer* key) except NULL:
-        cdef Stream* stream
-        cdef Stream* other
-        cdef Stream** table
-        cdef size_t i, buckets
-        if self.stream_count + self.variant_count >= self.stream_buckets:
-            buckets = self.stream_buckets * 2
-            table = <Stream**>calloc(buckets, sizeof(Stream*))
-            if table != NULL:  # otherwise the chains grow longer
-                for i in range(self.stream_buckets):
-                    while self.streams[i] != NULL:
-                        other = self.streams[i]
-                        self.streams[i] = other.chain
-                        other.chain = table[other.hash & (buckets - 1)]
-                        table[other.hash & (buckets - 1)] = other
-                free(self.streams)
-                self.streams, self.stream_buckets = table, buckets
-        stream = <Stream*>malloc(sizeof(Stream) + key.size)
-        if stream == NULL:
-            out_of_memory()
-        memset(stream, 0, sizeof(Stream))
-        stream.metric, stream.resource, stream.scope = metric, resource, scope
-        stream.key_size, stream.seen, stream.main = key.size, self.now, stream
-        memcpy(stream.key, key.data, key.size)
-        stream.hash = hash_of(key.data, key.size, place_of(self.seed, metric, resource, scope))
-        i = stream.hash & (self.stream_buckets - 1)
-        stream.chain = self.streams[i]
-        self.streams[i] = stream
-        self.stream_count += 1
-        for origin in (resource, scope):
-            self.uses[origin] = self.uses.get(origin, 0) + 1
-        return stream
-
     cdef int attach(self, Stream* stream, list pairs, int kind) except -1:
         """Find or make the series with the labels that a stream is shown under."""
-        cdef dict own = dict(self.names.constant)
+        cdef dict own = {} if stream.metric == TARGET else dict(self.names.constant)
         cdef dict labels = {}
         cdef Series* series
         if stream.resource and stream.metric != TARGET:
@@ -693,59 +563,12 @@ cdef class Store:
         encode_labels(&self.labels, labels)
         if self.labels.size > LONGEST_LABELS:
             raise OverflowError
-        series = self.series_at(self.metrics[stream.metric].family)
+        series = self.series_at(self.metrics[stream.metric].family, &self.labels)
         series.is_legacy = all([self.names.is_legacy(name) for name in labels])
         stream.series = series
         stream.sibling = series.streams
         series.streams = stream
         return 0
-
-    cdef Series* series_at(self, uint32_t number) except NULL:
-        """The series of a family with the labels in `self.labels`."""
-        cdef uint64_t h = hash_of(self.labels.data, self.labels.size, place_of(self.seed, number, 0, 0))
-        cdef Series* series = self.table[h & (self.series_buckets - 1)]
-        cdef Series* other
-        cdef Series** table
-        cdef Family* family = &self.family[number]
-        cdef size_t i, buckets
-        while series != NULL:
-            if (
-                series.hash == h and series.family == number and series.label_size == self.labels.size
-                and memcmp(series.labels, self.labels.data, self.labels.size) == 0
-            ):
-                return series
-            series = series.chain
-        if self.series_count >= self.series_buckets:
-            buckets = self.series_buckets * 2
-            table = <Series**>calloc(buckets, sizeof(Series*))
-            if table != NULL:
-                for i in range(self.series_buckets):
-                    while self.table[i] != NULL:
-                        other = self.table[i]
-                        self.table[i] = other.chain
-                        other.chain = table[other.hash & (buckets - 1)]
-                        table[other.hash & (buckets - 1)] = other
-                free(self.table)
-                self.table, self.series_buckets = table, buckets
-        if family.count == family.capacity:
-            buckets = max(2 * family.capacity, <uint32_t>4)
-            family.series = <Series**>room(family.series, buckets * sizeof(Series*))
-            family.capacity = <uint32_t>buckets
-        series = <Series*>malloc(sizeof(Series) + self.labels.size)
-        if series == NULL:
-            out_of_memory()
-        memset(series, 0, sizeof(Series))
-        series.hash, series.family, series.place, series.label_size = h, number, family.count, self.labels.size
-        memcpy(series.labels, self.labels.data, self.labels.size)
-        series.seen = self.now
-        i = h & (self.series_buckets - 1)
-        series.chain = self.table[i]
-        self.table[i] = series
-        family.series[family.count] = series
-        family.count += 1
-        family.live += 1
-        self.series_count += 1
-        return series
 
     cdef list gathered(self):
         """Key, text and KeyValue of each attribute, by key; of a repeated one the first counts.
@@ -856,87 +679,24 @@ cdef class Store:
         stream.seen = stream.series.seen = self.now
         return 0
 
-    cdef void drop_stream(self, Stream* stream) noexcept:
-        """Take a stream from its hash bucket and free it."""
-        cdef Stream** link = &self.streams[stream.hash & (self.stream_buckets - 1)]
-        while link[0] != stream:
-            link = &link[0].chain
-        link[0] = stream.chain
-        for origin in (stream.resource, stream.scope):
-            self.uses[origin] -= 1
-            if self.uses[origin] == 0:
-                del self.uses[origin]
-        if stream.overflow:
-            self.overflow_count -= 1
-        elif stream.main != stream:
-            self.variant_count -= 1
-        else:
-            self.stream_count -= 1
-        stream_free(stream)
-
-    cdef void drop_series(self, Series* series) noexcept:
-        """Remove a series with its streams."""
-        cdef Series** link = &self.table[series.hash & (self.series_buckets - 1)]
-        cdef Stream* stream
-        while series.streams != NULL:
-            stream = series.streams
-            series.streams = stream.sibling
-            self.drop_stream(stream)
-        while link[0] != series:
-            link = &link[0].chain
-        link[0] = series.chain
-        self.family[series.family].series[series.place] = NULL
-        self.family[series.family].live -= 1
-        self.series_count -= 1
-        series_free(series)
+    def left(self):
+        """Learn that somebody who read is done."""
+        self.readers -= 1
+        if self.readers == 0 and self.untidy:
+            self.tidy()
 
     def expire(self, double limit):
         """Remove what has not been seen since `limit`, seconds of the monotonic clock; answers how many series."""
         cdef size_t before = self.series_count
         self.drop_old(limit)
+        self.untidy = True
         if self.readers == 0:
             self.tidy()
         return before - self.series_count
 
-    cdef int drop_old(self, double limit) except -1:
-        cdef uint32_t number, place
-        cdef Series* series
-        cdef Stream* stream
-        cdef Stream** link
-        for number in range(self.family_count):
-            for place in range(self.family[number].count):
-                series = self.family[number].series[place]
-                if series == NULL:
-                    continue
-                if series.seen < limit:
-                    self.drop_series(series)
-                    continue
-                if series.streams.sibling == NULL:
-                    continue
-                link = &series.streams
-                while link[0] != NULL:  # first the variants of old ones, while these can be asked
-                    stream = link[0]
-                    if stream.main != stream and stream.main.seen < limit:
-                        link[0] = stream.sibling
-                        self.drop_stream(stream)
-                    else:
-                        link = &stream.sibling
-                link = &series.streams
-                while link[0] != NULL:
-                    stream = link[0]
-                    if stream.main == stream and stream.seen < limit:
-                        link[0] = stream.sibling
-                        if series.owner == stream:
-                            series.owner = NULL
-                        self.drop_stream(stream)
-                    else:
-                        link = &stream.sibling
-        return 0
-
     cdef int tidy(self) except -1:
         """Close holes, and forget resources, scopes, metrics and families that no stream has."""
-        cdef uint32_t number, place, kept
-        cdef Family* family
+        cdef uint32_t number
         cdef dict uses = self.uses
         self.resource_ids = {told: number for told, number in self.resource_ids.items() if number in uses}
         self.resources = {number: told for number, told in self.resources.items() if number in uses}
@@ -945,17 +705,10 @@ cdef class Store:
         self.scopes = {number: told for number, told in self.scopes.items() if number in uses}
         if self.readers:
             return 0
-        for number in range(self.family_count):
-            family = &self.family[number]
-            kept = 0
-            for place in range(family.count if family.live < family.count else 0):
-                if family.series[place] != NULL:
-                    family.series[kept] = family.series[place]
-                    family.series[kept].place = kept
-                    kept += 1
-            if family.live < family.count:
-                family.count = kept
-            if family.live == 0 and number != TARGET and self.families[number] is not None:
+        self.untidy = False
+        self.close_holes()
+        for number in range(1, self.family_count):
+            if self.family[number].live == 0 and self.families[number] is not None:
                 self.names.forget(self.families[number])
                 self.families[number] = None
                 self.free_families.append(number)
@@ -971,17 +724,6 @@ cdef class Store:
 
 cdef inline double number_of(bint is_integer, int64_t integer, double number) noexcept nogil:
     return <double>integer if is_integer else number
-
-
-cdef inline uint32_t oldest(Series* series) noexcept nogil:
-    cdef uint32_t found = 0
-    cdef uint32_t i
-    for i in range(series.exemplar_count):
-        if series.exemplars[i] == NULL:
-            return i
-        if series.exemplars[i].time < series.exemplars[found].time:
-            found = i
-    return found
 
 
 cdef list fields_of(bytes raw):

@@ -86,7 +86,7 @@ class Family:
         quoted = not is_legacy(shown)
         match format:
             case Format.TEXT:
-                word = "gauge" if self.type is Type.INFO else self.type.value[0]
+                word = {Type.INFO: "gauge", Type.UNKNOWN: "untyped"}.get(self.type, self.type.value[0])
                 name = f'"{shown.translate(_QUOTED)}"' if quoted else shown
                 text = f"# HELP {name} {self.help.translate(_HELP)}\n" if self.help else ""
                 return Head(f"{text}# TYPE {name} {word}\n".encode(), shown.encode(), b"", quoted)

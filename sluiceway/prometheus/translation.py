@@ -26,6 +26,7 @@ _TYPES: Final = {
     Kind.GAUGE: Type.GAUGE, Kind.SUM: Type.GAUGE, Kind.HISTOGRAM: Type.HISTOGRAM,
     Kind.EXPONENTIAL_HISTOGRAM: Type.HISTOGRAM, Kind.SUMMARY: Type.SUMMARY,
 }  # fmt: skip
+_ONE: Final = {Type.GAUGE, Type.UNKNOWN}
 _JOINED: Final = (b"job", b"instance")
 _SERVICE: Final = (b"service.name", b"service.namespace", b"service.instance.id")
 
@@ -83,14 +84,19 @@ class Translation:
 
     def target_family(self) -> Family:
         """The family that shows resources, which is there from the start."""
-        family = Family("target_info", Type.INFO, "Target metadata", "")
+        rules = self._rules
+        name = metric_name("target_info", "", Kind.GAUGE, False, rules.strategy, rules.namespace)
+        family = Family(name, Type.INFO, "Target metadata", "")
         self.claims |= dict.fromkeys(family.claimed, family)
         return family
 
-    def family(self, store: Opens, name: bytes, unit: bytes, description: bytes, kind: int, is_counter: bool) -> int:
+    def family(
+        self, store: Opens, name: bytes, unit: bytes, description: bytes, kind: int, is_counter: bool, is_unknown: bool
+    ) -> int:
         """The number of the family that a metric belongs to, or why it can have none.
 
-        Of one name the first type wins, and so does the first description (the specification, "Metric Metadata").
+        Of one name the first type wins, and so does the first description (the specification, "Metric Metadata"). A
+        gauge that was of unknown type in Prometheus is so again (the section "Gauges"), and goes with other gauges.
         """
         told, known_unit = _KINDS[kind], unit.decode(errors="replace")
         rules = self._rules
@@ -102,9 +108,12 @@ class Translation:
             return NAMELESS
         text = description.decode(errors="replace")
         words = "_".join(word for word in unit_words(known_unit) if word)
-        family = Family(shown, Type.COUNTER if is_counter else _TYPES[told], text, words)
+        kind_shown = Type.COUNTER if is_counter else Type.UNKNOWN if is_unknown else _TYPES[told]
+        family = Family(shown, kind_shown, text, words)
         number = self._numbers.get(shown)
-        if number is not None and self.claims[shown].type is family.type:
+        if number is not None and (
+            self.claims[shown].type is kind_shown or {self.claims[shown].type, kind_shown} == _ONE
+        ):
             if self.claims[shown].help != text:
                 self._tell("comes with different descriptions, of which the first is shown", shown)
             return number
@@ -114,6 +123,10 @@ class Translation:
         number = self._numbers[shown] = store.open_family(family)
         self.claims |= dict.fromkeys(family.claimed, family)
         return number
+
+    def collided(self, family: Family) -> None:
+        """Learn that two streams of a family have the same labels."""
+        self._tell("comes from several places with the same labels, of which the newest point is shown", family.name)
 
     def forget(self, family: Family) -> None:
         """Let the names of a family without series be somebody else's."""

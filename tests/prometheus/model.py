@@ -89,7 +89,7 @@ class Model:
             pairs = texts(resource.resource.attributes)
             own, identity, told = self.names.resource(pairs)
             if told:
-                self.targets[identity] = (pairs, self.labels(told, {}, None))
+                self.targets[identity] = (pairs, labels_of(self.names, told, {}, None))
             for scope in resource.scope_metrics:
                 about = (scope.scope.name.encode(), scope.scope.version.encode(), scope.schema_url.encode())
                 scope_pairs = texts(scope.scope.attributes)
@@ -113,7 +113,7 @@ class Model:
         wrong = temporality not in (1, 2) or (kind == "sum" and temporality == 1 and not counter)
         if identity not in self.metrics and not wrong:
             texts_ = (metric.name.encode(), metric.unit.encode(), metric.description.encode())
-            self.metrics[identity] = self.names.family(self, *texts_, _KINDS[kind], counter)
+            self.metrics[identity] = self.names.family(self, *texts_, _KINDS[kind], counter, False)
         for point in data.data_points:
             number = -2 if wrong else self.metrics[identity]
             if not isinstance(number, int) or number < 0:
@@ -165,15 +165,7 @@ class Model:
         series.kind, series.adds_up = kind, delta
 
     def labels(self, pairs: Any, extra: dict[bytes, bytes], reserved: bytes | None) -> Labels:
-        own = self.names.constant | extra
-        found: dict[bytes, bytes] = {}
-        for key, text in pairs:
-            if text:
-                name = self.names.label(key)
-                while name in own or name == reserved:
-                    name = b"exported_" + name
-                found[name] = found[name] + b";" + text if name in found else text
-        return tuple(sorted((name.decode(), value.decode()) for name, value in (found | own).items()))
+        return labels_of(self.names, pairs, self.names.constant | extra, reserved)
 
     def page(self) -> dict[tuple[str, Labels], float]:
         shown = {("target_info", labels): 1.0 for _, labels in self.targets.values()}
@@ -182,6 +174,18 @@ class Model:
                 for suffix, extra, number in samples(series.kind, series.value):
                     shown[name + suffix, tuple(sorted({**dict(labels), **extra}.items()))] = number
         return shown
+
+
+def labels_of(names: Translation, pairs: Any, own: dict[bytes, bytes], reserved: bytes | None) -> Labels:
+    """The labels of some attributes beside our own."""
+    found: dict[bytes, bytes] = {}
+    for key, text in pairs:
+        if text:
+            name = names.label(key)
+            while name in own or name == reserved:
+                name = b"exported_" + name
+            found[name] = found[name] + b";" + text if name in found else text
+    return tuple(sorted((name.decode(), value.decode()) for name, value in (found | own).items()))
 
 
 def texts(attributes: Any) -> dict[bytes, bytes]:

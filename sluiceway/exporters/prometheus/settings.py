@@ -23,13 +23,15 @@ class ResourceConstantLabels(Settings):
     """Which attributes of a resource become labels of all its series; `*` stands for any text, `?` for a character."""
 
     included: StringList = ()
-    """Attributes that become labels; without any, all that are not excluded."""
+    """Attributes that become labels; without any, all that are not excluded, if some are."""
     excluded: StringList = ()
     """Attributes that do not, although they are included."""
 
     def takes(self, key: str) -> bool:
         """Whether an attribute becomes a label."""
-        included = not self.included or any(fnmatchcase(key, pattern) for pattern in self.included)
+        included = any(
+            fnmatchcase(key, pattern) for pattern in self.included or ("*",) if self.included or self.excluded
+        )
         return included and not any(fnmatchcase(key, pattern) for pattern in self.excluded)
 
 
@@ -45,7 +47,8 @@ class ResourceToTelemetry(Settings):
 class PrometheusConfig(HttpServer):
     """The settings of `prometheus`: those of an HTTP server, and what is shown there.
 
-    Requests have no bodies, so that settings of bodies and their compression have no effect, nor does `cors`.
+    Requests have no bodies, so that settings of bodies and their compression have no effect, nor have `cors` and
+    `include_metadata`. Answers are compressed by gzip for who takes it.
     """
 
     endpoint: str = Field(min_length=1)
@@ -61,7 +64,7 @@ class PrometheusConfig(HttpServer):
     resource_constant_labels: Section[ResourceConstantLabels] = None
     """Which attributes of a resource become labels of all its series; none unless set."""
     resource_to_telemetry_conversion: ResourceToTelemetry = ResourceToTelemetry()
-    """Deprecated: use `resource_constant_labels`."""
+    """Deprecated: use `resource_constant_labels`, which counts where both are there."""
     enable_open_metrics: bool = False
     """Whether OpenMetrics is given to who asks for it, and exemplars and `_created` with it."""
     without_scope_info: bool = False
@@ -80,14 +83,12 @@ class PrometheusConfig(HttpServer):
     ] = ""
     """How names become Prometheus'; empty is `UnderscoreEscapingWithSuffixes`, or as `add_metric_suffixes` has it."""
     max_series: int = Field(default=100_000, ge=1)
-    """How many series are kept (about 1 KiB each). Beyond them new deltas go to one series a metric, with the label
-    `otel_metric_overflow="true"`, and other new points are refused. The Collector has no bound."""
+    """How many series are kept, of about 1 KiB each and 150 bytes an exemplar. Beyond them new deltas go to one series
+    a metric, with the label `otel_metric_overflow="true"`, and other new points are refused. The Collector has no
+    bound."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.resource_constant_labels is not None and self.resource_to_telemetry_conversion.enabled:
-            text = "use either resource_constant_labels or resource_to_telemetry_conversion"
-            raise mistake(text, "resource_to_telemetry_conversion")
         for name in self.const_labels:
             if not label_name(name, self.strategy) or name.startswith("__"):
                 raise mistake("this cannot be the name of a label", "const_labels", name)

@@ -102,6 +102,20 @@ async def test_exemplars_and_beginnings_go_with_openmetrics() -> None:
         assert [bucket.exemplar.value for bucket in proto["latency"].metric[0].histogram.bucket] == [0.75, 0, 7]
 
 
+async def test_exemplars_of_other_bounds_are_not_shown() -> None:
+    """Where the bounds of a histogram change, an exemplar stands in no bucket that its value is not in."""
+    async with Shop("enable_open_metrics: true") as shop:
+        for bound in (1.0, 10.0):
+            metric = histogram("h", [1, 1], [bound], 9.0)
+            if bound == 1.0:
+                metric.histogram.data_points[0].exemplars.add(as_double=5.0, span_id=b"\x03" * 8)
+            await shop.send(metric)
+            lines = [line for line in await shop.samples(OPENMETRICS) if "span_id" in line]
+            assert len(lines) == (1 if bound == 1.0 else 0)
+        bucket = families(await shop.get(PROTOBUF))["h"].metric[0].histogram.bucket
+        assert not any(one.HasField("exemplar") for one in bucket)
+
+
 async def test_exemplars_of_exponential_histograms() -> None:
     """In OpenMetrics the largest of each bucket, in protobuf the last ten."""
     metric = Metric(name="e")
@@ -126,6 +140,18 @@ async def test_a_counter_that_openmetrics_would_rename() -> None:
             "# TYPE hits unknown", "# TYPE a_total unknown", "# TYPE a gauge",
         ]  # fmt: skip
         list(text_string_to_metric_families(text))
+
+
+async def test_a_gauge_of_unknown_type() -> None:
+    """What Prometheus had no type for has none again, and goes with a gauge of the same name."""
+    metric = number("x", 5)
+    metric.metadata.extend(attributes({"prometheus.type": "unknown"}))
+    async with Shop("enable_open_metrics: true") as shop:
+        await shop.send(metric, number("x", 6, {"a": "b"}))
+        assert (await shop.text()).splitlines() == ["# TYPE x untyped", "x 5", 'x{a="b"} 6']
+        assert (await shop.text(OPENMETRICS)).splitlines()[0] == "# TYPE x unknown"
+        family = families(await shop.get(PROTOBUF))["x"]
+        assert (family.type, family.metric[0].untyped.value) == (3, 5)
 
 
 async def test_units() -> None:

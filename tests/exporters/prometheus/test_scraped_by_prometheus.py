@@ -183,7 +183,7 @@ async def test_exemplars_arrive(tmp_path: Path, native: bool) -> None:
     async with scraped(tmp_path, text, "exemplar-storage", native=native) as (shop, server):
         await shop.send(counter, latency)
         await asked(server, "hits_total")
-        url = f"{server.url}/api/v1/query_exemplars?query=%7Bjob%3D~%22.*%22%7D&start=0&end={now / 1e9 + 60}"
+        url = f"{server.url}/api/v1/query_exemplars?query=%7B__name__%3D~%22.%2B%22%7D&start=0&end={now / 1e9 + 60}"
         found = json.loads(await asyncio.to_thread(fetch, url))["data"]
         assert {series["seriesLabels"]["__name__"]: series["exemplars"][0]["value"] for series in found} == {
             "hits_total": "2", "latency_bucket": "8",

@@ -116,7 +116,13 @@ async def test_resources() -> None:
             'target_info{host_id="7",host_name="h",instance="i",job="eu/shop"} 1', 'x{instance="i",job="eu/shop"} 1',
             "y 1",
         ]  # fmt: skip
+    async with Shop("{namespace: app, const_labels: {env: e}, resource_constant_labels: {}}") as shop:
+        await shop.send(number("x", 1), resource=told)
+        target, series = await shop.samples()
+        assert target == 'app_target_info{host_id="7",host_name="h",instance="i",job="eu/shop"} 1'
+        assert series == 'app_x{env="e",instance="i",job="eu/shop"} 1'
     for text in (
+        "{resource_constant_labels: {included: [host.name]}, resource_to_telemetry_conversion: {enabled: true}}",
         "resource_constant_labels: {included: [host.*], excluded: [host.id]}",
         "resource_constant_labels: {excluded: [host.id, service.*]}",
     ):
@@ -246,6 +252,7 @@ async def test_two_streams_with_the_same_labels() -> None:
             assert await shop.send(number("x", value, time=START + value), delta(value, 0, 5), resource=about) is None
         assert await shop.samples() == ["x 2", "d_total 3"]
         assert shop.counted("collision") == 2
+        assert [line.split(" ")[1] for line in shop.log] == ["x", "d_total"]
 
 
 async def test_the_order_of_attributes_makes_no_stream() -> None:
