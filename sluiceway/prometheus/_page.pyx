@@ -16,16 +16,20 @@ from sluiceway.prometheus._points cimport EXPONENTIAL, GAUGE, HISTOGRAM, SUM, SU
 from sluiceway.prometheus._series cimport Distribution, Exemplar, Series, bound_of
 from sluiceway.prometheus._store cimport Family, Store
 
-from sluiceway.prometheus.families import Format
+from sluiceway.prometheus.families import Format, Type
 from sluiceway.prometheus.naming import is_legacy, without_utf8
 
 cdef extern from "Python.h":
+    int Py_DTSF_ADD_DOT_0
     char* PyOS_double_to_string(double value, char format_code, int precision, int flags, int* type) except NULL
 
 cdef enum:
     TEXT = 0
     OPENMETRICS = 1
     PROTOBUF = 2
+
+cdef enum:
+    MOST_BYTES = 262144  # that a part grows by before others have their turn
 
 cdef double DEFAULT_THRESHOLD = 1e-128  # of a native histogram's zero bucket: the specification
 cdef uint64_t MILLION = 1_000_000
@@ -76,7 +80,7 @@ cdef int put_double(Buffer* out, double value, bint with_point) except -1:
     if -1e15 < value < 1e15 and value == <double><int64_t>value and not (value == 0 and signbit(value)):
         put_integer(out, <int64_t>value)
         return put(out, b".0", 2) if with_point else 0
-    text = PyOS_double_to_string(value, c"r", 0, 0, NULL)
+    text = PyOS_double_to_string(value, c"r", 0, Py_DTSF_ADD_DOT_0 if with_point else 0, NULL)
     try:
         return put(out, text, strlen(text))
     finally:
@@ -140,19 +144,22 @@ cdef int put_label_pairs(Buffer* out, bytes_at p, bytes_at end) except -1:
 cdef class Page:
     """What a scrape shows. `slice` gives one part after the other, None at the end; `close` must be called then.
 
+    A part is a bounded piece of work, also where series have many buckets.
+
     Series that have not been seen since `limit`, seconds of the monotonic clock, are left out. `claims` are the names
     that families have taken up. Without `utf8` names are written by Prometheus' old rules.
     """
 
     cdef Store store
     cdef int format
-    cdef bint utf8, timestamps, closed, begun, done, is_quoted
+    cdef bint utf8, timestamps, closed, begun, done, is_quoted, is_counter
     cdef double limit, last_bound
     cdef uint32_t number, place
     cdef Buffer out, body, labels, metric, inner, deep
     cdef bytes name, created
     cdef object claims
     cdef set shown
+    cdef size_t full
     cdef readonly size_t written
 
     def __init__(self, Store store, object claims, format, *, bint utf8, bint timestamps, double limit):
@@ -181,7 +188,8 @@ cdef class Page:
             raise ValueError("this page is closed")
         if self.done:
             return None
-        while most and self.number < self.store.family_count:
+        self.full = self.out.size + self.body.size + MOST_BYTES
+        while most and self.number < self.store.family_count and self.out.size + self.body.size < self.full:
             most = self.fill(most)
         if self.number >= self.store.family_count:
             self.done = True
@@ -195,7 +203,7 @@ cdef class Page:
         """Write series of one family, and answer how many more may be written."""
         cdef Family* family = &self.store.family[self.number]
         cdef Series* series
-        while most and self.place < family.count:
+        while most and self.place < family.count and self.out.size + self.body.size < self.full:
             series = family.series[self.place]
             self.place += 1
             most -= 1
@@ -224,7 +232,7 @@ cdef class Page:
             return False
         if not self.utf8:
             self.shown.add(name)
-        self.name, self.begun = name, True
+        self.name, self.is_counter, self.begun = name, record.type is Type.COUNTER, True
         put_bytes(&self.body if self.format == PROTOBUF else &self.out, text)
         return True
 
@@ -338,8 +346,7 @@ cdef class Page:
         for i in range(d.sizes[0]):
             below += d.buckets[0][i]
             self.write_bucket(
-                series, d.bounds[i] if i < d.bound_count else INFINITY, below,
-                series.exemplars[i] if i < series.exemplar_count else NULL,
+                series, d.bounds[i] if i < d.bound_count else INFINITY, below, exemplar_in(series, i),
             )
         return self.write_totals(series)
 
@@ -425,7 +432,7 @@ cdef class Page:
             put_sized(out, 0x22, inner)
         else:
             put_fixed(inner, 0x09, <double>series.integer if series.is_integer else series.number)
-            if self.store.metrics[series.streams.metric].is_counter:
+            if self.is_counter:
                 if series.exemplar_count and series.exemplars[0] != NULL:
                     self.put_exemplar(inner, 0x12, series.exemplars[0])
                 if series.start:
@@ -494,8 +501,8 @@ cdef class Page:
                 bucket.size = 0
                 put_tag(&bucket, 0x08, below)
                 put_fixed(&bucket, 0x11, d.bounds[i] if i < d.bound_count else INFINITY)
-                if i < series.exemplar_count and series.exemplars[i] != NULL:
-                    self.put_exemplar(&bucket, 0x1A, series.exemplars[i])
+                if exemplar_in(series, i) != NULL:
+                    self.put_exemplar(&bucket, 0x1A, exemplar_in(series, i))
                 put_sized(&self.inner, 0x1A, &bucket)
             return 0
         finally:
@@ -548,6 +555,18 @@ cdef class Page:
 
 cdef inline bytes_at labels_of(Exemplar* exemplar) noexcept:
     return <bytes_at>exemplar + sizeof(Exemplar)
+
+
+cdef inline Exemplar* exemplar_in(Series* series, uint32_t bucket) noexcept:
+    """The exemplar of a histogram's bucket, unless it is from a time when the bounds were others."""
+    cdef Distribution* d = series.distribution
+    cdef Exemplar* found
+    if bucket >= series.exemplar_count or series.exemplars[bucket] == NULL:
+        return NULL
+    found = series.exemplars[bucket]
+    if bucket < d.bound_count and found.value > d.bounds[bucket]:
+        return NULL
+    return NULL if bucket and found.value <= d.bounds[bucket - 1] else found
 
 
 cdef int put_label_text(Buffer* out, bytes_at p, bytes_at end, bint may_quote) except -1:

@@ -16,6 +16,7 @@ cdef struct Family:
     uint32_t count  # with holes
     uint32_t capacity
     uint32_t live
+    bint collided  # that was told
 
 
 cdef struct Metric:
@@ -52,6 +53,7 @@ cdef class Store:
     cdef dict resources
     cdef dict scopes
     cdef dict targets
+    cdef dict uses
     cdef dict label_names
     cdef uint64_t next_id
     cdef Point point

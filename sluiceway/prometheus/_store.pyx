@@ -7,10 +7,10 @@ shown; where several streams have the same labels the newest point wins, except 
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.math cimport INFINITY, isfinite, isinf, isnan
+from libc.math cimport isnan
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memcpy, memmove, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from sluiceway.otlp._anyvalue cimport BOOL, DOUBLE, INT, STRING, AnyValue, malformed, read_any
 from sluiceway.otlp._arena cimport Arena, arena_free, out_of_memory
@@ -18,22 +18,20 @@ from sluiceway.otlp._attributes cimport Attribute, Text, attributes_begin, attri
 from sluiceway.otlp._proto cimport (
     Buffer, buffer_free, buffer_put, buffer_put_varint, bytes_at, read_length, read_tag, read_varint, skip_value,
 )
+from sluiceway.prometheus._checks cimport prepare
+from sluiceway.prometheus._exemplars cimport oldest, read_exemplar
 from sluiceway.prometheus._points cimport (
     EXPONENTIAL, GAUGE, HISTOGRAM, NO_RECORDED_VALUE, SUM, SUMMARY, Point, keep, point_free, read_point,
 )
 from sluiceway.prometheus._series cimport (
-    MAX_SCALE, MIN_SCALE, MOST_EXEMPLARS, Distribution, Exemplar, Series, Stream, add_buckets, add_exponential, coarsen,
-    is_new, room, same_bounds, series_free, set_distribution, stream_free, total, trim,
+    MOST_EXEMPLARS, Exemplar, Series, Stream, add_buckets, add_exponential, is_new, room, same_bounds, series_free,
+    set_distribution, stream_free,
 )
 
 from sluiceway.prometheus.labels import text_of
 
 cdef enum:
     LONGEST_LABELS = 65536  # bytes of a series' labels
-    MOST_BOUNDS = 4096  # of a histogram, or quantiles of a summary
-    MOST_COUNTS = 65536  # buckets of an exponential histogram as it arrives
-    COARSEST = -10  # scales, as OpenTelemetry has them
-    FINEST = 20
     LONGEST_EXEMPLAR = 128  # characters of its labels: OpenMetrics
     MOST_OVERFLOWS = 1000  # overflow series
 
@@ -86,7 +84,7 @@ cdef class Store:
         self.families, self.free_families, self.free_metrics = [], [], []
         self.metric_ids, self.resource_ids, self.scope_ids = {}, {}, {}
         self.resources, self.scopes, self.targets, self.label_names = {}, {}, {}, {}
-        self.outcome = {}
+        self.uses, self.outcome = {}, {}
 
     def __init__(self, names, *, size_t max_series, bint with_exemplars, uint64_t seed):
         self.names, self.max_series, self.with_exemplars, self.seed = names, max_series, with_exemplars, seed
@@ -304,7 +302,7 @@ cdef class Store:
             told.family = -UNSUPPORTED
         key = (
             bytes((kind, told.is_delta, told.is_counter, told.family == 0))
-            + bytes_of(unit) + b"\0" + bytes_of(name)
+            + b"%d:" % unit.size + bytes_of(unit) + bytes_of(name)
         )
         metric = self.metric_of(key, bytes_of(name), bytes_of(unit), bytes_of(description), &told)
         p = data
@@ -399,7 +397,7 @@ cdef class Store:
             if stream != NULL:
                 self.drop_series(stream.series)
             return 0
-        if not prepare(&self.point, told):
+        if not prepare(&self.point, told.kind, told.is_delta):
             return self.note(REFUSALS[MALFORMED])
         if self.point.time == 0:
             self.point.time = self.wall
@@ -418,6 +416,9 @@ cdef class Store:
         if series.owner != stream:
             if series.owner != NULL:
                 self.note("collision")
+                if not self.family[series.family].collided:
+                    self.family[series.family].collided = True
+                    self.names.collided(self.families[series.family])
             if metric.is_delta or not series.has_value or point.time >= series.time:
                 series.owner = stream
         if metric.is_delta:
@@ -486,45 +487,13 @@ cdef class Store:
 
     cdef int take_exemplar(self, Metric* metric, Series* series, bytes_at p, bytes_at end) except -1:
         """Keep an exemplar in its bucket: the newest, and of those of one point the largest."""
-        cdef uint32_t tag = 0
-        cdef uint32_t place = 0
-        cdef size_t size = 0
-        cdef int64_t integer = 0
         cdef Exemplar told
         cdef Exemplar* made
-        cdef bytes trace_id = b""
-        cdef bytes span_id = b""
+        cdef Text trace_id
+        cdef Text span_id
         cdef bytes labels
-        told.value, told.time = 0.0, 0
-        attributes_begin(&self.attributes)
-        while p < end:
-            p = read_tag(p, end, &tag)
-            if p == NULL:
-                malformed()
-            if tag & 7 == 2:
-                p = read_length(p, end, &size)
-                if p == NULL:
-                    malformed()
-                if tag == 0x3A:
-                    gather(&self.attributes, &self.arena, p, p, size, 0)
-                elif tag == 0x22:
-                    span_id = PyBytes_FromStringAndSize(<char*>p, size)
-                elif tag == 0x2A:
-                    trace_id = PyBytes_FromStringAndSize(<char*>p, size)
-                p += size
-            elif tag & 7 == 1 and end - p >= 8:
-                if tag == 0x11:
-                    memcpy(&told.time, p, 8)
-                elif tag == 0x19:
-                    memcpy(&told.value, p, 8)
-                elif tag == 0x31:
-                    memcpy(&integer, p, 8)
-                    told.value = <double>integer
-                p += 8
-            else:
-                p = skip_value(p, end, tag, 5)
-                if p == NULL:
-                    malformed()
+        cdef uint32_t place = 0
+        read_exemplar(p, end, &told, &trace_id, &span_id, &self.attributes, &self.arena)
         if isnan(told.value):
             return 0
         if metric.kind == HISTOGRAM:
@@ -536,7 +505,7 @@ cdef class Store:
             series.exemplars[place].time >= told.time and series.exemplars[place].value > told.value
         ):
             return 0
-        labels = self.exemplar_labels(trace_id, span_id)
+        labels = self.exemplar_labels(bytes_of(trace_id), bytes_of(span_id))
         told.size = len(labels)
         made = <Exemplar*>room(series.exemplars[place], sizeof(Exemplar) + told.size)
         made[0] = told
@@ -672,6 +641,8 @@ cdef class Store:
         stream.chain = self.streams[i]
         self.streams[i] = stream
         self.stream_count += 1
+        for origin in (resource, scope):
+            self.uses[origin] = self.uses.get(origin, 0) + 1
         return stream
 
     cdef int attach(self, Stream* stream, list pairs, int kind) except -1:
@@ -863,6 +834,10 @@ cdef class Store:
         while link[0] != stream:
             link = &link[0].chain
         link[0] = stream.chain
+        for origin in (stream.resource, stream.scope):
+            self.uses[origin] -= 1
+            if self.uses[origin] == 0:
+                del self.uses[origin]
         if stream.overflow:
             self.overflow_count -= 1
         elif stream.main != stream:
@@ -934,21 +909,12 @@ cdef class Store:
         """Close holes, and forget resources, scopes, metrics and families that no stream has."""
         cdef uint32_t number, place, kept
         cdef Family* family
-        cdef Stream* stream
-        cdef size_t i
-        cdef set resources = set()
-        cdef set scopes = set()
-        for i in range(self.stream_buckets):
-            stream = self.streams[i]
-            while stream != NULL:
-                resources.add(stream.resource)
-                scopes.add(stream.scope)
-                stream = stream.chain
-        self.resource_ids = {told: number for told, number in self.resource_ids.items() if number in resources}
-        self.resources = {number: told for number, told in self.resources.items() if number in resources}
-        self.targets = {told: number for told, number in self.targets.items() if number in resources}
-        self.scope_ids = {told: number for told, number in self.scope_ids.items() if number in scopes}
-        self.scopes = {number: told for number, told in self.scopes.items() if number in scopes}
+        cdef dict uses = self.uses
+        self.resource_ids = {told: number for told, number in self.resource_ids.items() if number in uses}
+        self.resources = {number: told for number, told in self.resources.items() if number in uses}
+        self.targets = {told: number for told, number in self.targets.items() if number in uses}
+        self.scope_ids = {told: number for told, number in self.scope_ids.items() if number in uses}
+        self.scopes = {number: told for number, told in self.scopes.items() if number in uses}
         if self.readers:
             return 0
         for number in range(self.family_count):
@@ -964,6 +930,7 @@ cdef class Store:
             if family.live == 0 and number != TARGET and self.families[number] is not None:
                 self.names.forget(self.families[number])
                 self.families[number] = None
+                family.collided = False
                 self.free_families.append(number)
         gone = {
             told for told in range(1, self.metric_count)
@@ -977,17 +944,6 @@ cdef class Store:
 
 cdef inline double number_of(bint is_integer, int64_t integer, double number) noexcept nogil:
     return <double>integer if is_integer else number
-
-
-cdef inline uint32_t oldest(Series* series) noexcept nogil:
-    cdef uint32_t found = 0
-    cdef uint32_t i
-    for i in range(series.exemplar_count):
-        if series.exemplars[i] == NULL:
-            return i
-        if series.exemplars[i].time < series.exemplars[found].time:
-            found = i
-    return found
 
 
 cdef list fields_of(bytes raw):
@@ -1026,100 +982,3 @@ cdef bytes encode_labels(Buffer* out, dict labels):
         put_sized(out, 0, name)
         put_sized(out, 0, labels[name])
     return PyBytes_FromStringAndSize(<char*>out.data, out.size)
-
-
-cdef bint prepare(Point* point, Metric* metric) noexcept nogil:
-    """Check a point and bring it into the form in which it is kept; False where it makes no sense."""
-    if metric.kind == GAUGE or metric.kind == SUM:
-        if not point.has_value:
-            return False
-        return not metric.is_delta or (
-            point.integer >= 0 if point.is_integer else isfinite(point.number) and point.number >= 0
-        )
-    if metric.is_delta and point.has_sum and not isfinite(point.sum):
-        return False
-    if metric.kind == HISTOGRAM:
-        return prepare_buckets(point)
-    if metric.kind == SUMMARY:
-        return prepare_quantiles(point)
-    return prepare_exponential(point)
-
-
-cdef bint prepare_buckets(Point* point) noexcept nogil:
-    """A histogram's count is that of its buckets; a bound of infinity is the one that stands behind all anyhow."""
-    cdef double* bounds = <double*>point.bounds.data
-    cdef uint64_t* counts = <uint64_t*>point.counts[0].data
-    cdef size_t size = point.bounds.size // 8
-    cdef size_t i
-    if point.counts[0].size == 0 and size == 0:
-        keep_one_bucket(point)
-        return point.counts[0].size == 8
-    if point.counts[0].size != (size + 1) * 8 or size > MOST_BOUNDS:
-        return False
-    for i in range(size):
-        if isnan(bounds[i]) or (i and bounds[i] <= bounds[i - 1]):
-            return False
-    if size and isinf(bounds[size - 1]) and bounds[size - 1] > 0:
-        counts[size - 1] += counts[size]
-        point.bounds.size -= 8
-        point.counts[0].size -= 8
-    point.count = total(counts, point.counts[0].size // 8)
-    return True
-
-
-cdef void keep_one_bucket(Point* point) noexcept nogil:
-    buffer_put(&point.counts[0], &point.count, 8)
-
-
-cdef bint prepare_quantiles(Point* point) noexcept nogil:
-    """Bring quantiles in order; of equal ones the last stays."""
-    cdef double* quantiles = <double*>point.bounds.data
-    cdef double* values = <double*>point.values.data
-    cdef size_t size = point.bounds.size // 8
-    cdef size_t i, j
-    cdef size_t kept = 0
-    cdef double quantile, value
-    if size > MOST_BOUNDS:
-        return False
-    for i in range(size):
-        quantile, value = quantiles[i], values[i]
-        if not 0 <= quantile <= 1:
-            return False
-        j = kept
-        while j and quantiles[j - 1] > quantile:
-            j -= 1
-        if j and quantiles[j - 1] == quantile:
-            values[j - 1] = value
-            continue
-        memmove(&quantiles[j + 1], &quantiles[j], (kept - j) * 8)
-        memmove(&values[j + 1], &values[j], (kept - j) * 8)
-        quantiles[j], values[j] = quantile, value
-        kept += 1
-    point.bounds.size = point.values.size = kept * 8
-    return True
-
-
-cdef bint prepare_exponential(Point* point) noexcept nogil:
-    """As fine as a native histogram can be, and without empty buckets at the ends."""
-    cdef uint64_t* counts
-    cdef size_t size
-    cdef int side
-    if not COARSEST <= point.scale <= FINEST or point.scale < MIN_SCALE or not point.threshold >= 0:
-        return False
-    if isinf(point.threshold):
-        return False
-    point.count = point.zeros
-    for side in range(2):
-        size = point.counts[side].size // 8
-        if size > MOST_COUNTS:
-            return False
-        counts = <uint64_t*>point.counts[side].data
-        trim(&counts, &point.offsets[side], &size)
-        coarsen(counts, &point.offsets[side], &size, <int>(point.scale - MAX_SCALE))
-        if size > MOST_COUNTS or not -(1 << 24) < point.offsets[side] < 1 << 24:
-            return False
-        memmove(point.counts[side].data, counts, size * 8)
-        point.counts[side].size = size * 8
-        point.count += total(<uint64_t*>point.counts[side].data, size)
-    point.scale = min(point.scale, <int64_t>MAX_SCALE)
-    return True

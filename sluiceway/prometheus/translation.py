@@ -26,6 +26,7 @@ _TYPES: Final = {
     Kind.GAUGE: Type.GAUGE, Kind.SUM: Type.GAUGE, Kind.HISTOGRAM: Type.HISTOGRAM,
     Kind.EXPONENTIAL_HISTOGRAM: Type.HISTOGRAM, Kind.SUMMARY: Type.SUMMARY,
 }  # fmt: skip
+_JOINED: Final = (b"job", b"instance")
 _SERVICE: Final = (b"service.name", b"service.namespace", b"service.instance.id")
 
 Labels = dict[bytes, bytes]
@@ -114,6 +115,10 @@ class Translation:
         self.claims |= dict.fromkeys(family.claimed, family)
         return number
 
+    def collided(self, family: Family) -> None:
+        """Learn that two streams of a family have the same labels."""
+        self._tell("comes from several places with the same labels, of which the newest point is shown", family.name)
+
     def forget(self, family: Family) -> None:
         """Let the names of a family without series be somebody else's."""
         del self._numbers[family.name]
@@ -134,7 +139,11 @@ class Translation:
         service, namespace, instance = (attributes.get(key, b"") for key in _SERVICE)
         job = namespace + b"/" + service if namespace and service else service
         identity = {name: value for name, value in ((b"job", job), (b"instance", instance)) if value}
-        told = [(key, attributes[key]) for key in sorted(attributes) if attributes[key] and key not in _SERVICE]
+        told = [
+            (b"exported_" + key if self.label(key) in _JOINED else key, attributes[key])
+            for key in sorted(attributes)
+            if attributes[key] and key not in _SERVICE
+        ]
         target = [*identity.items(), *told] if identity and told else []
         return own | identity, (job, instance), target
 

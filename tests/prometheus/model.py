@@ -314,7 +314,7 @@ def classic(scale: int, sides: list[dict[int, int]], zeros: int, threshold: floa
 def text(number: float) -> str:
     if math.isinf(number):
         return "+Inf" if number > 0 else "-Inf"
-    return repr(number).removesuffix(".0") if abs(number) < 1e15 or number != int(number) else repr(number)
+    return repr(number).removesuffix(".0")
 
 
 def read_page(page: bytes) -> dict[tuple[str, Labels], float]:

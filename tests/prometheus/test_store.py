@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, MetricsData
 
@@ -108,7 +108,7 @@ def made(rules: Rules, most: int = 1_000) -> tuple[Store, Translation]:
     return Store(names, max_series=most, with_exemplars=False, seed=1), names
 
 
-@settings(checked, max_examples=300)
+@checked
 @given(st.lists(batches(), min_size=1, max_size=4), st.booleans(), st.integers(0, 2**32))
 def test_the_store_shows_what_the_model_does(sent: list[MetricsData], without_scope: bool, seed: int) -> None:
     """Whatever comes, in whatever wire form: the same samples with the same values, and the same points are special."""

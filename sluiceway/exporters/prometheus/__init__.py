@@ -29,7 +29,7 @@ only. A scrape is written in parts, and never fails because of the data:
 | --- | --- |
 | a metric with the name of another, and another type | the first stays; the second is rejected, logged once |
 | the same name with another description | the first description is shown, logged once |
-| two streams whose labels are the same | the newer point wins; deltas add up; counted as `collision` |
+| two streams whose labels are the same | the newer point wins; deltas add up; `collision`, logged once a metric |
 | an older point than the last one | not shown; counted as `late` |
 | a delta that has been counted already | counted as `duplicate` |
 | a delta sum that is not monotonic; no temporality | rejected, as the specification has it |
@@ -43,6 +43,9 @@ only. A scrape is written in parts, and never fails because of the data:
 Rejected points are dropped in the ledger as `rejected` and are never sent again. The metric
 `sluiceway_prometheus_points` counts what was special, by `outcome`; `sluiceway_prometheus_series` says how many series
 there are.
+
+The series have the `job` and `instance` of the services they are of, so scrape this with `honor_labels: true`. Settings
+of request bodies and their compression have no effect, as scrapes have none, nor have `cors` and `include_metadata`.
 
 ```yaml
 exporters:
@@ -93,6 +96,11 @@ REFUSED: Final = {
 """Why points are refused."""
 NOTED: Final = ("duplicate", "late", "collision", "overflow")
 """What is counted besides."""
+DEPRECATED: Final = {
+    "add_metric_suffixes": "translation_strategy",
+    "resource_to_telemetry_conversion": "resource_constant_labels",
+}
+"""What is better used instead."""
 _MOST_SCRAPES: Final = 8
 _UNAUTHENTICATED: Final = Answer(b"401 unauthorized\n", HTTPStatus.UNAUTHORIZED)
 
@@ -127,6 +135,9 @@ class PrometheusExporter:
             context.logger.warning(
                 "%s is reachable from other machines without %s", config.endpoint, " and without ".join(missing)
             )
+        for key, better in DEPRECATED.items():
+            if key in config.model_fields_set:
+                context.logger.warning("%s is deprecated, use %s", key, better)
         self._tasks = asyncio.TaskGroup()
         await self._tasks.__aenter__()
         self._sweeping = self._tasks.create_task(self._sweep())

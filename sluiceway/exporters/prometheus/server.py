@@ -138,7 +138,7 @@ class ScrapeServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._connections) >= MAX_CONNECTIONS or self._stopping:
+        if task is None or self._stopping or not self._has_room():
             writer.transport.abort()
             return
         self._connections[task] = writer
@@ -151,6 +151,15 @@ class ScrapeServer:
         finally:
             del self._connections[task]
             writer.close()
+
+    def _has_room(self) -> bool:
+        """Whether there may be one connection more; the oldest that waits for a request makes way."""
+        if len(self._connections) < MAX_CONNECTIONS:
+            return True
+        waiting = next((writer for task, writer in self._connections.items() if task not in self._busy), None)
+        if waiting is not None:
+            waiting.transport.abort()
+        return waiting is not None and len(self._connections) < 2 * MAX_CONNECTIONS
 
     async def _serve_one(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, task: asyncio.Task[None], *, first: bool

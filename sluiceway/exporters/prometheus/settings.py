@@ -45,7 +45,8 @@ class ResourceToTelemetry(Settings):
 class PrometheusConfig(HttpServer):
     """The settings of `prometheus`: those of an HTTP server, and what is shown there.
 
-    Requests have no bodies, so that settings of bodies and their compression have no effect, nor does `cors`.
+    Requests have no bodies, so that settings of bodies and their compression have no effect, nor have `cors` and
+    `include_metadata`. Answers are compressed by gzip for who takes it.
     """
 
     endpoint: str = Field(min_length=1)
@@ -80,8 +81,9 @@ class PrometheusConfig(HttpServer):
     ] = ""
     """How names become Prometheus'; empty is `UnderscoreEscapingWithSuffixes`, or as `add_metric_suffixes` has it."""
     max_series: int = Field(default=100_000, ge=1)
-    """How many series are kept (about 1 KiB each). Beyond them new deltas go to one series a metric, with the label
-    `otel_metric_overflow="true"`, and other new points are refused. The Collector has no bound."""
+    """How many series are kept, of about 1 KiB each and 150 bytes an exemplar. Beyond them new deltas go to one series
+    a metric, with the label `otel_metric_overflow="true"`, and other new points are refused. The Collector has no
+    bound."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

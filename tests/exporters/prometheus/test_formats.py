@@ -102,6 +102,20 @@ async def test_exemplars_and_beginnings_go_with_openmetrics() -> None:
         assert [bucket.exemplar.value for bucket in proto["latency"].metric[0].histogram.bucket] == [0.75, 0, 7]
 
 
+async def test_exemplars_of_other_bounds_are_not_shown() -> None:
+    """Where the bounds of a histogram change, an exemplar stands in no bucket that its value is not in."""
+    async with Shop("enable_open_metrics: true") as shop:
+        for bound in (1.0, 10.0):
+            metric = histogram("h", [1, 1], [bound], 9.0)
+            if bound == 1.0:
+                metric.histogram.data_points[0].exemplars.add(as_double=5.0, span_id=b"\x03" * 8)
+            await shop.send(metric)
+            lines = [line for line in await shop.samples(OPENMETRICS) if "span_id" in line]
+            assert len(lines) == (1 if bound == 1.0 else 0)
+        bucket = families(await shop.get(PROTOBUF))["h"].metric[0].histogram.bucket
+        assert not any(one.HasField("exemplar") for one in bucket)
+
+
 async def test_exemplars_of_exponential_histograms() -> None:
     """In OpenMetrics the largest of each bucket, in protobuf the last ten."""
     metric = Metric(name="e")

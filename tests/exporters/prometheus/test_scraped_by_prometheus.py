@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from tests.exporters.prometheus.bench import CUMULATIVE, DELTA, SECOND, Shop, attributes, histogram, number
 from tests.servers import program
-from tests.servers.prometheus import PrometheusServer, prometheus_server
+from tests.servers.prometheus import PrometheusServer, fetch, prometheus_server
 
 FORMATS = {"text": ("", False), "openmetrics": ("enable_open_metrics: true", False), "protobuf": ("", True)}
 RESOURCE = {"service.name": "shop", "service.namespace": "eu", "service.instance.id": "i-1", "host.name": "h1"}
@@ -69,7 +70,9 @@ def everything(now: int) -> list[Metric]:
 
 
 @asynccontextmanager
-async def scraped(folder: Path, text: str, *, native: bool) -> AsyncIterator[tuple[Shop, PrometheusServer]]:
+async def scraped(
+    folder: Path, text: str, *features: str, native: bool
+) -> AsyncIterator[tuple[Shop, PrometheusServer]]:
     """An exporter, and a Prometheus that scrapes it."""
     async with Shop(text) as shop:
         target = f"127.0.0.1:{shop.exporter.port}"
@@ -77,7 +80,7 @@ async def scraped(folder: Path, text: str, *, native: bool) -> AsyncIterator[tup
             "{global: {scrape_interval: 300ms, scrape_timeout: 300ms}, scrape_configs: "
             f"[{{job_name: s, honor_labels: true, static_configs: [{{targets: ['{target}']}}]}}]}}"
         )
-        server = prometheus_server(folder, configuration, native=native)
+        server = prometheus_server(folder, configuration, *features, native=native)
         running = await asyncio.to_thread(server.__enter__)
         try:
             yield shop, running
@@ -166,6 +169,27 @@ async def test_native_histograms_arrive(tmp_path: Path) -> None:
             assert float(count) == number_
         doubled = (await asked(server, "adds_seconds"))[0]["histogram"][1]["buckets"]
         assert [float(bucket[3]) for bucket in doubled] == [10, 6, 4, 2, 8, 4]
+
+
+@pytest.mark.parametrize("native", [False, True])
+async def test_exemplars_arrive(tmp_path: Path, native: bool) -> None:
+    """By OpenMetrics and by protobuf Prometheus learns the exemplars of counters and buckets."""
+    now = time.time_ns()
+    counter = number("hits", 5, sum=CUMULATIVE, time=now)
+    latency = histogram("latency", [1, 1], [1.0], 9.0, time=now)
+    for point, value in ((counter.sum.data_points[0], 2), (latency.histogram.data_points[0], 8)):
+        point.exemplars.add(as_int=value, time_unix_nano=now, trace_id=b"\x01" * 16, span_id=b"\x02" * 8)
+    text = "enable_open_metrics: true"
+    async with scraped(tmp_path, text, "exemplar-storage", native=native) as (shop, server):
+        await shop.send(counter, latency)
+        await asked(server, "hits_total")
+        url = f"{server.url}/api/v1/query_exemplars?query=%7B__name__%3D~%22.%2B%22%7D&start=0&end={now / 1e9 + 60}"
+        found = json.loads(await asyncio.to_thread(fetch, url))["data"]
+        assert {series["seriesLabels"]["__name__"]: series["exemplars"][0]["value"] for series in found} == {
+            "hits_total": "2", "latency_bucket": "8",
+        }  # fmt: skip
+        ids = {"trace_id": "01" * 16, "span_id": "02" * 8}
+        assert all(series["exemplars"][0]["labels"] == ids for series in found)
 
 
 async def test_promtool_has_no_complaint() -> None:

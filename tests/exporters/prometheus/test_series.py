@@ -128,6 +128,15 @@ async def test_resources() -> None:
         assert (await shop.samples())[1] == 'x{host_id="7",host_name="h",instance="i",job="eu/shop"} 1'
 
 
+async def test_target_info_can_be_joined() -> None:
+    """Its `job` and `instance` are those of the series, also where attributes have these names."""
+    async with Shop() as shop:
+        await shop.send(number("x", 1), resource={"service.name": "s", "job": "mine", "instance": "b"})
+        assert await shop.samples() == [
+            'target_info{exported_instance="b",exported_job="mine",job="s"} 1', 'x{job="s"} 1',
+        ]  # fmt: skip
+
+
 async def test_target_info_shows_the_newer_of_two_that_are_the_same() -> None:
     """Of resources with the same job and instance there is one `target_info`."""
     async with Shop() as shop:
@@ -237,6 +246,7 @@ async def test_two_streams_with_the_same_labels() -> None:
             assert await shop.send(number("x", value, time=START + value), delta(value, 0, 5), resource=about) is None
         assert await shop.samples() == ["x 2", "d_total 3"]
         assert shop.counted("collision") == 2
+        assert [line.split(" ")[1] for line in shop.log] == ["x", "d_total"]
 
 
 async def test_the_order_of_attributes_makes_no_stream() -> None:

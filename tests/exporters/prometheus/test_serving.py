@@ -14,8 +14,10 @@ import pytest
 import trustme
 
 from sluiceway.errors import ConfigError, UnauthenticatedError
+from sluiceway.prometheus._page import Page
+from sluiceway.prometheus.families import Format
 from sluiceway.testing import settle
-from tests.exporters.prometheus.bench import PROTOBUF, Shop, families, number
+from tests.exporters.prometheus.bench import PROTOBUF, Shop, families, histogram, number
 from tests.prometheus.model import read_page
 
 
@@ -180,6 +182,46 @@ async def test_tls(tmp_path: Path) -> None:
             assert await answer.text() == "# TYPE x gauge\nx 1\n"
         with pytest.raises(aiohttp.ClientError):
             await shop.get()
+
+
+async def test_idle_connections_make_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When there are too many, the oldest that waits for a request is cut, and a scraper gets its page."""
+    monkeypatch.setattr("sluiceway.exporters.prometheus.server.MAX_CONNECTIONS", 3)
+    async with Shop() as shop:
+        await shop.send(number("x", 1))
+        idle = [await asyncio.open_connection("127.0.0.1", shop.exporter.port) for _ in range(5)]
+        assert await shop.get() == b"# TYPE x gauge\nx 1\n"
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await idle[0][0].readexactly(1)
+        for _, writer in idle:
+            writer.close()
+
+
+async def test_what_is_deprecated_is_said() -> None:
+    """A warning names what to use instead."""
+    async with Shop("add_metric_suffixes: true") as shop:
+        assert shop.log == ["add_metric_suffixes is deprecated, use translation_strategy"]
+
+
+async def test_large_series_come_in_parts() -> None:
+    """A part is bounded in bytes, too: other tasks have their turn between histograms of thousands of buckets."""
+    async with Shop() as shop:
+        bounds = [float(bound) for bound in range(4_000)]
+        await shop.send(*(histogram("h", [1] * 4_001, bounds, 1.0, {"n": str(at)}) for at in range(30)))
+        page = Page(
+            shop.exporter._store,
+            shop.exporter._translation.claims,
+            Format.TEXT,
+            utf8=False,
+            timestamps=False,
+            limit=0.0,
+        )
+        parts = []
+        while (part := page.slice(500)) is not None:
+            parts.append(len(part))
+        page.close()
+        assert max(parts) < 600_000
+        assert len(parts) >= 10
 
 
 async def test_a_taken_port_is_told() -> None:

@@ -1,0 +1,112 @@
+"""Whether a data point makes sense, and the one form in which its numbers are kept."""
+
+from libc.math cimport isfinite, isinf, isnan
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memmove
+
+from sluiceway.otlp._proto cimport buffer_put
+from sluiceway.prometheus._points cimport GAUGE, HISTOGRAM, SUM, SUMMARY, Point
+from sluiceway.prometheus._series cimport MAX_SCALE, MIN_SCALE, coarsen, total, trim
+
+cdef enum:
+    MOST_BOUNDS = 4096  # of a histogram, or quantiles of a summary
+    MOST_COUNTS = 65536  # buckets of an exponential histogram as it arrives
+    FINEST = 20  # of scales, as OpenTelemetry has them
+    FARTHEST = 1 << 24  # of an exponential histogram's bucket, once it is as coarse as a native one's
+
+
+cdef inline void keep_one_bucket(Point* point) noexcept nogil:
+    buffer_put(&point.counts[0], &point.count, 8)
+
+
+cdef inline bint prepare_buckets(Point* point) noexcept nogil:
+    """A histogram's count is that of its buckets; a bound of infinity is the one that stands behind all anyhow."""
+    cdef double* bounds = <double*>point.bounds.data
+    cdef uint64_t* counts = <uint64_t*>point.counts[0].data
+    cdef size_t size = point.bounds.size // 8
+    cdef size_t i
+    if point.counts[0].size == 0 and size == 0:
+        keep_one_bucket(point)
+        return point.counts[0].size == 8
+    if point.counts[0].size != (size + 1) * 8 or size > MOST_BOUNDS:
+        return False
+    for i in range(size):
+        if isnan(bounds[i]) or (i and bounds[i] <= bounds[i - 1]):
+            return False
+    if size and isinf(bounds[size - 1]) and bounds[size - 1] > 0:
+        counts[size - 1] += counts[size]
+        point.bounds.size -= 8
+        point.counts[0].size -= 8
+    point.count = total(counts, point.counts[0].size // 8)
+    return True
+
+
+cdef inline bint prepare_quantiles(Point* point) noexcept nogil:
+    """Bring quantiles in order; of equal ones the last stays."""
+    cdef double* quantiles = <double*>point.bounds.data
+    cdef double* values = <double*>point.values.data
+    cdef size_t size = point.bounds.size // 8
+    cdef size_t i, j
+    cdef size_t kept = 0
+    cdef double quantile, value
+    if size > MOST_BOUNDS:
+        return False
+    for i in range(size):
+        quantile, value = quantiles[i], values[i]
+        if not 0 <= quantile <= 1:
+            return False
+        j = kept
+        while j and quantiles[j - 1] > quantile:
+            j -= 1
+        if j and quantiles[j - 1] == quantile:
+            values[j - 1] = value
+            continue
+        memmove(&quantiles[j + 1], &quantiles[j], (kept - j) * 8)
+        memmove(&values[j + 1], &values[j], (kept - j) * 8)
+        quantiles[j], values[j] = quantile, value
+        kept += 1
+    point.bounds.size = point.values.size = kept * 8
+    return True
+
+
+cdef inline bint prepare_exponential(Point* point) noexcept nogil:
+    """As fine as a native histogram can be, and without empty buckets at the ends."""
+    cdef uint64_t* counts
+    cdef size_t size
+    cdef int side
+    if not MIN_SCALE <= point.scale <= FINEST or not point.threshold >= 0:
+        return False
+    if isinf(point.threshold):
+        return False
+    point.count = point.zeros
+    for side in range(2):
+        size = point.counts[side].size // 8
+        if size > MOST_COUNTS:
+            return False
+        counts = <uint64_t*>point.counts[side].data
+        trim(&counts, &point.offsets[side], &size)
+        coarsen(counts, &point.offsets[side], &size, <int>(point.scale - MAX_SCALE))
+        if size > MOST_COUNTS or not -FARTHEST < point.offsets[side] < FARTHEST:
+            return False
+        memmove(point.counts[side].data, counts, size * 8)
+        point.counts[side].size = size * 8
+        point.count += total(<uint64_t*>point.counts[side].data, size)
+    point.scale = min(point.scale, <int64_t>MAX_SCALE)
+    return True
+
+
+cdef inline bint prepare(Point* point, int kind, bint is_delta) noexcept nogil:
+    """Check a point and bring it into the form in which it is kept; False where it makes no sense."""
+    if kind == GAUGE or kind == SUM:
+        if not point.has_value:
+            return False
+        return not is_delta or (
+            point.integer >= 0 if point.is_integer else isfinite(point.number) and point.number >= 0
+        )
+    if is_delta and point.has_sum and not isfinite(point.sum):
+        return False
+    if kind == HISTOGRAM:
+        return prepare_buckets(point)
+    if kind == SUMMARY:
+        return prepare_quantiles(point)
+    return prepare_exponential(point)
