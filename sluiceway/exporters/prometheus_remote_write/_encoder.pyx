@@ -17,16 +17,18 @@ from sluiceway.otlp._containers cimport (
     EXPONENTIAL_HISTOGRAM, GAUGE, HISTOGRAM, SUM, SUMMARY, FIRST, SECOND, enter_field, is_data,
 )
 from sluiceway.otlp._message cimport next_field
-from sluiceway.otlp._proto cimport (
-    RELEASE_ABOVE, WIRE_BYTES, Buffer, buffer_free, buffer_reserve, bytes_at, varint_size, write_varint,
-)
+from sluiceway.otlp._proto cimport RELEASE_ABOVE, Buffer, buffer_free, bytes_at, varint_size
 from sluiceway.exporters.prometheus_remote_write._accumulate cimport (
     EXPLICIT, NEGATIVE, POSITIVE, Accumulator, Accumulators, accumulator, accumulators_free, add_exponential,
     add_histogram, add_number, buckets_of, expire_all, revert_all, settle_all, touch,
 )
-from sluiceway.exporters.prometheus_remote_write._index cimport Entry, Index, hash_of, index_add, index_find, index_free, index_put
+from sluiceway.exporters.prometheus_remote_write._index cimport (
+    Entry, Index, hash_of, index_add, index_find, index_free, index_put,
+)
 from sluiceway.exporters.prometheus_remote_write._native cimport COARSEST, Buckets, put_histogram
-from sluiceway.exporters.prometheus_remote_write._writing cimport as_double, fixed64, put, put_byte, put_text, put_varint, varint
+from sluiceway.exporters.prometheus_remote_write._writing cimport (
+    as_double, fixed64, put, put_byte, put_text, put_varint, varint,
+)
 from sluiceway.prometheus._points cimport NO_RECORDED_VALUE, Point, read_point
 
 cdef enum:
@@ -34,6 +36,7 @@ cdef enum:
     LARGEST_KEPT = 1 << 24  # bytes of a buffer that is not given back after its batch
     MILLISECOND = 1_000_000
     TOLD_EVERY = 30_000  # milliseconds between two samples that say what a resource is
+    FORGIVEN = 3_600_000  # by which the last one may have been ahead of time, before it counts as a mistake
     INFO = 0  # in place of a metric's tag: the series of a resource
 
 cdef enum:  # why a point cannot be carried
@@ -55,8 +58,7 @@ REASON_NAMES = (
 
 cdef uint64_t STALE = 0x7FF0000000000002ULL
 cdef uint64_t NAN = 0x7FF8000000000001ULL
-cdef enum:
-    NOWHERE = 0xFFFFFFFF
+cdef uint32_t NOWHERE = 0xFFFFFFFF
 
 
 cdef struct Exemplar:
@@ -273,8 +275,6 @@ cdef class RemoteWriteEncoder:
     def delta_series(self):
         """How many delta series are being added up."""
         return self.streams.count
-
-    # ---- what is kept
 
     def encode(self, bytes payload, uint64_t now):
         """The requests for a `MetricsData`; `now` is nanoseconds of the wall clock.

@@ -454,8 +454,9 @@ cdef int tell_resource(RemoteWriteEncoder self) except -1 nogil:
     h = hash_of(self.key.data, self.key.size, self.seed)
     entry = index_find(&self.shapes, h, self.key.data, self.key.size)
     if entry == NULL:
+        shape = make_shape(self, INFO)
         entry = index_add(&self.shapes, &self.cache, h, self.key.data, self.key.size)
-        entry.value = make_shape(self, INFO)
+        entry.value = shape
     shape = <Shape*>entry.value
     if shape == NULL:
         return 0
@@ -463,7 +464,7 @@ cdef int tell_resource(RemoteWriteEncoder self) except -1 nogil:
     if series.epoch == self.epoch and series.last != NULL and shape.group.told:
         series.last.time = series.told = max(time, series.told)
         return 0
-    if series.told and time < series.told + TOLD_EVERY:
+    if series.told and series.told - FORGIVEN <= time < series.told + TOLD_EVERY:
         return 0
     touch_group(self, shape.group, True)
     add_sample(self, series, time, 0, bits(1.0))

@@ -190,6 +190,7 @@ cdef bint ascending(RemoteWriteEncoder self) noexcept nogil:
 cdef Shape* shape_of(RemoteWriteEncoder self) except? NULL nogil:
     """What a point becomes; NULL where it cannot be named."""
     cdef Entry* entry
+    cdef Shape* shape
     cdef uint64_t h
     cdef uint32_t bounds = <uint32_t>self.point.bounds.size
     self.key.size = 0
@@ -202,6 +203,7 @@ cdef Shape* shape_of(RemoteWriteEncoder self) except? NULL nogil:
     h = hash_of(self.key.data, self.key.size, self.seed)
     entry = index_find(&self.shapes, h, self.key.data, self.key.size)
     if entry == NULL:
+        shape = make_shape(self, self.member)
         entry = index_add(&self.shapes, &self.cache, h, self.key.data, self.key.size)
-        entry.value = make_shape(self, self.member)
+        entry.value = shape
     return <Shape*>entry.value

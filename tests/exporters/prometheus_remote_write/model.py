@@ -138,7 +138,7 @@ class Model:
         if key in self.series:
             self.told[key[0]] = max(time, before)
             self.series[key].samples[:] = [(self.told[key[0]], 0, bits(1.0))]
-        elif not before or time >= before + 30_000:
+        elif not before or not before - 3_600_000 <= time < before + 30_000:
             self.told[key[0]] = time
             self._read(key).samples[:] = [(time, 0, bits(1.0))]
 
