@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from sluiceway.config.advice import tls_advice
 from sluiceway.errors import DeliveryError, PermanentError, RetryableError
+from sluiceway.otlp.responses import one_line
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
@@ -65,7 +66,7 @@ def advice(error: KafkaError, *, topic: str = "", group: str = "") -> str:
 
 def explain(error: KafkaError, *, topic: str = "", group: str = "") -> str:
     """An error as a sentence: librdkafka's words, the topic or group it is about, and the setting to look at."""
-    words = error.str()
+    words = one_line(error.str())
     name = error.name()
     about = f'topic "{topic}": ' if topic else f'group "{group}": ' if group else ""
     found = _advice(name, words, topic, group)

@@ -31,7 +31,8 @@ Batches are not kept in order.
 The errors in the log say which broker and topic they are about and which setting to mend. The exporter's status says it
 too where an operator must act: a wrong password or certificate, a topic that is missing or forbidden; data waits
 meanwhile. At most `producer::max_buffered_bytes` are on their way; where that is full, batches wait. Stopping waits for
-what is on its way for as long as `timeout`.
+what is on its way for as long as `timeout`. With `tls::reload_interval`, changed certificates are taken over by a new
+producer while what is on its way in the old one comes to its end.
 
 ```yaml
 exporters:
@@ -98,6 +99,8 @@ class KafkaExporter:
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Return when the brokers have acknowledged all messages, or raise `RetryableError`; see the module's text."""
+        if self._connection.has_new_certificates():
+            self._replace("the files of tls have changed")
         sending = self._unfinished.take(batch) or await self._prepare(batch)
         sending.begin()
         try:
@@ -155,21 +158,22 @@ class KafkaExporter:
         for _ in range(min(len(sending.unsent), TURN)):
             message = sending.unsent[0]
             message.sending = sending
+            producer = self._producer(alone=message.alone)
             try:
-                if not self._producer(alone=message.alone).send(message):
+                if not producer.send(message):
                     self._without_room.add(sending)
                     return True
             except KafkaException as error:
                 sending.unsent.popleft()
                 sending.on_the_way += 1
-                self._settle([(message, error.args[0])])
+                self._settle(producer, [(message, error.args[0])])
             else:
                 sending.unsent.popleft()
                 sending.on_the_way += 1
         return not sending.unsent
 
-    def _settle(self, reports: Reports) -> None:
-        """Note what became of messages."""
+    def _settle(self, producer: PolledProducer, reports: Reports) -> None:
+        """Note what became of messages of a producer."""
         has_worked = False
         for message, error in reports:
             sending, message.sending = message.sending, None
@@ -183,6 +187,8 @@ class KafkaExporter:
             else:
                 self._failures += 1
                 self._fail(sending, message, error)
+                if (error.fatal() or error.name() in _ENDED) and producer in self._producers.values():
+                    self._replace(f"the last one has failed for good: {explain(error)}", 1.0)
         if has_worked:
             self._connection.worked()
         for waiting in self._without_room:
@@ -190,8 +196,6 @@ class KafkaExporter:
 
     def _fail(self, sending: Sending, message: Message, error: KafkaError) -> None:
         reason = delivery_error(error, topic=message.topic)
-        if error.fatal() or error.name() in _ENDED:
-            self._renew(alone=message.alone, error=error)
         if not isinstance(reason, PermanentError):
             sending.failed.append((message, error))
         elif reason.code == "RESOURCE_EXHAUSTED":
@@ -209,14 +213,15 @@ class KafkaExporter:
             self._producers[alone] = PolledProducer(made, self._settle)
         return self._producers[alone]
 
-    def _renew(self, *, alone: bool, error: KafkaError) -> None:
-        """Let a producer that can do nothing more end; the next message gets a new one."""
-        if (old := self._producers.pop(alone, None)) is None:
-            return
-        self._context.logger.warning("the producer has failed for good, and a new one takes over: %s", explain(error))
-        task = asyncio.get_running_loop().create_task(old.close(1.0), name="kafka-producer-end")
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+    def _replace(self, why: str, seconds: float | None = None) -> None:
+        """Let the producers end, with so long for what is on its way; the next message gets a new one."""
+        self._context.logger.info("a new producer takes over: %s", why)
+        seconds = (self._config.attempt_timeout or 30.0) if seconds is None else seconds
+        while self._producers:
+            _, old = self._producers.popitem()
+            task = asyncio.get_running_loop().create_task(old.close(seconds), name="kafka-producer-end")
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
     def _overdue(self, sending: Sending) -> RetryableError:
         count = sending.on_the_way + len(sending.unsent)

@@ -86,6 +86,21 @@ async def test_a_broker_that_hangs_makes_nothing_twice(tmp_path):
         assert names(broker, topic) == ["0", "1"]
 
 
+async def test_two_pipelines_send_the_same_batch_each_for_itself(tmp_path):
+    """Each has its own messages, and comes again for one of them."""
+    with kafka_broker(tmp_path) as broker:
+        topic = broker.create_topic("spans")
+        async with exporter(broker, f"traces: {{topic: {topic}}}, timeout: 300ms") as out:
+            await persist(out, named(0))
+            broker.pause()
+            given = named(1)
+            failed = await asyncio.gather(out.consume(given), out.consume(given), return_exceptions=True)
+            assert [type(error) for error in failed] == [RetryableError] * 2
+            broker.resume()
+            await asyncio.gather(persist(out, given), persist(out, given))
+        assert names(broker, topic) == ["0", "1", "1"]
+
+
 async def test_what_nobody_comes_back_for_is_forgotten(tmp_path):
     """A batch that was given up leaves nothing behind once the caller has let it go."""
     async with exporter_to(f"127.0.0.1:{free_port()}", "timeout: 50ms") as out:
@@ -295,7 +310,7 @@ async def test_a_producer_that_failed_for_good_gets_a_successor(broker, topic):
         while not len(first):  # noqa: ASYNC110 - handing over takes a few turns of the loop
             await asyncio.sleep(0)
         (message,) = handed
-        out._settle([(message, KafkaError(KafkaError._FATAL, "fenced", fatal=True))])
+        out._settle(first, [(message, KafkaError(KafkaError._FATAL, "fenced", fatal=True))])
         message.sending = Sending([], [])  # the real report goes nowhere
         message.sending.on_the_way = 1
         with pytest.raises(RetryableError, match="fenced"):

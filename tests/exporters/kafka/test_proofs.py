@@ -7,6 +7,7 @@ import json
 import time
 
 import pytest
+import trustme
 
 from sluiceway.errors import RetryableError
 from tests.exporters.backends import batch
@@ -63,3 +64,32 @@ async def test_a_certificate_of_ours(tmp_path, ca):
             await out.consume(batch())
         assert len(broker.messages("spans")) == 1
         assert "tls::cert_file" in str(await failure(broker.ssl, f"tls: {{{tls}}}"))
+
+
+async def test_a_changed_certificate_is_taken_over(tmp_path, ca):
+    """A new producer reads the files anew; what cannot be used changes nothing, and is told."""
+    certificate, strangers = ca.issue_cert("127.0.0.1"), trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    own = tmp_path / "own.pem"
+    ca.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(own)
+    yaml = (
+        f"tls: {{ca_file: {tmp_path}/ca.pem, cert_file: {own}, key_file: {own}, reload_interval: 1ms}}, "
+        "timeout: 3s, traces: {topic: spans}"
+    )
+    with kafka_broker(tmp_path / "broker", certificate=certificate, client_ca=ca) as broker:
+        broker.create_topic("spans")
+        async with exporter_to(broker.ssl, yaml) as out:
+            await out.consume(batch())
+            own.write_text("nonsense")
+            await out.consume(batch())
+            strangers.issue_cert("stranger").private_key_and_cert_chain_pem.write_to_path(own)
+            with pytest.raises(RetryableError, match="tls::cert_file"):
+                await out.consume(given := batch())
+            ca.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(own)
+            while True:
+                try:
+                    await out.consume(given)
+                except RetryableError:
+                    continue
+                break
+        assert len(broker.messages("spans")) == 3
