@@ -91,6 +91,8 @@ def _advice(name: str, words: str, topic: str, group: str) -> str:
             return f'the user may not read as this group: an ACL must allow Read for group "{group}" (group_id)'
         case "CLUSTER_AUTHORIZATION_FAILED":
             return "the user may not do this: an ACL must allow it (IdempotentWrite on the cluster, before Kafka 2.8)"
+        case "_FATAL" | "FENCED_INSTANCE_ID" if "group.instance.id" in words:
+            return "another member of the group has the same group_instance_id"
         case "TOPIC_EXCEPTION":
             return "no such name is allowed for a topic"
         case "NOT_ENOUGH_REPLICAS" | "NOT_ENOUGH_REPLICAS_AFTER_APPEND":

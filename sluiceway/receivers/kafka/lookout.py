@@ -69,7 +69,6 @@ class Lookout:
     def begin(self) -> None:
         """Forget what a consumer before this one knew: what is named is subscribed to at once."""
         self._due = -inf
-        self._said.clear()
         self.chosen = self._topics.choose(())
 
     def look(self, consumer: Consumer) -> bool:
@@ -101,6 +100,11 @@ class Lookout:
             self._said[topic] = explain(error, topic=topic, group="" if topic else self._group_id)
             self._tell_group()
         self.hasten()
+
+    def failed(self, why: str) -> None:
+        """The consumer has come to an end, and a new one begins."""
+        self._said[""] = why
+        self._tell_group()
 
     def assigned(self) -> None:
         """The group has taken us: what it said before no longer holds."""
