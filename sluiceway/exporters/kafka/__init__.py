@@ -25,7 +25,7 @@ Batches are not kept in order.
 | acknowledged | delivered |
 | nothing; no connection, wrong password, no permission, no topic, too few replicas, every other error | sent again |
 | message too large | sent by itself, then in halves; a single item that is too large is dropped and counted |
-| record invalid, format not supported | the items of that message are dropped and counted |
+| record invalid, format not supported | sent by itself; if that does not help, its items are dropped and counted |
 | a fatal error of the producer | a new producer sends again what was not acknowledged, which may then be there twice |
 
 The errors in the log say which broker and topic they are about and which setting to mend. The exporter's status says it
@@ -138,13 +138,9 @@ class KafkaExporter:
             self._without_room.discard(sending)
 
     def _divide(self, sending: Sending, batch: Batch) -> None:
-        """What a broker found too large goes by itself; what is too large by itself, in halves."""
+        """Send in halves what a broker found too large."""
         while sending.too_large:
             message = sending.too_large.pop()
-            if not message.alone:
-                message.alone = True
-                sending.unsent.append(message)
-                continue
             self._divided += 1
             halves, refused = self._messages[batch.signal].halves(message, batch)
             sending.unsent.extend(halves)
@@ -195,9 +191,13 @@ class KafkaExporter:
             waiting.changed.set()
 
     def _fail(self, sending: Sending, message: Message, error: KafkaError) -> None:
+        """Sort a failure. A broker refuses all messages of a request for one of them: each goes by itself first."""
         reason = delivery_error(error, topic=message.topic)
         if not isinstance(reason, PermanentError):
             sending.failed.append((message, error))
+        elif not message.alone:
+            message.alone = True
+            sending.unsent.append(message)
         elif reason.code == "RESOURCE_EXHAUSTED":
             sending.too_large.append(message)
         else:

@@ -31,7 +31,7 @@ class Sending:
         self.failed: list[tuple[Message, KafkaError]] = []
         """Messages that can be sent again."""
         self.too_large: list[Message] = []
-        """Messages that are to be sent alone, or in halves."""
+        """Messages that are to be sent in halves."""
         self.refused: list[tuple[Message, str]] = []
         """Messages that brokers will never take, and why."""
         self.refusals = list(refusals)

@@ -199,6 +199,22 @@ async def test_single_records_that_share_a_request_are_not_too_large(broker, top
     assert len(broker.messages(name)) == 50
 
 
+async def test_what_a_broker_will_never_take_comes_back(broker, topic):
+    """A compacted topic takes no message without a key; those with one in the same request arrive."""
+    name = topic(cleanup_policy="compact")
+    message = TracesData()
+    for number in range(5):
+        entry = message.resource_spans.add()
+        if number != 2:
+            entry.resource.attributes.add(key="k").value.string_value = f"key {number}"
+        entry.scope_spans.add().spans.add(name=f"{number}")
+    async with exporter(broker, f"traces: {{topic: {name}}}, message_key_from_attribute: k") as out:
+        partial = await out.consume(Batch.from_proto(message))
+    assert (partial.rejected, partial.batch.items) == (1, 1)
+    assert partial.batch.proto().resource_spans[0].scope_spans[0].spans[0].name == "2"
+    assert sorted(map(int, names(broker, name))) == [0, 1, 3, 4]
+
+
 def exporter_to(address, yaml, **context):
     """The exporter to an address."""
     from types import SimpleNamespace

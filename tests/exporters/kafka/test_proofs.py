@@ -11,8 +11,8 @@ import trustme
 
 from sluiceway.errors import RetryableError
 from tests.exporters.backends import batch
-from tests.exporters.kafka.test_delivery import exporter_to, failure
-from tests.servers.kafka import kafka_broker
+from tests.exporters.kafka.test_delivery import exporter_to, failure, persist
+from tests.servers.kafka import PASSWORD, USER, kafka_broker
 
 LOGIN = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required"
 TOKENS = {
@@ -93,3 +93,30 @@ async def test_a_changed_certificate_is_taken_over(tmp_path, ca):
                     continue
                 break
         assert len(broker.messages("spans")) == 3
+
+
+ALLOWED = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
+}
+
+
+async def test_who_may_not_write_is_told_so_and_the_data_waits(tmp_path):
+    """The error names the topic and what is missing; once it is there, the same batch arrives."""
+    from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+
+    sasl = f'auth: {{sasl: {{username: {USER}, password: "{PASSWORD}", mechanism: SCRAM-SHA-256}}}}'
+    with kafka_broker(tmp_path, ALLOWED, sasl=True) as broker:
+        broker.create_topic("spans")
+        async with exporter_to(broker.sasl, f"{sasl}, timeout: 3s, traces: {{topic: spans}}") as out:
+            with pytest.raises(RetryableError, match='an ACL of the cluster must allow it for topic "spans"') as caught:
+                await out.consume(given := batch())
+            assert caught.value.code == "PERMISSION_DENIED"
+            allowed = AclBinding(
+                ResourceType.TOPIC, "spans", ResourcePatternType.LITERAL, f"User:{USER}", "*", AclOperation.WRITE,
+                AclPermissionType.ALLOW,
+            )  # fmt: skip
+            for answer in broker.admin.create_acls([allowed]).values():
+                answer.result(30)
+            await persist(out, given)
+        assert len(broker.messages("spans")) == 1
