@@ -1,7 +1,7 @@
 """A member of the consumer group: the thread that talks to librdkafka.
 
-librdkafka's consumer is touched by this thread alone. It polls at least every second, however slow the pipeline is, so
-that the group goes on to count us in; partitions of which enough is held are paused meanwhile.
+librdkafka's consumer is touched by this thread alone. It goes on polling however slow the pipeline is, so that the
+group counts us in; partitions of which enough is held are paused meanwhile.
 """
 
 from __future__ import annotations
@@ -144,6 +144,8 @@ class Member:
                 self._complained(message.topic() or "", error)
             elif (claim := claims.get((message.topic(), message.partition()))) is not None:  # type: ignore[arg-type]  # it has both
                 runs.setdefault(claim, []).append(message)
+        if runs:
+            self._lookout.read(claim.topic for claim in runs)
         for claim, run in runs.items():
             self._assignment.take(consumer, claim, list(self._reader.read(claim, run)))
 
