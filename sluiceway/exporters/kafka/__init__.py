@@ -31,8 +31,8 @@ Batches are not kept in order.
 The errors in the log say which broker and topic they are about and which setting to mend. The exporter's status says it
 too where an operator must act: a wrong password or certificate, a topic that is missing or forbidden; data waits
 meanwhile. At most `producer::max_buffered_bytes` are on their way; where that is full, batches wait. Stopping waits for
-what is on its way for as long as `timeout`. With `tls::reload_interval`, changed certificates are taken over by a new
-producer while what is on its way in the old one comes to its end.
+what is on its way for as long as `timeout`, or a second where the brokers are away. With `tls::reload_interval`, changed
+certificates are taken over by a new producer while what is on its way in the old one comes to its end.
 
 ```yaml
 exporters:
@@ -66,6 +66,8 @@ TURN: Final = 500
 """Messages that are handed over before others have a turn: about two milliseconds."""
 INLINE: Final = 256 * 1024
 """Bytes: larger batches are encoded in a thread, where that is more than handing them on."""
+AWAY: Final = 1.0
+"""Seconds for which the end waits where the brokers are away: each batch has had its last attempt by then."""
 _ENDED: Final = frozenset({"_FATAL", "_FENCED"})
 
 
@@ -91,7 +93,7 @@ class KafkaExporter:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        seconds = self._config.attempt_timeout or 30.0
+        seconds = AWAY if self._connection.trouble else self._config.attempt_timeout or 30.0
         producers, self._producers = list(self._producers.values()), {}
         left = sum(await asyncio.gather(*(producer.close(seconds) for producer in producers), *self._ending))
         if left:
