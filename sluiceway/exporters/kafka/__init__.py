@@ -31,8 +31,8 @@ Batches are not kept in order.
 The errors in the log say which broker and topic they are about and which setting to mend. The exporter's status says it
 too where an operator must act: a wrong password or certificate, a topic that is missing or forbidden; data waits
 meanwhile. At most `producer::max_buffered_bytes` are on their way; where that is full, batches wait. Stopping waits for
-what is on its way for as long as `timeout`, or a second where the brokers are away. With `tls::reload_interval`, changed
-certificates are taken over by a new producer while what is on its way in the old one comes to its end.
+what is on its way for as long as `timeout`, or a second where the brokers are away. With `tls::reload_interval`,
+changed certificates are taken over by a new producer while what is on its way in the old one comes to its end.
 
 ```yaml
 exporters:
