@@ -1,4 +1,4 @@
-"""What an item costs from a Kafka broker to the pipeline: the receiver `kafka`, with an exporter that takes all at once.
+"""What an item costs from a Kafka broker to the pipeline: the receiver `kafka`, with an exporter that takes everything.
 
     SLUICEWAY_KAFKA=FOLDER python -m benchmarks.kafka_receiver [ITEMS]
 

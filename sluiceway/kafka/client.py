@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sluiceway.component import Context, Credentials
 from sluiceway.config.auth import Auth, credentials
+from sluiceway.config.files import stamp_of
 from sluiceway.errors import ConfigError
 from sluiceway.extras import require
 from sluiceway.kafka.failures import advice, explain
@@ -53,6 +54,8 @@ class KafkaConnection:
         """The newest trouble of the connections, as a sentence; empty once something has worked again."""
         self.advice: str = ""
         """What an operator must do about it, where nothing else will help."""
+        self._looked = context.clock.now()
+        self._stamp = stamp_of(client.encryption.files if client.encryption else ())
         self.on_trouble: Callable[[str], None] | None = None
         """Called for each trouble, in the thread that polls."""
         if client.auth.kerberos is not None:
@@ -75,6 +78,26 @@ class KafkaConnection:
         except KafkaException as error:
             text = self._log.redacted(str(error.args[0].str()))
             raise ConfigError(f"librdkafka does not take the settings: {text}") from None
+
+    def has_new_certificates(self) -> bool:
+        """Whether files of `tls` have changed since this was asked last; looked at every `tls::reload_interval`.
+
+        A client that is open keeps what it has read. True where what is there now can be used.
+        """
+        tls, now = self._client.encryption, self._context.clock.now()
+        if tls is None or not tls.reload_interval or now - self._looked < tls.reload_interval:
+            return False
+        self._looked = now
+        if (stamp := stamp_of(tls.files)) == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            tls.ssl_context()
+        except ConfigError as error:
+            text = "a change of the files of tls cannot be used, what was there before stays in force: %s"
+            self._context.logger.warning(text, error)
+            return False
+        return True
 
     def worked(self) -> None:
         """Something has worked: what was in the way before is so no longer."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from sluiceway.config.advice import tls_advice
 from sluiceway.errors import DeliveryError, PermanentError, RetryableError
+from sluiceway.otlp.responses import one_line
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
@@ -65,7 +66,7 @@ def advice(error: KafkaError, *, topic: str = "", group: str = "") -> str:
 
 def explain(error: KafkaError, *, topic: str = "", group: str = "") -> str:
     """An error as a sentence: librdkafka's words, the topic or group it is about, and the setting to look at."""
-    words = error.str()
+    words = one_line(error.str())
     name = error.name()
     about = f'topic "{topic}": ' if topic else f'group "{group}": ' if group else ""
     found = _advice(name, words, topic, group)
@@ -90,6 +91,8 @@ def _advice(name: str, words: str, topic: str, group: str) -> str:
             return f'the user may not read as this group: an ACL must allow Read for group "{group}" (group_id)'
         case "CLUSTER_AUTHORIZATION_FAILED":
             return "the user may not do this: an ACL must allow it (IdempotentWrite on the cluster, before Kafka 2.8)"
+        case "_FATAL" | "FENCED_INSTANCE_ID" if "group.instance.id" in words:
+            return "another member of the group has the same group_instance_id"
         case "TOPIC_EXCEPTION":
             return "no such name is allowed for a topic"
         case "NOT_ENOUGH_REPLICAS" | "NOT_ENOUGH_REPLICAS_AFTER_APPEND":

@@ -19,7 +19,14 @@ from typing import Any
 
 import pytest
 import trustme
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)  # fmt: skip
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from cryptography.hazmat.primitives import serialization
 
@@ -221,13 +228,13 @@ class KafkaBroker:
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
         """The offsets that a consumer group has committed."""
-        asked = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-        places = asked[group].result(PATIENCE).topic_partitions
+        asked = [ConsumerGroupTopicPartitions(group)]
+        places = _answer(lambda: self.admin.list_consumer_group_offsets(asked)[group]).topic_partitions
         return {(place.topic, place.partition): place.offset for place in places}
 
     def members(self, group: str) -> dict[str, list[int]]:
         """The members of a group that is stable, each with its partitions; empty while it is not."""
-        found = self.admin.describe_consumer_groups([group])[group].result(PATIENCE)
+        found = _answer(lambda: self.admin.describe_consumer_groups([group])[group])
         if found.state.name != "STABLE":
             return {}
         return {
@@ -320,6 +327,20 @@ def _certificates(folder: Path, certificate: trustme.LeafCert, client_ca: trustm
 
 def _asked(admin: AdminClient, asked: dict[TopicPartition, OffsetSpec]) -> list[tuple[TopicPartition, Any]]:
     return list(admin.list_offsets(asked).items()) if asked else []
+
+
+def _answer(ask: Callable[[], Any]) -> Any:
+    """What the coordinator of a group answers, once it is ready to."""
+
+    def answer() -> Any:
+        try:
+            return ask().result(PATIENCE)
+        except KafkaException as error:
+            if "COORDINATOR" not in error.args[0].name():
+                raise
+            return None
+
+    return until(answer, "the coordinator is not ready")
 
 
 def _wait(answers: dict[str, Any]) -> None:

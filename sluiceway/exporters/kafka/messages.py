@@ -38,7 +38,7 @@ class Message:
     part: Batch | None = None
     record: int = -1
     alone: bool = False
-    """Whether it must share its request with no other message, so that what is said of its size is about itself."""
+    """Whether it must share its request with no other message, so that what is said of that is about itself."""
     sending: Sending | None = None
     """Whose it is, while it is on its way."""
 

@@ -25,6 +25,10 @@ GRACE: Final = 10.0
 _MORE: Final = 5.0
 _ASK: Final = 10.0
 """Seconds that the cluster has to answer a question about offsets."""
+_GLANCE: Final = 0.5
+"""The same for one whose answer is only shown."""
+_END: Final = -1
+"""The time that asks for the end of a partition."""
 
 
 class Assignment:
@@ -84,7 +88,7 @@ class Assignment:
 
     def take(self, consumer: Consumer, claim: Claim, chunks: list[Chunk]) -> None:
         """Hand on what was read of a partition."""
-        claim.taken += sum([chunk.size for chunk in chunks])
+        claim.taken += sum([chunk.weight for chunk in chunks])
         self._loop.call_soon_threadsafe(self._partitions.deliver, claim, chunks)
         self._regulate(consumer, [claim])
 
@@ -94,6 +98,25 @@ class Assignment:
         if ours:
             self._commit(consumer, ours)
             self._regulate(consumer, ours)
+
+    def look_for_ends(self, consumer: Consumer) -> None:
+        """Note the ends of partitions, as answers have brought them, or the cluster tells of those that are paused."""
+        from confluent_kafka import KafkaException, TopicPartition
+
+        paused = []
+        for claim in self.claims.values():
+            place = TopicPartition(claim.topic, claim.partition, _END)
+            if claim.is_paused:
+                paused.append(place)
+                continue
+            with suppress(KafkaException):
+                _, claim.end = consumer.get_watermark_offsets(place, cached=True)
+        if not paused:
+            return
+        with suppress(KafkaException):
+            for end in consumer.offsets_for_times(paused, timeout=_GLANCE):
+                claim = self.claims[end.topic, end.partition]
+                claim.end = end.offset if end.error is None else claim.end
 
     def _pop(self, places: Iterable[TopicPartition]) -> list[Claim]:
         found = (self.claims.pop((place.topic, place.partition), None) for place in places)
@@ -119,20 +142,21 @@ class Assignment:
         """Have committed what is done with: librdkafka does it in intervals, and before a partition goes."""
         from confluent_kafka import KafkaException
 
-        offsets = []
+        later: list[TopicPartition] = []
+        now: list[TopicPartition] = []
         for claim in claims:
-            if claim.offset > claim.stored:
+            if claim.offset != claim.stored:
+                # What goes back, as when a topic was made anew, librdkafka does not commit by itself.
+                is_later = self._config.autocommit.enable and claim.offset > claim.stored
                 claim.stored = claim.offset
-                offsets.append(self._place(claim))
-        if not offsets:
-            return
+                (later if is_later else now).append(self._place(claim))
         try:
-            if self._config.autocommit.enable:
-                consumer.store_offsets(offsets=offsets)
-            elif wait:
-                consumer.commit(offsets=offsets, asynchronous=False)
-            else:
-                consumer.commit(offsets=offsets, asynchronous=True)
+            if later:
+                consumer.store_offsets(offsets=later)
+            if now and wait:
+                consumer.commit(offsets=now, asynchronous=False)
+            elif now:
+                consumer.commit(offsets=now, asynchronous=True)
         except KafkaException as error:
             self._logger.warning("Offsets were not committed; what is behind them may come again: %s", error.args[0])
 
@@ -168,7 +192,7 @@ class Assignment:
 
         try:
             known = consumer.committed(list(places), timeout=_ASK)
-            fresh = [TopicPartition(place.topic, place.partition, -1) for place in known if place.offset < 0]
+            fresh = [TopicPartition(place.topic, place.partition, _END) for place in known if place.offset < 0]
             if not fresh:
                 return
             ends = consumer.offsets_for_times(fresh, timeout=_ASK)

@@ -24,7 +24,7 @@ class Claim:
 
     # The thread writes:
     taken: int = 0
-    """Bytes of messages that were handed to the event loop."""
+    """Bytes that were handed to the event loop."""
     is_paused: bool = False
     """Whether nothing more is fetched at the moment."""
     stored: int = -1
@@ -34,7 +34,7 @@ class Claim:
 
     # The event loop writes:
     settled: int = 0
-    """Bytes of messages that are done with."""
+    """Bytes that are done with."""
     is_refused: bool = False
     """Whether the pipeline has refused its messages for now."""
     is_over: bool = False
@@ -46,7 +46,7 @@ class Claim:
 
     @property
     def held(self) -> int:
-        """Bytes of messages that wait for the pipeline or are under way in it."""
+        """Bytes that wait for the pipeline or are under way in it."""
         return self.taken - self.settled
 
     @property
@@ -67,10 +67,16 @@ class Chunk:
     """That of the message behind it."""
     epoch: int
     size: int
+    """Bytes of the messages."""
     messages: int
     delay: float
     """Seconds between the producing of the last message and its reading."""
     problem: str = ""
+
+    @property
+    def weight(self) -> int:
+        """The bytes that it takes to hold it."""
+        return self.size if self.batch is None else len(self.batch.payload)
 
 
 class News:

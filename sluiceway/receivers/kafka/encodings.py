@@ -70,7 +70,10 @@ def _records(values: list[bytes], observed: int, origin: Origin, *, is_text: boo
 
 
 def _charset(charset: str, values: list[bytes], observed: int, origin: Origin) -> Batch:
-    texts = [value.decode(charset, "replace").encode("utf-8", "replace") for value in values]
+    try:
+        texts = [value.decode(charset, "replace").encode("utf-8", "replace") for value in values]
+    except UnicodeError:  # some charsets cannot replace
+        raise DecodeError(f"not to be read as {charset}") from None
     return _records(texts, observed, origin, is_text=True)
 
 

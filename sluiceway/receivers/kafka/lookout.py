@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -69,7 +69,6 @@ class Lookout:
     def begin(self) -> None:
         """Forget what a consumer before this one knew: what is named is subscribed to at once."""
         self._due = -inf
-        self._said.clear()
         self.chosen = self._topics.choose(())
 
     def look(self, consumer: Consumer) -> bool:
@@ -84,7 +83,8 @@ class Lookout:
             return False
         self._connection.worked()
         self._say("cluster", "")
-        there = {name for name, topic in found.topics.items() if topic.error is None}
+        # One that is read already is not given up for a passing error.
+        there = {name for name, topic in found.topics.items() if topic.error is None or name in self.chosen}
         before, self.chosen = self.chosen, self._topics.choose(there)
         self._missing = sorted(self.chosen.keys() - there)
         self._tell_group()
@@ -102,10 +102,22 @@ class Lookout:
             self._tell_group()
         self.hasten()
 
+    def failed(self, why: str) -> None:
+        """The consumer has come to an end, and a new one begins."""
+        self._said[""] = why
+        self._tell_group()
+
     def assigned(self) -> None:
         """The group has taken us: what it said before no longer holds."""
         if self._said:
             self._said.clear()
+            self._tell_group()
+
+    def read(self, topics: Iterable[str]) -> None:
+        """Messages of some topics have come: what was said of them no longer holds."""
+        if self._said:
+            for topic in ("", *topics):
+                self._said.pop(topic, None)
             self._tell_group()
 
     def _again(self) -> None:

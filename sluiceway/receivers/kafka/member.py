@@ -1,7 +1,7 @@
 """A member of the consumer group: the thread that talks to librdkafka.
 
-librdkafka's consumer is touched by this thread alone. It polls at least every second, however slow the pipeline is, so
-that the group goes on to count us in; partitions of which enough is held are paused meanwhile.
+librdkafka's consumer is touched by this thread alone. It goes on polling however slow the pipeline is, so that the
+group counts us in; partitions of which enough is held are paused meanwhile.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _POLL: Final = 0.05
 """Seconds that a poll may wait for messages, and so what else there is to do for the poll."""
 _MOST: Final = 2000
 """Messages read at a time; their bytes are bounded by what librdkafka holds."""
-_LAG_EVERY: Final = 1.0
+_LAG_EVERY: Final = 2.0
 _FAREWELL: Final = 5.0
 """Seconds that the brokers have to take the last commit and to hear that we leave."""
 _RESTART: Final = 10.0
@@ -101,6 +101,7 @@ class Member:
     def _failed(self, error: Exception) -> None:
         """Give up what was under way: it comes again with the next consumer."""
         self._context.logger.error("The consumer has failed, a new one begins in %ss", _RESTART, exc_info=error)
+        self._lookout.failed(_told(error))
         self._assignment.forget()
         self._stopping.wait(_RESTART)
 
@@ -121,7 +122,7 @@ class Member:
         assignment.keep_up(consumer)
         if lookout.is_due and lookout.look(consumer):
             self._subscribe(consumer)
-        self._ask_for_lag(consumer)
+        self._look_for_lag(consumer)
         wait = _POLL
         if assignment.is_full:
             self._news.wake.wait(_POLL)
@@ -143,13 +144,15 @@ class Member:
                 self._complained(message.topic() or "", error)
             elif (claim := claims.get((message.topic(), message.partition()))) is not None:  # type: ignore[arg-type]  # it has both
                 runs.setdefault(claim, []).append(message)
+        if runs:
+            self._lookout.read(claim.topic for claim in runs)
         for claim, run in runs.items():
             self._assignment.take(consumer, claim, list(self._reader.read(claim, run)))
 
     def _complained(self, topic: str, error: KafkaError) -> None:
         from confluent_kafka import KafkaException
 
-        if error.fatal():
+        if error.fatal() or error.name() == "_FATAL":
             raise KafkaException(error)
         self._lookout.complained(topic, error)
 
@@ -173,17 +176,16 @@ class Member:
             text = explain(failed[0], group=self._config.group_id)
             self._context.logger.warning("Offsets were not committed; what is behind them may come again: %s", text)
 
-    def _ask_for_lag(self, consumer: Consumer) -> None:
-        """Note the ends of partitions as the last answers had them."""
-        from confluent_kafka import KafkaException, TopicPartition
-
+    def _look_for_lag(self, consumer: Consumer) -> None:
+        """Note the ends of partitions: as the last answers had them, and of those that are paused by asking."""
         now = self._context.clock.now()
-        if now < self._lag_due:
-            return
-        self._lag_due = now + _LAG_EVERY
-        for claim in self._assignment.claims.values():
-            try:
-                _, end = consumer.get_watermark_offsets(TopicPartition(claim.topic, claim.partition), cached=True)
-            except KafkaException:
-                continue
-            claim.end = end
+        if now >= self._lag_due:
+            self._lag_due = now + _LAG_EVERY
+            self._assignment.look_for_ends(consumer)
+
+
+def _told(error: Exception) -> str:
+    from confluent_kafka import KafkaException
+
+    about = explain(error.args[0]) if isinstance(error, KafkaException) else f"internal error: {type(error).__name__}"
+    return f"the consumer has failed, a new one begins in {_RESTART:g}s: {about}"

@@ -44,7 +44,7 @@ class Figures:
             scope.counter(f"otelcol_kafka_receiver_partition_{name}", read, "1", text, receiver=id)
         text = "Partitions of which nothing is fetched, as enough of them waits for the pipeline."
         scope.gauge("sluiceway_kafka_receiver_paused_partitions", self._paused, "{partition}", text, receiver=id)
-        text = "Bytes of messages that wait for the pipeline or are under way in it."
+        text = "Bytes that wait for the pipeline or are under way in it."
         scope.gauge("sluiceway_kafka_receiver_held_bytes", self._held, "By", text, receiver=id)
 
     def assigned(self, claim: Claim) -> None:

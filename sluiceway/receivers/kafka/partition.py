@@ -70,12 +70,12 @@ class Partition:
     def _next(self) -> list[Chunk]:
         """The chunks that can go together; they stay where they are until they are done with."""
         first = self._waiting[0]
-        chunks, size = [first], first.size
+        chunks, size = [first], first.weight
         if first.problem:
             return chunks
         for place in range(1, len(self._waiting)):
             chunk = self._waiting[place]
-            size += chunk.size
+            size += chunk.weight
             if size > self._most or chunk.problem or not _alike(first.batch, chunk.batch):
                 break
             chunks.append(chunk)
@@ -88,13 +88,13 @@ class Partition:
             await self._offers.settle(self.claim, join(batches))
         for chunk in chunks:
             self._waiting.popleft()
-            self.claim.settled += chunk.size
-            self._mark(chunk)
+            self.claim.settled += chunk.weight
+            if not self._marks_early:
+                self._mark(chunk)
             self._done(self.claim, chunk)
 
     def _mark(self, chunk: Chunk) -> None:
-        if chunk.offset > self.claim.offset:
-            self.claim.offset, self.claim.epoch = chunk.offset, chunk.epoch
+        self.claim.offset, self.claim.epoch = chunk.offset, chunk.epoch
 
 
 def _alike(left: Batch | None, right: Batch | None) -> bool:

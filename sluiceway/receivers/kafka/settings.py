@@ -4,89 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-import re2
 from pydantic import ConfigDict, Field, model_validator
 
 from sluiceway.config.rules import not_together
 from sluiceway.config.settings import mistake
 from sluiceway.config.types import Duration, Settings, Size, StringList
-from sluiceway.kafka import KafkaClient, is_topic
+from sluiceway.kafka import KafkaClient
 from sluiceway.kafka.settings import Metadata, MetadataRetry
 from sluiceway.otlp import Signal
-from sluiceway.receivers.kafka.encodings import encoding_problem
+from sluiceway.receivers.kafka.sources import Logs, Metrics, Profiles, Source, Traces
 
-__all__ = ["ErrorBackoff", "HeaderExtraction", "KafkaReceiverConfig", "MessageMarking", "Source"]
+__all__ = ["ErrorBackoff", "HeaderExtraction", "KafkaReceiverConfig", "MessageMarking"]
 
 MIB: Final = 1024 * 1024
 _STRATEGIES: Final = ("range", "roundrobin", "cooperative-sticky")
-
-
-class Source(Settings):
-    """The topics of one signal, and how their messages are read."""
-
-    signal: ClassVar[Signal | None] = None
-    topics: tuple[str, ...] = ()
-    """As for logs."""
-    encoding: str = "otlp_proto"
-    """What a message holds: `otlp_proto` or `otlp_json`, an export request; for logs, too, `text`, `text_<CHARSET>`,
-    `raw` or `json`, one record."""
-    exclude_topics: tuple[str, ...] = ()
-    """RE2 patterns for topics that match a pattern of `topics` and are not read; unanchored."""
-
-    @model_validator(mode="after")
-    def _check_topics(self) -> Self:
-        patterns = [topic for topic in self.topics if topic.startswith("^")]
-        if self.exclude_topics and not patterns:
-            raise mistake("exclude_topics needs a pattern in topics: one that begins with ^", "exclude_topics")
-        if not self.topics:
-            raise mistake("at least one topic is needed", "topics")
-        for place, topic in enumerate(self.topics):
-            if not topic.startswith("^") and not is_topic(topic):
-                raise mistake(f'"{topic[:250]}" cannot be the name of a topic', "topics", place)
-        for key in ("topics", "exclude_topics"):
-            for place, pattern in enumerate(getattr(self, key)):
-                if key == "exclude_topics" or pattern.startswith("^"):
-                    _check_pattern(pattern, key, place)
-        return self
-
-    @model_validator(mode="after")
-    def _check_encoding(self) -> Self:
-        if self.signal is not None and (problem := encoding_problem(self.signal, self.encoding)):
-            raise mistake(problem, "encoding")
-        return self
-
-
-def _check_pattern(pattern: str, key: str, place: int) -> None:
-    try:
-        re2.compile(pattern)
-    except re2.error as error:
-        raise mistake(f"no RE2 pattern: {error}", key, place) from None
-
-
-class _Traces(Source):
-    signal: ClassVar = Signal.TRACES
-    topics: tuple[str, ...] = ("otlp_spans",)
-    """As for logs."""
-
-
-class _Metrics(Source):
-    signal: ClassVar = Signal.METRICS
-    topics: tuple[str, ...] = ("otlp_metrics",)
-    """As for logs."""
-
-
-class _Logs(Source):
-    signal: ClassVar = Signal.LOGS
-    topics: tuple[str, ...] = ("otlp_logs",)
-    """Topics; one that begins with `^` is an RE2 pattern for names of topics, which are looked for every
-    `metadata::refresh_interval`. Internal topics (`__...`) match no pattern that does not begin with `^__`."""
-
-
-class _Profiles(Source):
-    topics: tuple[str, ...] = ("otlp_profiles",)
-    """As for logs."""
 
 
 class AutoCommit(Settings):
@@ -188,13 +121,13 @@ class KafkaReceiverConfig(KafkaClient):
 
     metadata: _Metadata = _Metadata()
     """What is known of the cluster."""
-    traces: _Traces = _Traces()
+    traces: Traces = Traces()
     """The topics that hold traces."""
-    metrics: _Metrics = _Metrics()
+    metrics: Metrics = Metrics()
     """The topics that hold metrics."""
-    logs: _Logs = _Logs()
+    logs: Logs = Logs()
     """The topics that hold logs."""
-    profiles: _Profiles = _Profiles()
+    profiles: Profiles = Profiles()
     """Without effect: there are no pipelines of profiles."""
     group_id: str = Field(default="otel-collector", min_length=1)
     """The consumer group: its members share the partitions, and its offsets say where reading goes on."""
@@ -241,7 +174,7 @@ class KafkaReceiverConfig(KafkaClient):
     max_batch_size: Annotated[Size, Field(ge=1)] = MIB
     """Messages of one partition are joined up to so many bytes and handed on at once."""
     max_held_size: Annotated[Size, Field(ge=1)] = 64 * MIB
-    """Bytes of messages that wait for the pipeline, in equal parts for the partitions; one whose part is full is
+    """Bytes that wait for the pipeline, in equal parts for the partitions; one whose part is full is
     paused. librdkafka holds up to 16 MiB and an answer more."""
     telemetry: OwnTelemetry = OwnTelemetry()
     """The receiver's own telemetry."""

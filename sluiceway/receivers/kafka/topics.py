@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-import re2
-
 from sluiceway.otlp import Signal
-from sluiceway.receivers.kafka.settings import KafkaReceiverConfig, Source
+from sluiceway.otlp.selecting import compile_pattern
+from sluiceway.receivers.kafka.settings import KafkaReceiverConfig
+from sluiceway.receivers.kafka.sources import Source
 
 __all__ = ["Topics"]
 
@@ -41,13 +41,12 @@ class _Patterns:
 
     def __init__(self, signal: Signal, source: Source) -> None:
         self.signal = signal
-        self.wanted = [
-            (re2.compile(text), text.startswith(f"^{_INTERNAL}")) for text in source.topics if text[0] == "^"
-        ]
-        self._unwanted = [re2.compile(text) for text in source.exclude_topics]
+        patterns = [text for text in source.topics if text.startswith("^")]
+        self.wanted = [(compile_pattern(text), text.startswith(f"^{_INTERNAL}")) for text in patterns]
+        self._unwanted = [compile_pattern(text) for text in source.exclude_topics]
 
     def match(self, name: str) -> bool:
-        internal = name.startswith(_INTERNAL)
+        raw, is_internal = name.encode(), name.startswith(_INTERNAL)
         return any(
-            pattern.search(name) and (is_internal or not internal) for pattern, is_internal in self.wanted
-        ) and not any(pattern.search(name) for pattern in self._unwanted)
+            pattern.search(raw) and (takes_internal or not is_internal) for pattern, takes_internal in self.wanted
+        ) and not any(pattern.search(raw) for pattern in self._unwanted)

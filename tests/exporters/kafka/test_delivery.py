@@ -86,6 +86,21 @@ async def test_a_broker_that_hangs_makes_nothing_twice(tmp_path):
         assert names(broker, topic) == ["0", "1"]
 
 
+async def test_two_pipelines_send_the_same_batch_each_for_itself(tmp_path):
+    """Each has its own messages, and comes again for one of them."""
+    with kafka_broker(tmp_path) as broker:
+        topic = broker.create_topic("spans")
+        async with exporter(broker, f"traces: {{topic: {topic}}}, timeout: 300ms") as out:
+            await persist(out, named(0))
+            broker.pause()
+            given = named(1)
+            failed = await asyncio.gather(out.consume(given), out.consume(given), return_exceptions=True)
+            assert [type(error) for error in failed] == [RetryableError] * 2
+            broker.resume()
+            await asyncio.gather(persist(out, given), persist(out, given))
+        assert names(broker, topic) == ["0", "1", "1"]
+
+
 async def test_what_nobody_comes_back_for_is_forgotten(tmp_path):
     """A batch that was given up leaves nothing behind once the caller has let it go."""
     async with exporter_to(f"127.0.0.1:{free_port()}", "timeout: 50ms") as out:
@@ -182,6 +197,22 @@ async def test_single_records_that_share_a_request_are_not_too_large(broker, top
     async with exporter(broker, f"logs: {{topic: {name}, encoding: text}}", Signal.LOGS) as out:
         assert await out.consume(given) is None
     assert len(broker.messages(name)) == 50
+
+
+async def test_what_a_broker_will_never_take_comes_back(broker, topic):
+    """A compacted topic takes no message without a key; those with one in the same request arrive."""
+    name = topic(cleanup_policy="compact")
+    message = TracesData()
+    for number in range(5):
+        entry = message.resource_spans.add()
+        if number != 2:
+            entry.resource.attributes.add(key="k").value.string_value = f"key {number}"
+        entry.scope_spans.add().spans.add(name=f"{number}")
+    async with exporter(broker, f"traces: {{topic: {name}}}, message_key_from_attribute: k") as out:
+        partial = await out.consume(Batch.from_proto(message))
+    assert (partial.rejected, partial.batch.items) == (1, 1)
+    assert partial.batch.proto().resource_spans[0].scope_spans[0].spans[0].name == "2"
+    assert sorted(map(int, names(broker, name))) == [0, 1, 3, 4]
 
 
 def exporter_to(address, yaml, **context):
@@ -295,7 +326,7 @@ async def test_a_producer_that_failed_for_good_gets_a_successor(broker, topic):
         while not len(first):  # noqa: ASYNC110 - handing over takes a few turns of the loop
             await asyncio.sleep(0)
         (message,) = handed
-        out._settle([(message, KafkaError(KafkaError._FATAL, "fenced", fatal=True))])
+        out._settle(first, [(message, KafkaError(KafkaError._FATAL, "fenced", fatal=True))])
         message.sending = Sending([], [])  # the real report goes nowhere
         message.sending.on_the_way = 1
         with pytest.raises(RetryableError, match="fenced"):

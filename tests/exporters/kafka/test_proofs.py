@@ -7,11 +7,12 @@ import json
 import time
 
 import pytest
+import trustme
 
 from sluiceway.errors import RetryableError
 from tests.exporters.backends import batch
-from tests.exporters.kafka.test_delivery import exporter_to, failure
-from tests.servers.kafka import kafka_broker
+from tests.exporters.kafka.test_delivery import exporter_to, failure, persist
+from tests.servers.kafka import PASSWORD, USER, kafka_broker
 
 LOGIN = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required"
 TOKENS = {
@@ -63,3 +64,59 @@ async def test_a_certificate_of_ours(tmp_path, ca):
             await out.consume(batch())
         assert len(broker.messages("spans")) == 1
         assert "tls::cert_file" in str(await failure(broker.ssl, f"tls: {{{tls}}}"))
+
+
+async def test_a_changed_certificate_is_taken_over(tmp_path, ca):
+    """A new producer reads the files anew; what cannot be used changes nothing, and is told."""
+    certificate, strangers = ca.issue_cert("127.0.0.1"), trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    own = tmp_path / "own.pem"
+    ca.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(own)
+    yaml = (
+        f"tls: {{ca_file: {tmp_path}/ca.pem, cert_file: {own}, key_file: {own}, reload_interval: 1ms}}, "
+        "timeout: 3s, traces: {topic: spans}"
+    )
+    with kafka_broker(tmp_path / "broker", certificate=certificate, client_ca=ca) as broker:
+        broker.create_topic("spans")
+        async with exporter_to(broker.ssl, yaml) as out:
+            await out.consume(batch())
+            own.write_text("nonsense")
+            await out.consume(batch())
+            strangers.issue_cert("stranger").private_key_and_cert_chain_pem.write_to_path(own)
+            with pytest.raises(RetryableError, match="tls::cert_file"):
+                await out.consume(given := batch())
+            ca.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(own)
+            while True:
+                try:
+                    await out.consume(given)
+                except RetryableError:
+                    continue
+                break
+        assert len(broker.messages("spans")) == 3
+
+
+ALLOWED = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
+}
+
+
+async def test_who_may_not_write_is_told_so_and_the_data_waits(tmp_path):
+    """The error names the topic and what is missing; once it is there, the same batch arrives."""
+    from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+
+    sasl = f'auth: {{sasl: {{username: {USER}, password: "{PASSWORD}", mechanism: SCRAM-SHA-256}}}}'
+    with kafka_broker(tmp_path, ALLOWED, sasl=True) as broker:
+        broker.create_topic("spans")
+        async with exporter_to(broker.sasl, f"{sasl}, timeout: 3s, traces: {{topic: spans}}") as out:
+            with pytest.raises(RetryableError, match='an ACL of the cluster must allow it for topic "spans"') as caught:
+                await out.consume(given := batch())
+            assert caught.value.code == "PERMISSION_DENIED"
+            allowed = AclBinding(
+                ResourceType.TOPIC, "spans", ResourcePatternType.LITERAL, f"User:{USER}", "*", AclOperation.WRITE,
+                AclPermissionType.ALLOW,
+            )  # fmt: skip
+            for answer in broker.admin.create_acls([allowed]).values():
+                answer.result(30)
+            await persist(out, given)
+        assert len(broker.messages("spans")) == 1

@@ -166,6 +166,20 @@ async def test_marked_early(broker: KafkaBroker, name: str) -> None:
         await until(lambda: broker.committed(name) == {(name, 0): 1})
 
 
+async def test_a_topic_made_anew(broker: KafkaBroker, name: str) -> None:
+    """Where a topic is deleted and made anew, its offsets begin anew, too: they are committed though they go back."""
+    broker.create_topic(name)
+    broker.produce(name, [b"a"] * 5)
+    async with reading(from_start(broker, name, text(name, "metadata: {refresh_interval: 300ms}")), LOGS) as bench:
+        await until(lambda: broker.committed(name) == {(name, 0): 5})
+        broker.delete_topic(name)
+        await until(bench.says(Status.RECOVERABLE_ERROR, f"topic {name}"))
+        broker.create_topic(name)
+        broker.produce(name, [b"b", b"c"])
+        await until(lambda: bodies(bench.batches)[5:] == ["b", "c"])
+        await until(lambda: broker.committed(name) == {(name, 0): 2})
+
+
 async def test_too_large(broker: KafkaBroker, name: str) -> None:
     """What is too large for the pipeline goes in halves; a single item that is, is dropped and counted."""
     broker.create_topic(name)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import trustme
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)  # fmt: skip
 
 from sluiceway.component import Status
 from sluiceway.errors import ConfigError
@@ -29,7 +38,12 @@ def authority() -> trustme.CA:
 def guarded(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> Iterator[KafkaBroker]:
     """A broker that speaks TLS and asks for passwords; tests may stop it, and leave it running."""
     certificate = authority.issue_cert("127.0.0.1", "localhost")
-    with kafka_broker(tmp_path_factory.mktemp("guarded"), sasl=True, certificate=certificate) as running:
+    settings = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
+        "super.users": "User:ANONYMOUS",
+    }
+    with kafka_broker(tmp_path_factory.mktemp("guarded"), settings, sasl=True, certificate=certificate) as running:
         yield running
 
 
@@ -113,6 +127,42 @@ async def test_a_refused_session(broker: KafkaBroker, name: str) -> None:
     yaml = from_start(broker, name, f"logs: {{topics: [{name}], encoding: text}}, {more}")
     async with reading(yaml, LOGS) as bench:
         await until(bench.says(Status.RECOVERABLE_ERROR, f'group "{name}"'))
+
+
+@pytest.mark.parametrize(("kind", "text"), [("GROUP", "group_id"), ("TOPIC", "topic")])
+async def test_a_missing_permission(guarded: KafkaBroker, name: str, kind: str, text: str) -> None:
+    """What an ACL forbids shows, and is read once it is allowed."""
+    guarded.create_topic(name)
+    guarded.produce(name, [b"a"])
+    who = f"User:{USER}", "*"
+    rule = AclBinding(
+        ResourceType[kind], name, ResourcePatternType.LITERAL, *who, AclOperation.READ, AclPermissionType.DENY
+    )
+    answered(guarded.admin.create_acls([rule]))
+    async with reading(at(guarded.sasl, name, sasl("PLAIN")), LOGS) as bench:
+        await until(bench.says(Status.RECOVERABLE_ERROR, text))
+        every = AclBindingFilter(
+            ResourceType[kind], name, ResourcePatternType.LITERAL, None, None, AclOperation.ANY, AclPermissionType.ANY
+        )
+        answered(guarded.admin.delete_acls([every]))
+        await until(lambda: bodies(bench.batches) == ["a"])
+        await until(bench.says(Status.OK, ""))
+
+
+def answered(answers: dict[Any, Any]) -> None:
+    """Wait until the broker has done what it was asked."""
+    for answer in answers.values():
+        answer.result(30)
+
+
+async def test_the_same_instance(broker: KafkaBroker, name: str) -> None:
+    """Of two members with the same group_instance_id the older one fails, and the status says why."""
+    broker.create_topic(name)
+    yaml = from_start(broker, name, f"logs: {{topics: [{name}], encoding: text}}, group_instance_id: a")
+    async with reading(yaml, LOGS) as first:
+        await until(lambda: broker.members(name))
+        async with reading(yaml, LOGS):
+            await until(first.says(Status.RECOVERABLE_ERROR, "the same group_instance_id"))
 
 
 async def test_a_restart(guarded: KafkaBroker, name: str) -> None:
