@@ -58,6 +58,11 @@ class Lookout:
         connection.on_trouble = lambda _: self.hasten()
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether the cluster did not answer when it was last looked at."""
+        return bool(self._told["cluster"])
+
+    @property
     def is_due(self) -> bool:
         """Whether it is time to look."""
         return self._clock.now() >= self._due

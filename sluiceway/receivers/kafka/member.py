@@ -131,6 +131,8 @@ class Member:
         """
         from confluent_kafka.admin import AdminClient
 
+        if self._lookout.is_cut_off:
+            return
         group, deadline = self._config.group_id, self._context.clock.now() + _LINGER
         admin = self._connection.open(AdminClient)
         while self._context.clock.now() < deadline:

@@ -10,7 +10,7 @@ import pytest
 from sluiceway.component import Status
 from sluiceway.errors import RefusedError
 from sluiceway.otlp import Signal
-from tests.receivers.kafka.bench import from_start, reading, until
+from tests.receivers.kafka.bench import Bench, from_start, reading, until
 from tests.receivers.records import bodies
 from tests.servers.kafka import KafkaBroker
 
@@ -114,10 +114,10 @@ async def test_paused_partitions_move(broker: KafkaBroker, name: str, strategy: 
     yaml = text(broker, name, f"group_rebalance_strategies: [{strategy}]")
     async with reading(yaml, LOGS) as first:
         paused = "sluiceway_kafka_receiver_paused_partitions"
-        first.sink.error = RefusedError("full", 60)
+        first.sink.error = RefusedError("full", 0.05)
         await until(lambda: first.metrics.read(paused) == 2)
         async with reading(yaml, LOGS) as second:
-            second.sink.error = RefusedError("full", 60)
+            second.sink.error = RefusedError("full", 0.05)
             await until(lambda: second.metrics.read(paused) == 1)
             first.sink.error = None
         await until(lambda: sorted(bodies(first.batches)) == ["0", "1"])
