@@ -119,11 +119,15 @@ class RefusedError(SluicewayError):
 
 
 class DeliveryError(SluicewayError):
-    """A backend did not take the data. `code` is its gRPC status code by name (`UNAVAILABLE`), where one is known."""
+    """A backend did not take the data. `code` is its gRPC status code by name (`UNAVAILABLE`), where one is known.
 
-    def __init__(self, message: str, *, code: str = "") -> None:
+    `advice` says what an operator must do, where nothing else will help: health checks show it.
+    """
+
+    def __init__(self, message: str, *, code: str = "", advice: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.advice = advice
 
 
 class RetryableError(DeliveryError):
@@ -132,8 +136,8 @@ class RetryableError(DeliveryError):
     These are at most `LONGEST_DELAY`, whatever was asked for.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None, code: str = "") -> None:
-        super().__init__(message, code=code)
+    def __init__(self, message: str, *, retry_after: float | None = None, code: str = "", advice: str = "") -> None:
+        super().__init__(message, code=code, advice=advice)
         self.retry_after = bounded_delay(retry_after)
 
 

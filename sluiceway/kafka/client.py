@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sluiceway.component import Context, Credentials
 from sluiceway.config.auth import Auth, credentials
+from sluiceway.config.files import stamp_of
 from sluiceway.errors import ConfigError
 from sluiceway.extras import require
-from sluiceway.kafka.failures import explain
+from sluiceway.kafka.failures import advice, explain
 from sluiceway.kafka.librdkafka import configuration, secrets
 from sluiceway.kafka.log import Log
 from sluiceway.kafka.settings import KafkaClient
@@ -51,6 +52,10 @@ class KafkaConnection:
         self._log = Log(context.logger, context.clock, secrets(client))
         self.trouble: str = ""
         """The newest trouble of the connections, as a sentence; empty once something has worked again."""
+        self.advice: str = ""
+        """What an operator must do about it, where nothing else will help."""
+        self._looked = context.clock.now()
+        self._stamp = stamp_of(client.encryption.files if client.encryption else ())
         self.on_trouble: Callable[[str], None] | None = None
         """Called for each trouble, in the thread that polls."""
         if client.auth.kerberos is not None:
@@ -74,15 +79,35 @@ class KafkaConnection:
             text = self._log.redacted(str(error.args[0].str()))
             raise ConfigError(f"librdkafka does not take the settings: {text}") from None
 
+    def has_new_certificates(self) -> bool:
+        """Whether files of `tls` have changed since this was asked last; looked at every `tls::reload_interval`.
+
+        A client that is open keeps what it has read. True where what is there now can be used.
+        """
+        tls, now = self._client.encryption, self._context.clock.now()
+        if tls is None or not tls.reload_interval or now - self._looked < tls.reload_interval:
+            return False
+        self._looked = now
+        if (stamp := stamp_of(tls.files)) == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            tls.ssl_context()
+        except ConfigError as error:
+            text = "a change of the files of tls cannot be used, what was there before stays in force: %s"
+            self._context.logger.warning(text, error)
+            return False
+        return True
+
     def worked(self) -> None:
         """Something has worked: what was in the way before is so no longer."""
-        self.trouble = ""
+        self.trouble = self.advice = ""
 
     def _failed(self, error: KafkaError) -> None:
         """Take one of librdkafka's errors that belong to no message, as it polls."""
         if error.name() in _NEWS and self.trouble:
             return
-        self.trouble = self._log.redacted(explain(error))
+        self.trouble, self.advice = self._log.redacted(explain(error)), advice(error)
         if self.on_trouble is not None:
             self.on_trouble(self.trouble)
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from sluiceway.config.advice import tls_advice
 from sluiceway.errors import DeliveryError, PermanentError, RetryableError
+from sluiceway.otlp.responses import one_line
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
-__all__ = ["TOO_LARGE", "delivery_error", "explain"]
+__all__ = ["TOO_LARGE", "advice", "delivery_error", "explain"]
 
 TOO_LARGE: Final = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"})
 _BAD_DATA: Final = frozenset({"INVALID_MSG", "INVALID_RECORD", "INVALID_TIMESTAMP", "UNSUPPORTED_FOR_MESSAGE_FORMAT"})
@@ -34,6 +35,13 @@ _CODES: Final = {
     **dict.fromkeys(TOO_LARGE, "RESOURCE_EXHAUSTED"),
     **dict.fromkeys(_BAD_DATA, "INVALID_ARGUMENT"),
 }
+_FOR_OPERATORS: Final = frozenset(
+    {
+        "_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "UNSUPPORTED_SASL_MECHANISM", "ILLEGAL_SASL_STATE", "_SSL",
+        "TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED", "TOPIC_EXCEPTION",
+        "UNSUPPORTED_COMPRESSION_TYPE", *_NO_TOPIC,
+    }
+)  # fmt: skip
 _NO_HOST: Final = re.compile("failed to resolve", re.IGNORECASE)
 _BROKER: Final = re.compile(r"(?:(?:sasl_)?(?:ssl|plaintext)://)?([^/\s]+)/(?:\d+|bootstrap)")
 _SPEAKS_TLS: Final = ("SSL handshake", "unexpected message size", "Invalid response size", "Receive failed: invalid")
@@ -41,18 +49,28 @@ _SPEAKS_TLS: Final = ("SSL handshake", "unexpected message size", "Invalid respo
 
 def delivery_error(error: KafkaError, *, topic: str = "", group: str = "") -> DeliveryError:
     """What to raise for an error, with what to do about it."""
-    code = _CODES.get(error.name(), "UNAVAILABLE")
-    kind = PermanentError if error.name() in TOO_LARGE | _BAD_DATA else RetryableError
-    return kind(explain(error, topic=topic, group=group), code=code)
+    name, text = error.name(), explain(error, topic=topic, group=group)
+    code = _CODES.get(name, "UNAVAILABLE")
+    if name in TOO_LARGE | _BAD_DATA:
+        return PermanentError(text, code=code)
+    return RetryableError(text, code=code, advice=advice(error, topic=topic, group=group))
+
+
+def advice(error: KafkaError, *, topic: str = "", group: str = "") -> str:
+    """What an operator must do where nothing else will help, for health checks; empty for what passes by itself."""
+    if error.name() not in _FOR_OPERATORS:
+        return ""
+    about = f'topic "{topic}": ' if topic else f'group "{group}": ' if group else ""
+    return about + _advice(error.name(), error.str(), topic, group)
 
 
 def explain(error: KafkaError, *, topic: str = "", group: str = "") -> str:
     """An error as a sentence: librdkafka's words, the topic or group it is about, and the setting to look at."""
-    words = error.str()
+    words = one_line(error.str())
     name = error.name()
     about = f'topic "{topic}": ' if topic else f'group "{group}": ' if group else ""
-    advice = _advice(name, words, topic, group)
-    return f"{about}{words}{'; ' if advice else ''}{advice}"
+    found = _advice(name, words, topic, group)
+    return f"{about}{words}{'; ' if found else ''}{found}"
 
 
 def _advice(name: str, words: str, topic: str, group: str) -> str:
@@ -93,6 +111,8 @@ def _advice(name: str, words: str, topic: str, group: str) -> str:
 def _connection_advice(words: str) -> str:
     if _NO_HOST.search(words):
         return "the broker's name is not known here: see brokers, and the broker's advertised.listeners"
+    if "SSL routines" in words and (found := tls_advice(words, _host(words))):  # it ends after the handshake in TLS 1.3
+        return found
     if any(part in words for part in _SPEAKS_TLS):
         return "the broker seems to speak TLS where we do not, or the other way round: see tls"
     if "refused" in words:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sluiceway.config.settings import mistake
 from sluiceway.config.tls import TlsClient
@@ -191,16 +191,22 @@ class KafkaClient(Settings):
     auth: KafkaAuth = KafkaAuth()
     """How the client proves who it is."""
 
-    @model_validator(mode="after")
-    def _check_client(self) -> Self:
-        for place, broker in enumerate(self.brokers):
+    @field_validator("brokers")
+    @classmethod
+    def _check_brokers(cls, brokers: tuple[str, ...]) -> tuple[str, ...]:
+        for place, broker in enumerate(brokers):
             try:
                 _check_broker(broker)
             except ValueError as error:
-                raise mistake(str(error), "brokers", place) from None
-        if self.protocol_version and not _VERSION.fullmatch(self.protocol_version):
-            raise mistake(f"invalid protocol version: {self.protocol_version[:100]}", "protocol_version")
-        return self
+                raise mistake(str(error), place) from None
+        return brokers
+
+    @field_validator("protocol_version")
+    @classmethod
+    def _check_version(cls, version: str) -> str:
+        if version and not _VERSION.fullmatch(version):
+            raise ValueError(f"invalid protocol version: {version[:100]}")
+        return version
 
     @property
     def encryption(self) -> KafkaTls | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, TypeGuard
 
 from sluiceway.component import Context, ReportStatus, Status
 from sluiceway.errors import DeliveryError, PermanentError
@@ -14,7 +14,7 @@ from sluiceway.pipelines.losses import LossLog
 from sluiceway.pipelines.request import Request, Sender
 from sluiceway.telemetry import AttributeValue
 
-__all__ = ["Counts", "Health", "Observation", "describe", "error_type"]
+__all__ = ["Counts", "Health", "Observation", "describe", "error_type", "needs_help"]
 
 _ANY: Final = ("", False)
 
@@ -109,10 +109,10 @@ class Health:
             self._well = True
             self._report(Status.OK)
 
-    def troubled(self, message: str) -> None:
-        """Data waits, and nothing is lost yet."""
+    def troubled(self, message: str, *, for_good: bool = False) -> None:
+        """Data waits, and nothing is lost yet; `for_good` where it waits for an operator."""
         self._well = False
-        self._report(Status.RECOVERABLE_ERROR, message)
+        self._report(Status.PERMANENT_ERROR if for_good else Status.RECOVERABLE_ERROR, message)
 
     def losing(self, message: str) -> None:
         """Data was lost at the exporter."""
@@ -161,10 +161,16 @@ class Observation:
         if isinstance(error, PermanentError):
             self._health.losing(describe(error))
         elif isinstance(error, Exception):
-            self._health.troubled(describe(error))
+            self._health.troubled(describe(error), for_good=needs_help(error))
 
 
 def describe(error: BaseException) -> str:
-    """What health checks say of an error: its kind, and nothing that may hold a secret."""
+    """What health checks say of an error: its kind and what to do, and nothing that may hold a secret."""
     code = error.code if isinstance(error, DeliveryError) else ""
-    return f"exporting failed: {code or type(error).__name__}"
+    advice = f": {error.advice}" if needs_help(error) else ""
+    return f"exporting failed: {code or type(error).__name__}{advice}"
+
+
+def needs_help(error: BaseException) -> TypeGuard[DeliveryError]:
+    """Whether an operator must act before data flows again."""
+    return isinstance(error, DeliveryError) and bool(error.advice)

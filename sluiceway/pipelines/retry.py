@@ -12,7 +12,7 @@ from sluiceway.config.exporter import RetryOnFailure
 from sluiceway.config.types import format_duration
 from sluiceway.errors import PermanentError, RefusedError, RetryableError
 from sluiceway.pipelines.gate import BreakerGate
-from sluiceway.pipelines.observation import Health, describe
+from sluiceway.pipelines.observation import Health, describe, needs_help
 from sluiceway.pipelines.pause import pause
 from sluiceway.pipelines.request import Request, Sender
 
@@ -108,7 +108,7 @@ class Retry:
             raise _given_up("no more retries left", failure)
 
     async def _wait(self, request: Request, wait: float, failure: Failure) -> None:
-        self._health.troubled(f"{describe(failure)}, retrying")
+        self._health.troubled(f"{describe(failure)}, retrying", for_good=needs_help(failure))
         self._logger.info(
             _RETRYING,
             extra={"error": str(failure), "interval": format_duration(wait)},
@@ -121,6 +121,7 @@ class Retry:
 
 def _given_up(why: str, failure: Failure) -> RetryableError:
     code = failure.code if isinstance(failure, RetryableError) else ""
-    error = RetryableError(f"{why}: {failure}", retry_after=failure.retry_after, code=code)
+    advice = failure.advice if isinstance(failure, RetryableError) else ""
+    error = RetryableError(f"{why}: {failure}", retry_after=failure.retry_after, code=code, advice=advice)
     error.__cause__ = failure
     return error

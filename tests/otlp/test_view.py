@@ -307,6 +307,7 @@ def test_columns_of_every_signal():
         assert view.columns("count")["count"].tolist() == [None, None]
 
     edit(metrics(2), points)
+    edit(logs(2), lambda view: view.values("body") == ["record 0", "record 1"] or pytest.fail("wrong bodies"))
     edit(logs(1), lambda view: view.columns("body")["body"].tolist() == ["record 0"] or pytest.fail("wrong body"))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from sluiceway.otlp import Batch, Signal
-from sluiceway.pipelines.batching import DISTANCE, WORTHWHILE_BYTES
+from sluiceway.otlp import Batch, Origin, Signal
+from sluiceway.pipelines.batching import DISTANCE, WORTHWHILE_BYTES, Natural
 from sluiceway.testing import settle
 from tests.pipelines.around import Setup, names, set_up, traces
 
@@ -49,6 +50,16 @@ async def test_what_arrives_during_an_export_goes_as_one_when_it_ends() -> None:
         await settle()
         assert setup.backend.sizes == [2, 8]
         assert names(setup.backend.taken[1]) == [name for batch in batches[1:] for name in names(batch)]
+
+
+def test_what_differs_in_a_header_that_the_exporter_reads_stays_apart() -> None:
+    """Joined, it would have lost the header: its value is the lane's key, an absent one differs from an empty one."""
+    natural = Natural(headers=["X-Topic"])
+    given = [Origin(), Origin(headers={"x-topic": ("",)}), Origin(headers={"x-topic": ("a",), "x-other": ("b",)})]
+    keys = [natural.key(replace(traces(1), origin=origin)) for origin in given]
+    assert len(set(keys)) == 3
+    assert keys[2] == natural.key(replace(traces(1), origin=Origin(headers={"x-topic": ("a",)})))
+    assert Natural().key(replace(traces(1), origin=given[2])) is Natural().key(traces(1)) is None
 
 
 @pytest.mark.parametrize(("items", "size"), [(4096, 100), (1, 2**20)])

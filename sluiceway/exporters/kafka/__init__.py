@@ -9,7 +9,7 @@ brokers create what is missing.
 A batch is one message unless it is parted by topic, by key (`partition_traces_by_id` and its like, of which the
 identity of a resource is a hash of our own, not the Collector's), or because it would be larger than
 `producer::max_message_bytes`. The encodings `raw` and `text` write the bodies of log records, a message each, which
-costs about 3 CPU seconds per million; records without a body are dropped and counted.
+costs about 7 CPU seconds per million; records without a body are dropped and counted.
 
 **A batch counts as delivered when the brokers have acknowledged all of its messages**, by default all replicas in sync,
 and the producer is idempotent: brokers that die and come back cost no message and make none twice. (The Collector waits
@@ -25,12 +25,14 @@ Batches are not kept in order.
 | acknowledged | delivered |
 | nothing; no connection, wrong password, no permission, no topic, too few replicas, every other error | sent again |
 | message too large | sent by itself, then in halves; a single item that is too large is dropped and counted |
-| record invalid, format not supported | the items of that message are dropped and counted |
+| record invalid, format not supported | sent by itself; if that does not help, its items are dropped and counted |
 | a fatal error of the producer | a new producer sends again what was not acknowledged, which may then be there twice |
 
-The errors say which broker and topic they are about and which setting to mend, and stand in the exporter's status
-while data waits. At most `producer::max_buffered_bytes` are on their way; where that is full, batches wait. Stopping
-waits for what is on its way for as long as `timeout`.
+The errors in the log say which broker and topic they are about and which setting to mend. The exporter's status says it
+too where an operator must act: a wrong password or certificate, a topic that is missing or forbidden; data waits
+meanwhile. At most `producer::max_buffered_bytes` are on their way; where that is full, batches wait. Stopping waits for
+what is on its way for as long as `timeout`, or a second where the brokers are away. With `tls::reload_interval`,
+changed certificates are taken over by a new producer while what is on its way in the old one comes to its end.
 
 ```yaml
 exporters:
@@ -60,8 +62,12 @@ if TYPE_CHECKING:
 
 __all__ = ["COMPONENT", "KafkaExporter", "KafkaExporterConfig"]
 
+TURN: Final = 500
+"""Messages that are handed over before others have a turn: about two milliseconds."""
 INLINE: Final = 256 * 1024
 """Bytes: larger batches are encoded in a thread, where that is more than handing them on."""
+AWAY: Final = 1.0
+"""Seconds for which the end waits where the brokers are away: each batch has had its last attempt by then."""
 _ENDED: Final = frozenset({"_FATAL", "_FENCED"})
 
 
@@ -76,7 +82,6 @@ class KafkaExporter:
         self._producers: dict[bool, PolledProducer] = {}
         self._ending: set[asyncio.Task[int]] = set()
         self._unfinished = Unfinished()
-        self._sendings: dict[Message, Sending] = {}
         self._without_room: set[Sending] = set()
         self._delivered = self._failures = self._bytes = self._divided = 0
         self._publish()
@@ -88,7 +93,7 @@ class KafkaExporter:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        seconds = self._config.attempt_timeout or 30.0
+        seconds = AWAY if self._connection.trouble else self._config.attempt_timeout or 30.0
         producers, self._producers = list(self._producers.values()), {}
         left = sum(await asyncio.gather(*(producer.close(seconds) for producer in producers), *self._ending))
         if left:
@@ -96,6 +101,8 @@ class KafkaExporter:
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Return when the brokers have acknowledged all messages, or raise `RetryableError`; see the module's text."""
+        if self._connection.has_new_certificates():
+            self._replace("the files of tls have changed")
         sending = self._unfinished.take(batch) or await self._prepare(batch)
         sending.begin()
         try:
@@ -125,50 +132,50 @@ class KafkaExporter:
             while not sending.is_settled:
                 sending.changed.clear()
                 self._divide(sending, batch)
-                self._hand_over(sending)
-                if not sending.is_settled:
+                if not self._hand_over(sending):
+                    await asyncio.sleep(0)
+                elif not sending.is_settled:
                     await sending.changed.wait()
         finally:
             self._without_room.discard(sending)
 
     def _divide(self, sending: Sending, batch: Batch) -> None:
-        """What a broker found too large goes by itself; what is too large by itself, in halves."""
+        """Send in halves what a broker found too large."""
         while sending.too_large:
             message = sending.too_large.pop()
-            if not message.alone:
-                message.alone = True
-                sending.unsent.append(message)
-                continue
             self._divided += 1
             halves, refused = self._messages[batch.signal].halves(message, batch)
             sending.unsent.extend(halves)
             sending.refusals.extend(refused)
 
-    def _hand_over(self, sending: Sending) -> None:
+    def _hand_over(self, sending: Sending) -> bool:
+        """Give librdkafka the messages that it has room for; False after a part of them, so that others have a turn."""
         from confluent_kafka import KafkaException
 
-        while sending.unsent:
+        self._without_room.discard(sending)
+        for _ in range(min(len(sending.unsent), TURN)):
             message = sending.unsent[0]
-            self._sendings[message] = sending
+            message.sending = sending
+            producer = self._producer(alone=message.alone)
             try:
-                if not self._producer(alone=message.alone).send(message):
-                    del self._sendings[message]
+                if not producer.send(message):
                     self._without_room.add(sending)
-                    return
+                    return True
             except KafkaException as error:
                 sending.unsent.popleft()
                 sending.on_the_way += 1
-                self._settle([(message, error.args[0])])
+                self._settle(producer, [(message, error.args[0])])
             else:
                 sending.unsent.popleft()
                 sending.on_the_way += 1
-        self._without_room.discard(sending)
+        return not sending.unsent
 
-    def _settle(self, reports: Reports) -> None:
-        """Note what became of messages."""
+    def _settle(self, producer: PolledProducer, reports: Reports) -> None:
+        """Note what became of messages of a producer."""
         has_worked = False
         for message, error in reports:
-            sending = self._sendings.pop(message)
+            sending, message.sending = message.sending, None
+            assert sending is not None  # noqa: S101 - it was on its way
             sending.on_the_way -= 1
             sending.changed.set()
             if error is None:
@@ -178,17 +185,21 @@ class KafkaExporter:
             else:
                 self._failures += 1
                 self._fail(sending, message, error)
+                if (error.fatal() or error.name() in _ENDED) and producer in self._producers.values():
+                    self._replace(f"the last one has failed for good: {explain(error)}", 1.0)
         if has_worked:
             self._connection.worked()
         for waiting in self._without_room:
             waiting.changed.set()
 
     def _fail(self, sending: Sending, message: Message, error: KafkaError) -> None:
+        """Sort a failure. A broker refuses all messages of a request for one of them: each goes by itself first."""
         reason = delivery_error(error, topic=message.topic)
-        if error.fatal() or error.name() in _ENDED:
-            self._renew(alone=message.alone, error=error)
         if not isinstance(reason, PermanentError):
             sending.failed.append((message, error))
+        elif not message.alone:
+            message.alone = True
+            sending.unsent.append(message)
         elif reason.code == "RESOURCE_EXHAUSTED":
             sending.too_large.append(message)
         else:
@@ -204,23 +215,25 @@ class KafkaExporter:
             self._producers[alone] = PolledProducer(made, self._settle)
         return self._producers[alone]
 
-    def _renew(self, *, alone: bool, error: KafkaError) -> None:
-        """Let a producer that can do nothing more end; the next message gets a new one."""
-        if (old := self._producers.pop(alone, None)) is None:
-            return
-        self._context.logger.warning("the producer has failed for good, and a new one takes over: %s", explain(error))
-        task = asyncio.get_running_loop().create_task(old.close(1.0), name="kafka-producer-end")
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+    def _replace(self, why: str, seconds: float | None = None) -> None:
+        """Let the producers end, with so long for what is on its way; the next message gets a new one."""
+        self._context.logger.info("a new producer takes over: %s", why)
+        seconds = (self._config.attempt_timeout or 30.0) if seconds is None else seconds
+        while self._producers:
+            _, old = self._producers.popitem()
+            task = asyncio.get_running_loop().create_task(old.close(seconds), name="kafka-producer-end")
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
     def _overdue(self, sending: Sending) -> RetryableError:
         count = sending.on_the_way + len(sending.unsent)
         trouble = self._connection.trouble
-        topics = dict.fromkeys(message.topic for message, owner in self._sendings.items() if owner is sending)
-        about = f'topic "{next(iter(topics))}": ' if topics else ""
-        text = f"{about}no acknowledgement of {count} messages within {format_duration(self._config.attempt_timeout)}"
+        seconds = format_duration(self._config.attempt_timeout)
+        text = f'topic "{sending.topic}": no acknowledgement of {count} messages within {seconds}'
         code = "UNAVAILABLE" if trouble else "DEADLINE_EXCEEDED"
-        return RetryableError(f"{text}: {trouble or 'they wait for a broker'}", code=code)
+        return RetryableError(
+            f"{text}: {trouble or 'they wait for a broker'}", code=code, advice=self._connection.advice
+        )
 
     def _publish(self) -> None:
         scope, id = self._context.telemetry, self._context.id

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from sluiceway.exporters.kafka.encoding import Encoder, encoder, pick
 from sluiceway.exporters.kafka.settings import KafkaExporterConfig
 from sluiceway.kafka import is_topic
 from sluiceway.otlp import Batch, Signal, by_trace, group_resources, identities, partition, split
 from sluiceway.otlp.anyvalue import decode_value
+
+if TYPE_CHECKING:
+    from sluiceway.exporters.kafka.sending import Sending
 
 __all__ = ["Message", "Messages", "Refusal"]
 
@@ -35,7 +38,9 @@ class Message:
     part: Batch | None = None
     record: int = -1
     alone: bool = False
-    """Whether it must share its request with no other message, so that what is said of its size is about itself."""
+    """Whether it must share its request with no other message, so that what is said of that is about itself."""
+    sending: Sending | None = None
+    """Whose it is, while it is on its way."""
 
     @property
     def size(self) -> int:

@@ -26,12 +26,12 @@ Reports: TypeAlias = "list[tuple[Message, KafkaError | None]]"
 
 
 class PolledProducer:
-    """Takes messages until its queue is full, and calls `settle` on the event loop with reports of what became of them.
+    """Takes messages until its queue is full, and calls `settle` on the event loop with what became of them.
 
     Every message that was taken is reported once, whatever happens, if the producer is polled for long enough.
     """
 
-    def __init__(self, producer: Producer, settle: Callable[[Reports], None]) -> None:
+    def __init__(self, producer: Producer, settle: Callable[[PolledProducer, Reports], None]) -> None:
         self._producer: Producer | None = producer
         self._settle = settle
         self._loop = asyncio.get_running_loop()
@@ -89,4 +89,4 @@ class PolledProducer:
             return
         reports, self._reports = self._reports, []
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._settle, reports)
+            self._loop.call_soon_threadsafe(self._settle, self, reports)

@@ -24,12 +24,14 @@ class Sending:
     def __init__(self, messages: Iterable[Message], refusals: Iterable[Refusal]) -> None:
         self.unsent = deque(messages)
         """Messages that are to be handed to librdkafka."""
+        self.topic = self.unsent[0].topic if self.unsent else ""
+        """The topic of the first, for what is said of all."""
         self.on_the_way = 0
         """Messages that librdkafka has."""
         self.failed: list[tuple[Message, KafkaError]] = []
         """Messages that can be sent again."""
         self.too_large: list[Message] = []
-        """Messages that are to be sent alone, or in halves."""
+        """Messages that are to be sent in halves."""
         self.refused: list[tuple[Message, str]] = []
         """Messages that brokers will never take, and why."""
         self.refusals = list(refusals)
@@ -65,17 +67,23 @@ class Unfinished:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[int, tuple[weakref.ref[Batch], Sending]] = {}
+        self._kept: dict[int, tuple[weakref.ref[Batch], list[Sending]]] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def keep(self, batch: Batch, sending: Sending) -> None:
-        """Remember how far a batch has come."""
+        """Remember how far a batch has come. Two pipelines may send the same batch, each for itself."""
         place = id(batch)
-        self._kept[place] = weakref.ref(batch, lambda _: self._kept.pop(place, None)), sending
+        if place not in self._kept:
+            self._kept[place] = weakref.ref(batch, lambda _: self._kept.pop(place, None)), []
+        self._kept[place][1].append(sending)
 
     def take(self, batch: Batch) -> Sending | None:
         """What was kept of just this batch, which is then forgotten."""
-        found = self._kept.pop(id(batch), None)
-        return found[1] if found is not None else None
+        if (found := self._kept.get(id(batch))) is None:
+            return None
+        sending = found[1].pop()
+        if not found[1]:
+            del self._kept[id(batch)]
+        return sending

@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from sluiceway.errors import RetryableError
+from sluiceway.exporters.kafka.sending import Sending
 from sluiceway.otlp import Batch, Signal, accept
 from tests.exporters.backends import batch
 from tests.exporters.kafka.test_messages import exporter, records
@@ -83,6 +84,21 @@ async def test_a_broker_that_hangs_makes_nothing_twice(tmp_path):
             broker.resume()
             await persist(out, given)
         assert names(broker, topic) == ["0", "1"]
+
+
+async def test_two_pipelines_send_the_same_batch_each_for_itself(tmp_path):
+    """Each has its own messages, and comes again for one of them."""
+    with kafka_broker(tmp_path) as broker:
+        topic = broker.create_topic("spans")
+        async with exporter(broker, f"traces: {{topic: {topic}}}, timeout: 300ms") as out:
+            await persist(out, named(0))
+            broker.pause()
+            given = named(1)
+            failed = await asyncio.gather(out.consume(given), out.consume(given), return_exceptions=True)
+            assert [type(error) for error in failed] == [RetryableError] * 2
+            broker.resume()
+            await asyncio.gather(persist(out, given), persist(out, given))
+        assert names(broker, topic) == ["0", "1", "1"]
 
 
 async def test_what_nobody_comes_back_for_is_forgotten(tmp_path):
@@ -183,6 +199,22 @@ async def test_single_records_that_share_a_request_are_not_too_large(broker, top
     assert len(broker.messages(name)) == 50
 
 
+async def test_what_a_broker_will_never_take_comes_back(broker, topic):
+    """A compacted topic takes no message without a key; those with one in the same request arrive."""
+    name = topic(cleanup_policy="compact")
+    message = TracesData()
+    for number in range(5):
+        entry = message.resource_spans.add()
+        if number != 2:
+            entry.resource.attributes.add(key="k").value.string_value = f"key {number}"
+        entry.scope_spans.add().spans.add(name=f"{number}")
+    async with exporter(broker, f"traces: {{topic: {name}}}, message_key_from_attribute: k") as out:
+        partial = await out.consume(Batch.from_proto(message))
+    assert (partial.rejected, partial.batch.items) == (1, 1)
+    assert partial.batch.proto().resource_spans[0].scope_spans[0].spans[0].name == "2"
+    assert sorted(map(int, names(broker, name))) == [0, 1, 3, 4]
+
+
 def exporter_to(address, yaml, **context):
     """The exporter to an address."""
     from types import SimpleNamespace
@@ -274,6 +306,13 @@ async def test_no_password_for_a_port_that_asks_for_one(broker):
     assert "auth" in str(await failure(broker.sasl, ""))
 
 
+def seen(producer):
+    """The messages that a producer is handed from now on."""
+    handed, send = [], producer.send
+    producer.send = lambda message: (handed.append(message), send(message))[1]
+    return handed
+
+
 async def test_a_producer_that_failed_for_good_gets_a_successor(broker, topic):
     """What it had is reported as failed and sent again by the new one."""
     from confluent_kafka import KafkaError
@@ -282,12 +321,14 @@ async def test_a_producer_that_failed_for_good_gets_a_successor(broker, topic):
     async with exporter(broker, f"traces: {{topic: {name}}}") as out:
         first = out._producers[False]
         await out.consume(named(6))
+        handed = seen(first)
         waiting = asyncio.ensure_future(out.consume(given))
-        while not out._sendings:  # noqa: ASYNC110 - handing over takes a few turns of the loop
+        while not len(first):  # noqa: ASYNC110 - handing over takes a few turns of the loop
             await asyncio.sleep(0)
-        (message,) = out._sendings
-        out._settle([(message, KafkaError(KafkaError._FATAL, "fenced", fatal=True))])
-        out._sendings[message] = type("Gone", (), {"on_the_way": 1, "changed": asyncio.Event(), "failed": []})()
+        (message,) = handed
+        out._settle(first, [(message, KafkaError(KafkaError._FATAL, "fenced", fatal=True))])
+        message.sending = Sending([], [])  # the real report goes nowhere
+        message.sending.on_the_way = 1
         with pytest.raises(RetryableError, match="fenced"):
             await waiting
         await out.consume(given)
@@ -300,7 +341,7 @@ async def test_closing_waits_for_what_is_on_its_way(broker, topic):
     name = topic()
     async with exporter(broker, f"traces: {{topic: {name}}}, producer: {{linger: 500ms}}") as out:
         waiting = asyncio.ensure_future(out.consume(batch()))
-        while not out._sendings:  # noqa: ASYNC110 - handing over takes a few turns of the loop
+        while not len(out._producers[False]):  # noqa: ASYNC110 - handing over takes a few turns of the loop
             await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait({waiting})
