@@ -334,7 +334,9 @@ def _answer(ask: Callable[[], Any]) -> Any:
 
     def answer() -> Any:
         try:
-            return ask().result(PATIENCE)
+            return ask().result(PATIENCE / 10)
+        except TimeoutError:  # asked of a broker that has ended meanwhile
+            return None
         except KafkaException as error:
             if "COORDINATOR" not in error.args[0].name():
                 raise

@@ -22,6 +22,7 @@ refuses; heartbeats go on meanwhile, so a slow pipeline costs no membership.
 | a message cannot be read | it is dropped and counted as one item (`on_permanent_error: false`: the partition waits) |
 | a message has no value | it is passed over |
 | a partition is taken from us | what is under way has 10s to end, and is committed; others read the rest |
+| the collector stops | the same, and the member leaves; it waits up to 5s for brokers and for a rebalance under way |
 | the group gave us up for dead | what is under way is given up, and read again by whoever has the partition |
 | no broker, wrong password, missing permission or topic | the status says so; reading begins once it is mended |
 | the process is killed | others read on from the last commit, `session_timeout` later |

@@ -72,11 +72,11 @@ class Assignment:
 
     def revoke(self, consumer: Consumer, places: Iterable[TopicPartition]) -> None:
         """Let go of partitions: what is under way may end, and what is done with is committed."""
-        self._let_go(consumer, self._pop(places))
+        self._let_go(consumer, self._pop(consumer, places))
 
-    def lose(self, places: Iterable[TopicPartition]) -> None:
+    def lose(self, consumer: Consumer, places: Iterable[TopicPartition]) -> None:
         """Somebody else has these partitions by now: what is under way is given up, and nothing is committed."""
-        self._leave(self._pop(places), 0.0, "lost")
+        self._leave(self._pop(consumer, places), 0.0, "lost")
 
     def let_go(self, consumer: Consumer) -> None:
         """Let go of all partitions, as at the end."""
@@ -118,9 +118,12 @@ class Assignment:
                 claim = self.claims[end.topic, end.partition]
                 claim.end = end.offset if end.error is None else claim.end
 
-    def _pop(self, places: Iterable[TopicPartition]) -> list[Claim]:
+    def _pop(self, consumer: Consumer, places: Iterable[TopicPartition]) -> list[Claim]:
         found = (self.claims.pop((place.topic, place.partition), None) for place in places)
-        return [claim for claim in found if claim is not None]
+        claims = [claim for claim in found if claim is not None]
+        if paused := [claim for claim in claims if claim.is_paused]:
+            consumer.resume(_places(paused))  # or it would stay paused when it is ours again
+        return claims
 
     def _pop_all(self) -> list[Claim]:
         claims = list(self.claims.values())
@@ -129,7 +132,7 @@ class Assignment:
 
     def _let_go(self, consumer: Consumer, claims: list[Claim]) -> None:
         self._leave(claims, GRACE, "revoked")
-        self._commit(consumer, claims, wait=True)
+        self._commit(consumer, claims)
 
     def _leave(self, claims: Sequence[Claim], grace: float, why: str) -> None:
         if not claims:
@@ -138,25 +141,23 @@ class Assignment:
         with suppress(TimeoutError):
             left.result(grace + _MORE)
 
-    def _commit(self, consumer: Consumer, claims: Iterable[Claim], *, wait: bool = False) -> None:
-        """Have committed what is done with: librdkafka does it in intervals, and before a partition goes."""
+    def _commit(self, consumer: Consumer, claims: Iterable[Claim]) -> None:
+        """Have committed what is done with; librdkafka does it in intervals, before a partition goes, at the end."""
         from confluent_kafka import KafkaException
 
-        later: list[TopicPartition] = []
-        now: list[TopicPartition] = []
+        stored: list[TopicPartition] = []
+        back: list[TopicPartition] = []
         for claim in claims:
             if claim.offset != claim.stored:
-                # What goes back, as when a topic was made anew, librdkafka does not commit by itself.
-                is_later = self._config.autocommit.enable and claim.offset > claim.stored
+                (stored if claim.offset > claim.stored else back).append(self._place(claim))
                 claim.stored = claim.offset
-                (later if is_later else now).append(self._place(claim))
         try:
-            if later:
-                consumer.store_offsets(offsets=later)
-            if now and wait:
-                consumer.commit(offsets=now, asynchronous=False)
-            elif now:
-                consumer.commit(offsets=now, asynchronous=True)
+            if stored:
+                consumer.store_offsets(offsets=stored)
+                if not self._config.autocommit.enable:
+                    consumer.commit(asynchronous=True)
+            if back:  # as when a topic was made anew; librdkafka commits only what goes on
+                consumer.commit(offsets=back, asynchronous=True)
         except KafkaException as error:
             self._logger.warning("Offsets were not committed; what is behind them may come again: %s", error.args[0])
 
@@ -164,8 +165,8 @@ class Assignment:
         from confluent_kafka import TopicPartition
 
         if claim.epoch >= 0 and self._config.use_leader_epoch:
-            return TopicPartition(claim.topic, claim.partition, claim.stored, leader_epoch=claim.epoch)
-        return TopicPartition(claim.topic, claim.partition, claim.stored)
+            return TopicPartition(claim.topic, claim.partition, claim.offset, leader_epoch=claim.epoch)
+        return TopicPartition(claim.topic, claim.partition, claim.offset)
 
     def _regulate(self, consumer: Consumer, claims: Iterable[Claim]) -> None:
         """Pause partitions of which enough is held or that are refused, and fetch on where half of it is done with."""

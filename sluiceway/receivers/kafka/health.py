@@ -18,19 +18,16 @@ class Health:
         self._cluster = parts.part()
         self._group = parts.part()
         self._pipeline = parts.part()
-        self._told = ""
+        self._troubled: set[str] = set()
         self._waiting: dict[Claim, tuple[Status, str]] = {}
 
     def cluster(self, trouble: str) -> None:
         """The brokers cannot be reached or do not let us in; empty where they do."""
-        _report(self._cluster, trouble)
-        if trouble != self._told:
-            self._logger.info("Kafka answers") if not trouble else self._logger.warning("%s", trouble)
-        self._told = trouble
+        self._report(self._cluster, trouble, "Kafka answers")
 
     def group(self, trouble: str) -> None:
         """The group does not take us, or topics are missing or forbidden; empty where nothing is wrong."""
-        _report(self._group, trouble)
+        self._report(self._group, trouble, "All topics are read")
 
     def refused(self, claim: Claim, why: str, status: Status = Status.RECOVERABLE_ERROR) -> None:
         """The pipeline does not take a partition's messages."""
@@ -42,10 +39,14 @@ class Health:
         if self._waiting.pop(claim, None) is not None:
             self._tell()
 
-    @property
-    def waiting(self) -> int:
-        """How many partitions wait for the pipeline to take their messages."""
-        return len(self._waiting)
+    def _report(self, part: Context, trouble: str, well: str) -> None:
+        part.report(Status.RECOVERABLE_ERROR if trouble else Status.OK, trouble)
+        if trouble and well not in self._troubled:  # the words may change every second: the status has the newest
+            self._troubled.add(well)
+            self._logger.warning("%s", trouble)
+        elif not trouble and well in self._troubled:
+            self._troubled.remove(well)
+            self._logger.info(well)
 
     def _tell(self) -> None:
         if not self._waiting:
@@ -54,7 +55,3 @@ class Health:
         claim, (status, why) = max(self._waiting.items(), key=lambda entry: entry[1][0] is Status.PERMANENT_ERROR)
         others = f" (and {len(self._waiting) - 1} more)" if len(self._waiting) > 1 else ""
         self._pipeline.report(status, f"partition {claim}{others} waits: {why}")
-
-
-def _report(context: Context, trouble: str) -> None:
-    context.report(Status.RECOVERABLE_ERROR if trouble else Status.OK, trouble)

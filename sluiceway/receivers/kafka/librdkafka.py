@@ -33,7 +33,7 @@ def properties(config: KafkaReceiverConfig) -> Properties:
         "queued.max.messages.kbytes": _QUEUE_KIB,
         "fetch.queue.backoff.ms": 20,
         "enable.auto.offset.store": False,  # an offset is stored once the pipeline has answered
-        "enable.auto.commit": config.autocommit.enable,
+        "enable.auto.commit": True,  # without autocommit::enable only what has failed when it was answered for
         "auto.commit.interval.ms": max(1, _milliseconds(config.autocommit.interval)),
         "connections.max.idle.ms": min(_milliseconds(config.conn_idle_timeout), 2_147_483_647),
     }

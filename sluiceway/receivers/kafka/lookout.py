@@ -52,10 +52,16 @@ class Lookout:
         self._tell = {"cluster": cluster, "group": group}
         self._told = {"cluster": "", "group": ""}
         self._due = -inf
+        self._answers = False
         self._interval = _SOONEST
         self._missing: list[str] = []
         self._said: dict[str, str] = {}
         connection.on_trouble = lambda _: self.hasten()
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the cluster did not answer when it was last looked at, or has not been looked at."""
+        return not self._answers
 
     @property
     def is_due(self) -> bool:
@@ -78,9 +84,11 @@ class Lookout:
         try:
             found = consumer.list_topics(timeout=_PATIENCE)
         except KafkaException as error:
+            self._answers = False
             self._say("cluster", self._connection.trouble or explain(error.args[0]))
             self._again()
             return False
+        self._answers = True
         self._connection.worked()
         self._say("cluster", "")
         # One that is read already is not given up for a passing error.

@@ -33,6 +33,11 @@ _MOST: Final = 2000
 _LAG_EVERY: Final = 2.0
 _FAREWELL: Final = 5.0
 """Seconds that the brokers have to take the last commit and to hear that we leave."""
+_LINGER: Final = 3.0
+"""Seconds of these that a rebalance under way is waited for."""
+_RESTLESS: Final = frozenset({"PREPARING_REBALANCING", "COMPLETING_REBALANCING"})
+_AGAIN: Final = frozenset({"ILLEGAL_GENERATION", "REBALANCE_IN_PROGRESS"})
+"""Commits that met a rebalance: they are repeated after it."""
 _RESTART: Final = 10.0
 """Seconds until a consumer that has failed is replaced."""
 
@@ -114,8 +119,30 @@ class Member:
                 self._step(consumer)
             self._assignment.let_go(consumer)
             loop.call_soon_threadsafe(self._has_let_go.set)
+            self._await_calm(consumer)
         finally:
             consumer.close()
+
+    def _await_calm(self, consumer: Consumer) -> None:
+        """Wait a moment for a rebalance that is under way.
+
+        A broker reads no commit and no farewell from a member that joins: what was done with would come again, and the
+        others wait for us until our session ends.
+        """
+        from confluent_kafka.admin import AdminClient
+
+        if self._lookout.is_cut_off:
+            return
+        group, deadline = self._config.group_id, self._context.clock.now() + _LINGER
+        admin = self._connection.open(AdminClient)
+        while self._context.clock.now() < deadline:
+            answer = admin.describe_consumer_groups([group], request_timeout=_LINGER)[group]
+            while not answer.done():
+                consumer.poll(_POLL)
+            if answer.exception() is not None or answer.result().state.name not in _RESTLESS:
+                return
+            consumer.poll(_POLL)
+            self._assignment.let_go(consumer)
 
     def _step(self, consumer: Consumer) -> None:
         assignment, lookout = self._assignment, self._lookout
@@ -163,9 +190,9 @@ class Member:
     def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         self._assignment.revoke(consumer, places)
 
-    def _lost(self, _consumer: Consumer, places: list[TopicPartition]) -> None:
+    def _lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         self._context.logger.warning("%d partitions were given to others, as the group did not hear of us", len(places))
-        self._assignment.lose(places)
+        self._assignment.lose(consumer, places)
 
     def _committed(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
         """Take the outcome of a commit."""
@@ -173,6 +200,8 @@ class Member:
         self._figures.commits["success"] += len(places) - len(failed)
         if failed and failed[0].name() != "_NO_OFFSET":
             self._figures.commits["failure"] += len(failed)
+            if failed[0].name() in _AGAIN:
+                return
             text = explain(failed[0], group=self._config.group_id)
             self._context.logger.warning("Offsets were not committed; what is behind them may come again: %s", text)
 

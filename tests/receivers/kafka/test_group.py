@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+import pytest
+
 from sluiceway.component import Status
 from sluiceway.errors import RefusedError
 from sluiceway.otlp import Signal
-from tests.receivers.kafka.bench import from_start, reading, until
+from tests.receivers.kafka.bench import Bench, from_start, reading, until
 from tests.receivers.records import bodies
 from tests.servers.kafka import KafkaBroker
 
@@ -101,6 +103,70 @@ async def test_refused_partitions_move(broker: KafkaBroker, name: str) -> None:
             await until(lambda: second.items == 1)
             await until(lambda: not first_waits())
             await until(lambda: len(broker.committed(name)) == 1)
+
+
+@pytest.mark.parametrize("strategy", ["cooperative-sticky", "range"])
+async def test_paused_partitions_move(broker: KafkaBroker, name: str, strategy: str) -> None:
+    """A partition that was paused when it was taken from a member is read on when that member has it again."""
+    broker.create_topic(name, 2)
+    for partition in (0, 1):
+        broker.produce(name, [str(partition).encode()], partition=partition)
+    yaml = text(broker, name, f"group_rebalance_strategies: [{strategy}]")
+    async with reading(yaml, LOGS) as first:
+        paused = "sluiceway_kafka_receiver_paused_partitions"
+        first.sink.error = RefusedError("full", 0.05)
+        await until(lambda: first.metrics.read(paused) == 2)
+        async with reading(yaml, LOGS) as second:
+            second.sink.error = RefusedError("full", 0.05)
+            await until(lambda: second.metrics.read(paused) == 1)
+            first.sink.error = None
+        await until(lambda: sorted(bodies(first.batches)) == ["0", "1"])
+
+
+@pytest.mark.parametrize("strategy", ["cooperative-sticky", "range"])
+async def test_coming_and_going(broker: KafkaBroker, name: str, strategy: str) -> None:
+    """While members come and go under load, before pipelines that refuse now and then, nothing is lost."""
+    broker.create_topic(name, 4)
+    yaml = text(broker, name, f"group_rebalance_strategies: [{strategy}]", "max_batch_size: 100B, max_held_size: 1KB")
+    members: list[Bench] = []
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        for partition in range(4):
+            values = [f"{partition}:{written + number}".encode() for number in range(100)]
+            broker.produce(name, values, partition=partition)
+        written += 100
+
+    def arrived() -> set[str]:
+        return {body for bench in members for body in bodies(bench.batches)}
+
+    async with AsyncExitStack() as lives:
+        members.append(await lives.enter_async_context(reading(yaml, LOGS)))
+        members[0].sink.consume = now_and_then(members[0].sink.consume)
+        for _ in range(4):
+            write()
+            async with reading(yaml, LOGS) as other:
+                members.append(other)
+                other.sink.consume = now_and_then(other.sink.consume)
+                before = len(arrived())
+                await until(lambda before=before: other.items or len(arrived()) > before + 200)
+                write()
+        await until(lambda: len(arrived()) == 4 * written)
+
+
+def now_and_then(consume):
+    """A consumer that refuses every third batch once."""
+    count = 0
+
+    async def refuse(batch) -> None:
+        nonlocal count
+        count += 1
+        if count % 3 == 0:
+            raise RefusedError("full", 0.01)
+        await consume(batch)
+
+    return refuse
 
 
 async def test_a_slow_pipeline(broker: KafkaBroker, name: str) -> None:
