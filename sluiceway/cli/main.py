@@ -61,7 +61,7 @@ def _execute(name: str, arguments: Sequence[str]) -> int:
     command: Command = import_module(f"sluiceway.cli.{module}")
     parser = argparse.ArgumentParser(f"sluiceway {name}", description=purpose, allow_abbrev=False)
     command.add_arguments(parser)
-    parsed = parser.parse_args(arguments)
+    parsed = parser.parse_intermixed_args(arguments)
     try:
         return command.execute(parsed)
     except KeyboardInterrupt:

@@ -15,6 +15,7 @@ from sluiceway.cli.sources import add_source_arguments, read_config
 from sluiceway.errors import ConfigError
 from sluiceway.otlp import Signal
 from sluiceway.otlp.json import encode
+from sluiceway.personal.keys import AES_BYTES
 from sluiceway.segments import Keyring, LockedError
 from sluiceway.segments.shelf import Shelf, shelves
 
@@ -69,15 +70,24 @@ def _places(arguments: argparse.Namespace) -> Iterator[tuple[Path, Keyring | Non
     if arguments.directory is not None:
         pairs = [given.partition("=") for given in arguments.key]
         keys = {id: read_key(source) for id, _, source in pairs}
+        for id, key in keys.items():
+            if len(key) != AES_BYTES:
+                raise ConfigError(f"--key: {id} has {len(key)} bytes, not {AES_BYTES}")
+        if arguments.config:
+            raise ConfigError("--directory and --config say the same: give one of them")
         if not arguments.directory.is_dir():
             raise ConfigError(f"there is no directory {arguments.directory}")
         yield arguments.directory, Keyring(keys) if keys else None
         return
+    if not arguments.config:
+        raise ConfigError("say where: --config with the collector's files, or --directory of file_storage")
     storages = [entry.settings for entry in read_config(arguments).extensions.values()]
     chosen = [settings for settings in storages if isinstance(settings, FileStorageConfig)]
     if not chosen:
         raise ConfigError("the configuration has no extension file_storage")
     for settings in chosen:
+        if not Path(settings.directory).is_dir():
+            raise ConfigError(f"there is no directory {settings.directory}")
         yield Path(settings.directory), keyring_of(settings)
 
 
@@ -94,10 +104,19 @@ def _list(found: list[Shelf], _: argparse.Namespace) -> int:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    for shelf in found:
-        for text in shelf.unreadable:
-            print(f"{shelf.name}: {text}", file=sys.stderr)
+    _tell(found)
     return 0
+
+
+def _tell(found: list[Shelf]) -> int:
+    """Say what could not be read; the exit code."""
+    texts = [f"{shelf.name}: {text}" for shelf in found for text in shelf.unreadable]
+    texts += [
+        f"{shelf.name}: {name} is damaged, and now in quarantine" for shelf in found for name in shelf.quarantined
+    ]
+    for text in texts:
+        print(text, file=sys.stderr)
+    return int(bool(texts))
 
 
 def _show(found: list[Shelf], arguments: argparse.Namespace) -> int:
@@ -114,7 +133,7 @@ def _show(found: list[Shelf], arguments: argparse.Namespace) -> int:
                 "bytes": record.weight, "pipelines": dict(record.shares), **record.notes,
             }  # fmt: skip
             print(orjson.dumps(told).decode())
-    return 0
+    return _tell(found)
 
 
 def _replay(found: list[Shelf], _: argparse.Namespace) -> int:
@@ -124,7 +143,7 @@ def _replay(found: list[Shelf], _: argparse.Namespace) -> int:
     for shelf in letters:
         records, items = shelf.replay()
         print(f"{shelf.name}: {items:,} items of {records:,} records go back to the queue")
-    return 0
+    return _tell(letters)
 
 
 def _purge(found: list[Shelf], arguments: argparse.Namespace) -> int:
@@ -132,15 +151,18 @@ def _purge(found: list[Shelf], arguments: argparse.Namespace) -> int:
         raise ConfigError("say which are to be deleted: list tells their names")
     for shelf in found:
         totals = shelf.totals()
-        if not totals.records and not shelf.segments:
+        if not shelf.segments and not shelf.unreadable:
+            print(f"{shelf.name}: there is nothing in it")
             continue
         if not arguments.yes:
+            if not sys.stdin.isatty():
+                raise ConfigError("nobody can be asked here: --yes deletes without asking")
             answer = input(f"delete {totals.items:,} items of {shelf.name} for good? [y/N] ")
             if answer.strip().lower() not in ("y", "yes"):
                 continue
         shelf.purge()
         print(f"{shelf.name}: {totals.items:,} items deleted")
-    return 0
+    return _tell(found)
 
 
 _ACTIONS: Mapping[str, Callable[[list[Shelf], argparse.Namespace], int]] = {

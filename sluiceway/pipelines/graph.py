@@ -29,7 +29,7 @@ from sluiceway.pipelines.node import Key, Node
 from sluiceway.pipelines.status import StatusBoard
 from sluiceway.pipelines.traced import TracedReceiver
 from sluiceway.pipelines.watch import Watch, WatchedLink, is_watched
-from sluiceway.pipelines.wrap import wrap
+from sluiceway.pipelines.wrap import Wrapped, wrap
 from sluiceway.telemetry import Scope, Telemetry, component_logger
 
 __all__ = ["Graph", "Surroundings", "build"]
@@ -256,23 +256,27 @@ class _Builder:
         context = replace(context, route=routes.__getitem__)
         try:
             instance = settings.component.create(settings.settings, context, *([] if link is None else [link]))
+            if key.kind is Kind.EXPORTER:
+                instance = self.wrapped(key, instance, settings, context)
         except ConfigError as error:
             raise ConfigError(*(_located(problem, settings, key) for problem in error.problems)) from error
         except Exception as error:
             text = f'failed to create "{key.id}" {key.kind}: {error.__class__.__name__}: {error}'
             raise ConfigError(_located(Problem(text), settings, key)) from error
-        if key.kind is Kind.EXPORTER:
-            (signal,) = context.signals
-
-            def account(pipeline: str) -> Account:
-                return self.around.ledger.pipeline(pipeline, signal).account(key.id)
-
-            instance = wrap(instance, settings.settings, context, account=account)
         node = Node(key, made_from, instance, context.telemetry, self.around.statuses, link, routes)
         if key.kind is Kind.PROCESSOR:
             (signal,) = context.signals
             node.flow.publish(context.telemetry, key.id, signal)
         return node
+
+    def wrapped(self, key: Key, exporter: Any, settings: ComponentConfig, context: Context) -> Wrapped:
+        """An exporter with what its settings ask for around it."""
+        (signal,) = context.signals
+
+        def account(pipeline: str) -> Account:
+            return self.around.ledger.pipeline(pipeline, signal).account(key.id)
+
+        return wrap(exporter, settings.settings, context, account=account)
 
     def link(self, key: Key, context: Context) -> Link:
         """What a component pushes to; it notices when a processor's work on a batch ends, where that is of interest."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -34,6 +35,8 @@ __all__ = ["SendingQueue", "Statistics"]
 RETRY_AFTER: Final = 1.0
 """Seconds after which a sender that found the queue full may come again."""
 
+GRACE: Final = 5.0
+"""Seconds that exports under way have to end when a queue on disk is left; after that they are sent again later."""
 BURY_AGAIN: Final = 5.0
 """Seconds after which dead letters that could not be kept are tried again."""
 
@@ -100,11 +103,15 @@ class SendingQueue:
         self._health = health
         self._bisection = bisection
         self._losses = LossLog("Exporting failed. Dropping data.", logging.ERROR, context)
+        text = "Exporting failed. The data is among the dead letters."
+        self._burials = LossLog(text, logging.ERROR, context, "dead_letter_items")
         self._store: Store | None = store[0] if store is not None else None
         self._terms: Terms | None = store[1] if store is not None else None
         self._unfinished: list[Element] = []
         """What is on disk, and was begun with and not finished when the queue was left."""
         self._closing = asyncio.Event()
+        self._saving: set[asyncio.Task[None]] = set()
+        """What a predecessor had in memory, on its way to the disk."""
         self._room = Room(settings.capacity, settings.max_bytes if store is None else settings.max_storage_bytes)
         self._in_memory = 0
         """Bytes of what came from the store and is not finished."""
@@ -174,13 +181,27 @@ class SendingQueue:
             for element in self._consumers.clear():
                 self._interrupt(element)
         try:
-            await self._consumers.__aexit__(kind, error, trace)
+            await self._end_exports(kind, error, trace)
         finally:
             for element in self._consumers.clear():
                 self._interrupt(element)
             self._losses.tell()
+            self._burials.tell()
+            if self._saving:
+                await asyncio.wait(self._saving)
             if self._store is not None:
                 await self._store.leave(self, self._unfinished)
+
+    async def _end_exports(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let the exports end; what is on disk is not waited for much longer than a healthy backend takes."""
+        if self._store is None:
+            await self._consumers.__aexit__(kind, error, trace)
+            return
+        with suppress(TimeoutError):
+            async with self._context.clock.timeout(GRACE):
+                await self._consumers.__aexit__(kind, error, trace)
 
     async def send(self, request: Request) -> None:
         """Take the request, or raise: `RefusedError` when the queue is full, `TooLargeError` when it never fits."""
@@ -263,8 +284,28 @@ class SendingQueue:
 
     def inherit(self, request: Request) -> None:
         """Take over a request that a predecessor has accepted, whether there is room for it or not."""
+        if self._store is not None:
+            saving = asyncio.get_running_loop().create_task(self._save(self._store, request))
+            self._saving.add(saving)
+            saving.add_done_callback(self._saving.discard)
+            return
         batch = request.batch
         self._put(request, Ticket(self._measure(batch), len(batch.payload)))
+
+    async def _save(self, store: Store, request: Request) -> None:
+        """Have on disk what a predecessor had in memory; it is lost where the disk does not take it before we go."""
+        request.hold()
+        try:
+            while not self._is_closed:
+                with suppress(RefusedError):
+                    await store.keep(request)  # which counts it as held anew
+                    return
+                await pause(self._context.clock, RETRY_AFTER, self._closing)
+            request.drop(Reason.SHUTDOWN)
+        except TooLargeError:
+            request.drop(Reason.TOO_LARGE)
+        finally:
+            request.release()
 
     def _measure(self, batch: Batch) -> int:
         match self._settings.sizer:
@@ -402,7 +443,8 @@ class SendingQueue:
             ticket.error = error
         element.request.drop(reason)
         if not self._settings.wait_for_result:
-            self._losses.note(element.request.batch.items, str(error) or type(error).__name__)
+            log = self._burials if reason is Reason.DEAD_LETTERED else self._losses
+            log.note(element.request.batch.items, str(error) or type(error).__name__)
         self._release(element)
 
     def _release(self, element: Element) -> None:

@@ -33,7 +33,8 @@ def _find(storage: str, context: Context) -> Storage:
     try:
         found: Storage = context.extension(storage)
     except LookupError:
-        raise ConfigError(Problem(f'no storage client extension found: "{storage}"', _PATH)) from None
+        text = f'no storage client extension found: "{storage}"; service::extensions must name it, too'
+        raise ConfigError(Problem(text, _PATH)) from None
     if not hasattr(found, "log"):
         raise ConfigError(Problem(f'requested extension is not a storage extension: "{storage}"', _PATH))
     return found

@@ -25,7 +25,7 @@ from sluiceway.pipelines.records import named, record_of, request_of
 from sluiceway.pipelines.request import Request
 from sluiceway.segments import Log, Stored, Totals
 from sluiceway.segments.frames import LARGEST
-from sluiceway.segments.log import Position
+from sluiceway.segments.log import GoneError, Position
 from sluiceway.telemetry import Scope
 
 __all__ = ["Content", "Kept", "Store", "Terms", "User"]
@@ -132,6 +132,7 @@ class Store:
         self._writing = asyncio.Lock()
         self._hungry = asyncio.Event()
         self._is_open = False
+        self._is_gone = False
         self._is_behind = False
         """Whether there is something on the disk alone; what comes then has to go there as well, to keep the order."""
 
@@ -268,6 +269,11 @@ class Store:
 
     async def _close(self) -> None:
         self._is_open = False
+        if self.content.requests:
+            self._context.logger.info(
+                "The queue on disk keeps what it holds.",
+                extra={"items": self.content.items, "directory": str(self.log.folder)},
+            )
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -285,6 +291,8 @@ class Store:
             looks += 1
             with self._told():
                 async with self._writing:
+                    if self._is_gone:
+                        continue
                     if not self._is_open:
                         await self._open()
                         continue
@@ -293,7 +301,14 @@ class Store:
                         await self._look()
 
     async def _look(self) -> None:
-        totals = await self._run(self.log.adopt)
+        try:
+            totals = await self._run(self.log.adopt)
+        except GoneError as error:
+            # What is in memory still goes out. Nothing is accepted any more that could not be kept.
+            self._is_open = False
+            self._is_gone = True
+            self._say(f"{error.strerror}: restart, or put it back and restart")
+            return
         self._say("; ".join(self.log.unreadable))
         if totals.records:
             self._found(totals, {})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +18,7 @@ from sluiceway.segments.keyring import Keyring, MissingKeyError
 from sluiceway.segments.reader import Reader
 from sluiceway.segments.segment import SUFFIX, Segment, Tail, number_of
 
-__all__ = ["INCOMING", "SEGMENT_BYTES", "Log", "Position", "Stored"]
+__all__ = ["INCOMING", "SEGMENT_BYTES", "GoneError", "Log", "Position", "Stored"]
 
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
 INCOMING: Final = "incoming"
@@ -25,6 +27,10 @@ CURSOR_INTERVAL: Final = 1.0
 """Seconds between two syncs of the cursor; a power cut makes what was acknowledged since then come again."""
 
 _log = logging.getLogger("sluiceway.segments")
+
+
+class GoneError(OSError):
+    """Somebody deleted the folder, or put another one in its place: nothing can be kept there any more."""
 
 
 class Position(NamedTuple):
@@ -103,6 +109,7 @@ class Log:
 
         Segments that could not be read are tried again.
         """
+        self._check()
         self._reader.retry()
         numbers = [number for name in self._files.names(self.folder) if (number := number_of(name)) is not None]
         self._next_number = max([self._next_number - 1, *numbers]) + 1
@@ -271,6 +278,20 @@ class Log:
 
     # Opening and leaving
 
+    def _check(self) -> None:
+        """Look whether the folder and the cursor are still those that were opened. Raises `GoneError`."""
+        assert self._lock is not None  # noqa: S101 - it is open
+        try:
+            is_same = os.path.samestat(os.fstat(self._lock), (self.folder / "lock").stat())
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise GoneError(errno.ESTALE, f"{self.folder} was deleted or replaced while it was in use")
+        if self._cursor is not None and not (self.folder / "cursor").exists():
+            self._cursor.close()
+            self._cursor = Cursor(self.folder / "cursor", self._files)
+            self._is_dirty = True
+
     def _look(self) -> Totals:
         """Take in the segments that are not known yet: what they have that was not acknowledged."""
         totals = Totals()
@@ -289,7 +310,9 @@ class Log:
         path = self.folder / f"{number:016}{SUFFIX}"
         try:
             segment = Segment.open(number, path, self._files, self.keyring, self._known)
-            if segment.expected.records or segment.is_damaged or not (segment.acknowledged or segment.size == BEGIN):
+            if segment.size < BEGIN:
+                _log.error("%s was cut off: nothing of it is left", path)
+            if segment.expected.records or segment.is_damaged or not (segment.acknowledged or segment.size <= BEGIN):
                 self._segments[number] = segment
             else:
                 self._files.delete(path)

@@ -38,6 +38,8 @@ class Shelf:
         self.signal = folder.stem.rpartition("_")[2]
         self.segments: list[Segment] = []
         self.unreadable: list[str] = []
+        self.quarantined: list[str] = []
+        """Files with something in them that cannot be read, which `replay` and `purge` have put aside."""
         self._keyring = keyring
         self._look()
 
@@ -47,8 +49,8 @@ class Shelf:
         self.segments.clear()
         self.unreadable.clear()
         known = read_cursor(folder / "cursor", FILES)
-        for number in sorted(n for name in FILES.names(folder) if (n := number_of(name)) is not None):
-            path = folder / f"{number:016}{SUFFIX}"
+        for path in (*_segments(folder), *_segments(folder / INCOMING)):
+            number = number_of(path.name) or 0
             try:
                 self.segments.append(Segment.open(number, path, FILES, keyring, known))
             except FileNotFoundError:
@@ -69,6 +71,8 @@ class Shelf:
             FILES.close(FILES.lock(self.folder / "lock", patience=0))
         except LockedError:
             return True
+        except OSError:  # a file system that is mounted for reading only: nobody writes there
+            return False
         return False
 
     def records(self) -> Iterator[Record]:
@@ -85,8 +89,8 @@ class Shelf:
     def replay(self) -> tuple[int, int]:
         """Put the dead letters back into their queue, whether a collector has that open or not: records and items.
 
-        They count as accepted now. Raises `LockedError` where a collector does not let go of them, or `OSError`, and
-        then they are where they were.
+        What is damaged goes to the folder `quarantine`, with the whole file. They count as accepted now. Raises
+        `LockedError` where a collector does not let go of them, or `OSError`, and then they are where they were.
         """
         incoming = self.folder.with_suffix(QUEUE) / INCOMING
         totals = Totals()
@@ -115,9 +119,14 @@ class Shelf:
         return totals.records, totals.items
 
     def purge(self) -> None:
-        """Delete all that can be read. Raises `LockedError` where a collector does not let go of it."""
+        """Delete all that can be read; what cannot goes to the quarantine.
+
+        Raises `LockedError` where a collector does not let go of it.
+        """
         with self._taken():
             self._delete()
+            for text in self.unreadable:
+                self._set_aside(self.folder / text.partition(":")[0])
 
     @contextmanager
     def _taken(self) -> Iterator[None]:
@@ -140,11 +149,16 @@ class Shelf:
         for segment in self.segments:
             segment.count(FILES.read(segment.path, BEGIN), None)
             if segment.is_damaged:
-                FILES.make_folders(self.folder / QUARANTINE)
-                FILES.rename(segment.path, self.folder / QUARANTINE / segment.path.name)
+                self._set_aside(segment.path)
             else:
                 FILES.delete(segment.path)
         FILES.sync_folder(self.folder)
+
+    def _set_aside(self, path: Path) -> None:
+        """Keep a file that has something in it that cannot be read."""
+        FILES.make_folders(self.folder / QUARANTINE)
+        FILES.rename(path, self.folder / QUARANTINE / path.name)
+        self.quarantined.append(path.name)
 
 
 def is_wanted(folder: Path) -> bool:
@@ -153,6 +167,14 @@ def is_wanted(folder: Path) -> bool:
         return time.time() - (folder / WANTED).stat().st_mtime < 2 * PATIENCE
     except OSError:
         return False
+
+
+def _segments(folder: Path) -> list[Path]:
+    """The segments in a folder, oldest first."""
+    return sorted(
+        (folder / name for name in FILES.names(folder) if number_of(name) is not None),
+        key=lambda path: number_of(path.name) or 0,
+    )
 
 
 def _groups(records: Iterator[Record]) -> Iterator[list[Record]]:

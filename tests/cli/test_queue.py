@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,9 @@ def test_what_is_purged_is_gone(
     """After a question, unless told otherwise."""
     letters(tmp_path, "a").close()
     monkeypatch.setattr("builtins.input", lambda _: "n")
+    assert main(["queue", "purge", NAME, "--directory", str(tmp_path)]) == 1
+    assert "--yes deletes without asking" in capsys.readouterr().err
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     assert main(["queue", "purge", NAME, "--directory", str(tmp_path)]) == 0
     assert list(tmp_path.rglob("*.segment"))
     assert main(["queue", "purge", NAME, "--yes", "--directory", str(tmp_path)]) == 0

@@ -21,8 +21,8 @@ Not stored: unknown fields, the dropped-attributes counts and entity references 
 | 42, 3F, 0A, 22P03, 22P04: a table is missing or was changed | data waits, the status names the column and what to do |
 | no extension, or an edition without a feature | plain partitions, or without the feature, with a log line |
 
-Data waits as long as `retry_on_failure` allows. The keys of batches under way are lost with the process: where a queue
-on disk sends them again after a crash, those that were stored at the last moment may be there twice.
+Data waits as long as `retry_on_failure` allows. With a queue on disk a batch is known again after a crash, too; without
+one its keys are lost with the process, as is the queue.
 
 The column `tenant` is what senders say, unless the processor `tenant` comes before. With `row_level_security` those who
 are granted `reader_role` see the rows whose `tenant` is their session's setting `sluiceway.tenant`, which whoever may
@@ -46,7 +46,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias
 
 from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
 from sluiceway.exporters.timescaledb.columns import tables_of
@@ -71,6 +71,10 @@ UPKEEP_INTERVAL: Final = 300.0
 """Seconds between two looks at partitions, retention and old keys."""
 
 _SECOND: Final = 1_000_000_000
+
+
+Named: TypeAlias = "list[tuple[bytes, int]]"
+"""The keys of what a batch is made of, and the items of each, in their order."""
 
 
 class _Rows(NamedTuple):
@@ -137,52 +141,63 @@ class TimescaleExporter:
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Return when the rows are committed, or raise `DeliveryError`; then none of them is, as far as is known."""
+        names = batch.origin.names
+        if names and sum(items for _, items in names) == batch.items:
+            return await self._deliver(batch, [(part_of(name, 0), items) for name, items in names])
         with self._keys.of(batch) as key:
-            return await self._deliver(batch, key)
+            return await self._deliver(batch, [(key, batch.items)])
 
-    async def _deliver(self, batch: Batch, key: bytes) -> PartialSuccess | None:
+    async def _deliver(self, batch: Batch, keys: Named) -> PartialSuccess | None:
         from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError, SchemaError, explain, may_be_schema
 
         part = self._parts[batch.signal]
         try:
             made = await part.rows(batch)
         except OverflowError:
-            return await self._deliver_halves(batch, key)
+            return await self._deliver_halves(batch, keys)
         try:
             async with self._pool.connection() as connection:
                 await part.schema.ready(connection, self._context.clock.time_ns() / _SECOND)
-                is_new = await self._store(connection, part, key, made)
+                new = await self._store(connection, part, keys, made)
         except (PostgresError, SchemaError, *BROKEN) as error:
             if may_be_schema(error):
                 part.schema.forget()
             raise explain(error) from error
-        self._moved += made.moved if is_new else 0
-        self._repeated += not is_new
+        self._repeated += len(keys) - len(new)
+        if 0 < len(new) < len(keys):  # a queue on disk has joined what was stored before a crash with what was not
+            mask = b"".join(bytes([key in new]) * items for key, items in keys)
+            await self._deliver(pick(batch, mask), [pair for pair in keys if pair[0] in new])
+        elif new:
+            self._moved += made.moved
         return made.rejection(batch)
 
-    async def _deliver_halves(self, batch: Batch, key: bytes) -> PartialSuccess | None:
+    async def _deliver_halves(self, batch: Batch, keys: Named) -> PartialSuccess | None:
         """One after the other, each with a key of its own: when the second fails, the first is known the next time."""
+        key = part_of(b"".join(key for key, _ in keys), 0)
         if batch.items == 1:
             return PartialSuccess(1, "PostgreSQL does not take 1 whose row is too large", batch)
         parts = enumerate(split(batch, items=(batch.items + 1) // 2))
-        found = [half for n, part in parts if (half := await self._deliver(part, part_of(key, n))) is not None]
+        found = [half for n, part in parts if (half := await self._deliver(part, [(part_of(key, n), part.items)]))]
         if not found:
             return None
         left_out = [half.batch for half in found if half.batch is not None]
         return PartialSuccess(sum(half.rejected for half in found), found[0].message, join(left_out))
 
-    async def _store(self, connection: Connection, part: _Part, key: bytes, made: _Rows) -> bool:
-        """Commit the rows, unless they are there; whether they were not."""
+    async def _store(self, connection: Connection, part: _Part, keys: Named, made: _Rows) -> set[bytes]:
+        """Commit the rows if none of the keys is there; those that are not. Where some are, nothing is stored."""
+        wanted = {key for key, _ in keys}
         rows = sum(count for _, count in made.sheets)
         if not rows:
-            return True
+            return wanted
         begin = "BEGIN"
         if self._settings.idempotency_window:
-            values = f"(key, rows) VALUES ('\\x{key.hex()}', {rows}) ON CONFLICT DO NOTHING"
-            begin = f"BEGIN; INSERT INTO {self._settings.table('batches')} {values}"
-        if await connection.execute(begin) == "INSERT 0 0":
+            values = ", ".join(f"('\\x{key.hex()}', {items})" for key, items in keys)
+            into = f"INSERT INTO {self._settings.table('batches')} (key, rows)"
+            begin = f"BEGIN; {into} VALUES {values} ON CONFLICT DO NOTHING"
+        told = await connection.execute(begin)
+        if self._settings.idempotency_window and told != f"INSERT 0 {len(keys)}":
             await connection.execute("ROLLBACK")
-            return False
+            return wanted - await self._known(connection, wanted) if len(wanted) > 1 else set()
         for table, (data, count) in zip(part.tables, made.sheets, strict=True):
             if count:
                 await connection.copy_to_table(
@@ -190,7 +205,15 @@ class TimescaleExporter:
                     columns=[column.name for column in table.columns], source=_chunks(data), format="binary",
                 )  # fmt: skip
         await connection.execute("COMMIT")
-        return True
+        return wanted
+
+    async def _known(self, connection: Connection, keys: set[bytes]) -> set[bytes]:
+        """Those of the keys that are there."""
+        values = ", ".join(f"'\\x{key.hex()}'" for key in keys)
+        table = self._settings.table("batches")
+        query = f"SELECT key FROM {table} WHERE key IN ({values})"  # noqa: S608 - hexadecimal
+        found = await connection.fetch(query)
+        return {bytes(row[0]) for row in found}
 
     async def _keep_up(self) -> None:
         """From time to time make partitions, drop what is too old and forget old keys."""

@@ -24,8 +24,8 @@ class Keys:
     """Gives each delivery a key by chance, and its repetition the same one.
 
     A hash of the bytes would not do: a batch of records that are all alike may be cut into pieces that are all alike,
-    and each must be stored. A repetition is known by its being the same object, which whoever sends again must keep; a
-    queue that reads a batch from a disk has to name it.
+    and each must be stored. A repetition is known by its being the same object, which whoever sends again must keep,
+    and after a restart by the name that a queue on disk has given it.
     """
 
     def __init__(self) -> None:

@@ -102,4 +102,6 @@ class RecordReader:
         head = source.read(0, len(ZSTD))
         if head == ZSTD:
             raise OSError(0, "it is compressed as a whole: decompress it by `zstd -d` first")
-        return self._lines if head[:1] > bytes([_HIGHEST]) else self._sized
+        if bytes([_HIGHEST]) < head[:1] != b"{":  # damaged, or lines that are no JSON: only lengths have zeros in them
+            return self._sized if b"\0" in source.read(0, _BLOCK) else self._lines
+        return self._lines if head[:1] == b"{" else self._sized

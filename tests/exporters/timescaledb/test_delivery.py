@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal as signals
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
@@ -12,7 +13,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from sluiceway.errors import PermanentError, RetryableError
 from sluiceway.exporters.timescaledb import COMPONENT
 from sluiceway.exporters.timescaledb.keys import Keys
-from sluiceway.otlp import Batch, Signal, split
+from sluiceway.otlp import Batch, Signal, join, split
 from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import ManualClock, items
 from tests.exporters.backends import make
@@ -60,6 +61,24 @@ async def test_the_same_bytes_from_two_arrivals_are_two_batches(place: Place) ->
         for received in (1.0, 2.0, 0.0, 0.0):
             await out.consume(logs(10, received=received))
     assert place.count() == 40
+
+
+async def test_what_a_queue_on_disk_sends_again_after_a_crash_is_known(place: Place) -> None:
+    """By the names of its requests, however they are joined the next time."""
+
+    def joined(*names: bytes) -> Batch:
+        batches = [logs(10, received=2.0, service_name=name.decode()) for name in names]
+        whole = join(batches)
+        return replace(whole, origin=replace(whole.origin, names=tuple((name * 12, 10) for name in names)))
+
+    async with exporter(place) as out:
+        await out.consume(joined(b"a", b"b"))
+    async with exporter(place) as out:
+        await out.consume(joined(b"b", b"c", b"a", b"d"))
+        await out.consume(joined(b"c"))
+        await out.consume(joined(b"d", b"c"))
+    assert place.count() == 40
+    assert place.sql("SELECT count(DISTINCT service_name) FROM otel_logs") == "4"
 
 
 async def test_pieces_that_are_alike_are_all_stored(place: Place) -> None:
