@@ -121,13 +121,16 @@ class RefusedError(SluicewayError):
 class DeliveryError(SluicewayError):
     """A backend did not take the data. `code` is its gRPC status code by name (`UNAVAILABLE`), where one is known.
 
-    `advice` says what an operator must do, where nothing else will help: health checks show it.
+    Health checks show two texts, which must hold nothing that a backend has said, and no secrets: `cause`, a few words
+    about what happened (`HTTP 503`, `cannot connect to db:5432`), and `advice`, what an operator must do, where nothing
+    else will help.
     """
 
-    def __init__(self, message: str, *, code: str = "", advice: str = "") -> None:
+    def __init__(self, message: str, *, code: str = "", advice: str = "", cause: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.advice = advice
+        self.cause = cause
 
 
 class RetryableError(DeliveryError):
@@ -136,8 +139,10 @@ class RetryableError(DeliveryError):
     These are at most `LONGEST_DELAY`, whatever was asked for.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None, code: str = "", advice: str = "") -> None:
-        super().__init__(message, code=code, advice=advice)
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, code: str = "", advice: str = "", cause: str = ""
+    ) -> None:
+        super().__init__(message, code=code, advice=advice, cause=cause)
         self.retry_after = bounded_delay(retry_after)
 
 

@@ -190,11 +190,13 @@ def _delivery_error(error: grpc.aio.AioRpcError, config: GrpcClient) -> Delivery
     text = error.details() or ""
     if _ANSWER_TOO_LARGE in text:  # this side's words: the backend has the data, so it must not be sent in parts
         return PermanentError("the response is larger than 4 MiB")
-    if _NO_CONNECTION.match(text):
-        text += _advice(text, config)
     trailers = cast("Mapping[str, str | bytes]", error.trailing_metadata())
     details = trailers.get("grpc-status-details-bin")
-    return grpc_error(error.code().name, text, details if isinstance(details, bytes) else None)
+    if not _NO_CONNECTION.match(text):
+        return grpc_error(error.code().name, text, details if isinstance(details, bytes) else None)
+    made = grpc_error(error.code().name, text + _advice(text, config))
+    made.cause = f"cannot connect to {config.destination['server.address']}:{config.destination['server.port']}"
+    return made
 
 
 def _advice(text: str, config: GrpcClient) -> str:

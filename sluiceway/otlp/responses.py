@@ -70,8 +70,9 @@ def http_error(status: int, text: str, retry_after: float | None = None) -> Deli
     """Sort a response that is no success by its status; `retry_after` counts only for 429 and 503."""
     code = CODE_OF_HTTP.get(status, Code.UNKNOWN).name
     if status in RETRYABLE_HTTP:
-        return RetryableError(text, retry_after=retry_after if status in _THROTTLING_HTTP else None, code=code)
-    return PermanentError(text, code=code)
+        delay = retry_after if status in _THROTTLING_HTTP else None
+        return RetryableError(text, retry_after=delay, code=code, cause=f"HTTP {status}")
+    return PermanentError(text, code=code, cause=f"HTTP {status}")
 
 
 def read_retry_after(value: str | None, now: float) -> float | None:

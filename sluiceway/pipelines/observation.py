@@ -165,10 +165,20 @@ class Observation:
 
 
 def describe(error: BaseException) -> str:
-    """What health checks say of an error: its kind and what to do, and nothing that may hold a secret."""
+    """What health checks say of an error: its kind, its cause and what to do, and nothing that may hold a secret."""
     code = error.code if isinstance(error, DeliveryError) else ""
+    cause = f" ({told})" if (told := _cause(error)) else ""
     advice = f": {error.advice}" if needs_help(error) else ""
-    return f"exporting failed: {code or type(error).__name__}{advice}"
+    return f"exporting failed: {code or type(error).__name__}{cause}{advice}"
+
+
+def _cause(error: BaseException | None) -> str:
+    """The cause that an error names, or one beneath it."""
+    while isinstance(error, DeliveryError):
+        if error.cause:
+            return error.cause
+        error = error.__cause__
+    return ""
 
 
 def needs_help(error: BaseException) -> TypeGuard[DeliveryError]:

@@ -78,6 +78,16 @@ def test_health_never_repeats_what_a_backend_said() -> None:
     assert describe(ValueError("token abc")) == "exporting failed: ValueError"
 
 
+def test_health_checks_say_the_cause_that_an_exporter_names() -> None:
+    """Also beneath the errors in which other parts wrap it; with the advice, where there is some."""
+    error = RetryableError("token abc", code="UNAVAILABLE", cause="HTTP 503")
+    wrapped = RetryableError("no more retries left", code="UNAVAILABLE")
+    wrapped.__cause__ = error
+    assert describe(wrapped) == "exporting failed: UNAVAILABLE (HTTP 503)"
+    error = RetryableError("token abc", code="NOT_FOUND", cause="HTTP 404", advice="is the path right?")
+    assert describe(error) == "exporting failed: NOT_FOUND (HTTP 404): is the path right?"
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from sluiceway.service import Collector
 from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import ManualClock, items
 from tests.pipelines.around import Backend, names, settings, traces
+from tests.ports import free_port
 
 FOREVER = "retry_on_failure: {initial_interval: 1s, randomization_factor: 0.0}"
 
@@ -63,7 +65,7 @@ class Run:
         async with asyncio.timeout(20):
             while not holds():
                 await asyncio.sleep(0.001)
-                await self.clock.advance(0.001)
+                await self.clock.advance(0.01)
 
     def lost(self, pipeline: str = "traces") -> dict[Reason, int]:
         """Items dropped, by reason."""
@@ -503,3 +505,42 @@ service:
                 await asyncio.sleep(0.01)
     assert [line.missing for line in lines] == [0, 0]
     assert sum(line.accepted for line in lines) == 21 == sum(line.delivered for line in lines) + left
+
+
+async def test_what_waits_in_memory_goes_to_the_disk_when_a_reload_adds_one(tmp_path: Path) -> None:
+    """It is there for the next run, with what comes later."""
+    text = """
+extensions: {{file_storage: {{directory: '{folder}'}}}}
+receivers: {{feed: {{component: 'sluiceway.testing:Feeder'}}}}
+exporters:
+  otlp_http: {{endpoint: 'http://127.0.0.1:{port}', timeout: 1s, sending_queue: {{{storage}}}}}
+service:
+  extensions: [file_storage]
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines: {{traces: {{receivers: [feed], exporters: [otlp_http]}}}}
+"""
+    port = free_port()
+    async with asyncio.timeout(30):
+        async with Collector.from_yaml(text.format(folder=tmp_path, port=port, storage="")) as collector:
+            await collector.component("receiver", "feed").feed(items(Signal.TRACES, 10))
+            with_disk = text.format(folder=tmp_path, port=port, storage="storage: file_storage")
+            await collector.reload(load([f"yaml:{with_disk}"]))
+            await collector.component("receiver", "feed").feed(items(Signal.TRACES, 5))
+        (line,) = collector.ledger.balances()
+    assert (line.accepted, line.held, line.missing) == (15, 15, 0)
+    log = Log(tmp_path / "exporter_otlp_http_traces.queue")
+    assert log.open().items == 15
+
+
+async def test_a_folder_that_somebody_deletes_takes_nothing_more(tmp_path: Path) -> None:
+    """It would be lost; what is in memory still goes out."""
+    run = Run(tmp_path)
+    async with run.wrapped:
+        run.backend.gate.clear()
+        await run.consume(traces(2))
+        shutil.rmtree(tmp_path / "exporter_out_traces.queue")
+        await run.until(lambda: run.statuses and run.statuses[-1][0] is Status.RECOVERABLE_ERROR)
+        with pytest.raises(RefusedError, match="was deleted or replaced while it was in use: restart"):
+            await run.consume(traces(1))
+        run.backend.gate.set()
+        await run.until(lambda: run.account("traces").delivered == 2)

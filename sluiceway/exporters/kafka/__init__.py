@@ -232,7 +232,10 @@ class KafkaExporter:
         text = f'topic "{sending.topic}": no acknowledgement of {count} messages within {seconds}'
         code = "UNAVAILABLE" if trouble else "DEADLINE_EXCEEDED"
         return RetryableError(
-            f"{text}: {trouble or 'they wait for a broker'}", code=code, advice=self._connection.advice
+            f"{text}: {trouble or 'they wait for a broker'}",
+            code=code,
+            advice=self._connection.advice,
+            cause="" if self._connection.advice else trouble,
         )
 
     def _publish(self) -> None:

@@ -173,7 +173,7 @@ class OtlpHttpExporter:
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Send the batch, and return when the backend has taken it or raise `DeliveryError`."""
-        from aiohttp import ClientError
+        from aiohttp import ClientConnectorError, ClientError
 
         from sluiceway.exporters.otlp_http.body import read_bounded
         from sluiceway.exporters.otlp_http.failures import explain
@@ -189,7 +189,8 @@ class OtlpHttpExporter:
             name = self._config.tls.server_name_override or url.host or ""
             reason = one_line(explain(error, name, encrypted=url.scheme == "https"))
             text = f"error exporting items, request to {self._shown(batch.signal)} failed: {reason}"
-            raise RetryableError(text, code="UNAVAILABLE") from error
+            cause = reason if isinstance(error, ClientConnectorError) else type(error).__name__
+            raise RetryableError(text, code="UNAVAILABLE", cause=cause) from error
         finally:
             if self._calls is not None:
                 self._calls.record(perf_counter() - began, **outcome)

@@ -119,7 +119,8 @@ class RemoteWriteExporter:
             if errors:
                 delays = [error.retry_after for error in errors if error.retry_after is not None]
                 first = errors[0]
-                raise RetryableError(str(first), retry_after=max(delays, default=None), code=first.code) from first
+                delay = max(delays, default=None)
+                raise RetryableError(str(first), retry_after=delay, code=first.code, advice=first.advice) from first
             if work.is_refused:
                 self._encoding.refused(work)
                 raise next(iter(work.refused.values()))

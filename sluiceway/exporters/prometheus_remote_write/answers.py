@@ -51,10 +51,12 @@ def judge(status: int, text: str, retry_after: float | None, *, protobuf_message
     A permanent one for 400 and 422 has the code INVALID_ARGUMENT, for 413 RESOURCE_EXHAUSTED: a receiver that takes
     all or nothing, as Prometheus did for long, may take what else is in the request.
     """
-    code = CODE_OF_HTTP.get(status, Code.UNKNOWN).name
+    code, cause = CODE_OF_HTTP.get(status, Code.UNKNOWN).name, f"HTTP {status}"
     if status in _ADVICE:
         which = f" ({protobuf_message})" if status == 415 else ""
-        return RetryableError(f"{text}; {_ADVICE[status]}{which}", code=code)
+        advice = f"{_ADVICE[status]}{which}"
+        return RetryableError(f"{text}; {advice}", code=code, advice=advice, cause=cause)
     if status == 429 or status >= 500:
-        return RetryableError(text, retry_after=retry_after, code="UNAVAILABLE" if status >= 500 else code)
-    return PermanentError(text, code=code)
+        code = "UNAVAILABLE" if status >= 500 else code
+        return RetryableError(text, retry_after=retry_after, code=code, cause=cause)
+    return PermanentError(text, code=code, cause=cause)

@@ -69,7 +69,7 @@ class Receiver:
 
     async def post(self, request: Request) -> Written:
         """Send one request, and return what was written of it, or raise `DeliveryError`."""
-        from aiohttp import ClientError
+        from aiohttp import ClientConnectorError, ClientError
 
         from sluiceway.exporters.otlp_http.body import Body, read_bounded
         from sluiceway.exporters.otlp_http.failures import explain
@@ -95,7 +95,9 @@ class Receiver:
         except (ClientError, OSError) as error:
             encrypted = self._url.scheme == "https"
             reason = one_line(explain(error, server_name or self._url.host or "", encrypted=encrypted))
-            raise RetryableError(f"remote write to {self._shown} failed: {reason}", code="UNAVAILABLE") from error
+            text = f"remote write to {self._shown} failed: {reason}"
+            cause = reason if isinstance(error, ClientConnectorError) else type(error).__name__
+            raise RetryableError(text, code="UNAVAILABLE", cause=cause) from error
         finally:
             if self._calls is not None:
                 self._calls.record(perf_counter() - began, **outcome)

@@ -46,7 +46,8 @@ def explain(error: BaseException) -> DeliveryError:
     if isinstance(error, SchemaError):
         return RetryableError(str(error), code="FAILED_PRECONDITION", advice=str(error))
     if not isinstance(error, PostgresError):
-        return RetryableError(f"the connection failed: {_said(error)}", code="UNAVAILABLE")
+        text = f"the connection failed: {_said(error)}"
+        return RetryableError(text, code="UNAVAILABLE", cause=text)
     state = error.sqlstate or ""
     text = f"{_said(error)} (SQLSTATE {state})"
     if state.startswith(_DATA) and not may_be_schema(error):

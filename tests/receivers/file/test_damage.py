@@ -156,3 +156,14 @@ def test_any_bytes_are_dealt_with(data: bytes, is_all: bool, is_last: bool, line
     cut = framing.cut(data, sound([]), is_all=is_all, is_last=is_all and is_last, skipping=False)
     assert 0 <= cut.end <= len(data)
     assert cut.end == len(data) or is_all or cut.needs > len(data) - cut.end or len(data) - cut.end < 4
+
+
+@pytest.mark.parametrize("zstd", [False, True])
+async def test_a_damaged_first_length_does_not_make_lines_of_messages(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, zstd: bool
+) -> None:
+    """What a file holds is told by more than its first byte: no text has zeros in it."""
+    whole = [sized(batch.payload, zstd=zstd) for batch in BATCHES]
+    write(tmp_path / "a", b"\xff\xff\xff\xff" + whole[0][4:], *whole[1:])
+    found, _, _ = await replay(tmp_path / "a", caplog)
+    assert found[-len(BATCHES) + 1 :] == payloads(BATCHES[1:])
