@@ -74,6 +74,7 @@ async def test_what_a_gateway_has_answered_for_reaches_the_backend_once(tmp_path
                 sets = [
                     f"receivers.otlp.protocols.http.endpoint=127.0.0.1:{port}",
                     f"receivers.otlp.protocols.grpc.endpoint=127.0.0.1:{free_port()}",
+                    "processors.memory_limiter.limit_mib=100000",  # this process has run other tests before
                 ]
                 await stack.enter_async_context(example("scaling_gateway.yaml", *sets))
             workers = [await stack.enter_async_context(example("scaling_worker.yaml")) for _ in range(3)]

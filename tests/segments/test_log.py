@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluiceway.segments import Files, LockedError, Log
-from tests.segments.records import KEYS, numbers, opened, record
+from tests.segments.records import KEYS, abandon, numbers, opened, record
 
 
 @pytest.mark.parametrize("keys", [None, KEYS])
@@ -266,7 +266,7 @@ def test_a_log_is_a_queue(tmp_path_factory: pytest.TempPathFactory, steps: list[
             if step == "c":
                 log.close()
             else:  # a crash: nothing is put in order
-                os.close(log._lock)
+                abandon(log)
             pending = sorted([*pending, *(number for number, _ in out)])
             out = []
             log = opened(folder, size=size)

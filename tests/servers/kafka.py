@@ -278,6 +278,7 @@ class KafkaBroker:
             self._process.send_signal(signal.SIGCONT)
             self._process.wait(PATIENCE)
             self._process = None
+        self.__dict__.pop("admin", None)  # one that has lost its broker is slow to find it again
 
 
 @contextmanager
