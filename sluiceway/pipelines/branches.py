@@ -48,7 +48,7 @@ class FanOut:
         if len(self.branches) == 1:
             await self.branches[0].consume(batch)
             return
-        outcomes = await asyncio.gather(*(branch.consume(batch) for branch in self.branches), return_exceptions=True)
+        outcomes = await self._outcomes(batch)
         errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         if len(errors) == len(self.branches):
             raise _worst(errors)
@@ -56,6 +56,24 @@ class FanOut:
             if isinstance(outcome, BaseException):
                 losses.note(batch.items, str(outcome) or type(outcome).__name__)
                 branch.give_up(batch, reason_of(outcome))
+
+    async def _outcomes(self, batch: Batch) -> list[BaseException | None]:
+        """What each branch raises. A task is made for those only that may wait."""
+        found: list[BaseException | None] = [None] * len(self.branches)
+        waiting = []
+        for place, branch in enumerate(self.branches):
+            if not getattr(branch, "takes_at_once", False):
+                waiting.append(place)
+                continue
+            try:
+                await branch.consume(batch)
+            except Exception as error:
+                found[place] = error
+        if waiting:
+            consumed = (self.branches[place].consume(batch) for place in waiting)
+            for place, outcome in zip(waiting, await asyncio.gather(*consumed, return_exceptions=True), strict=True):
+                found[place] = outcome if isinstance(outcome, BaseException) else None
+        return found
 
 
 class _Counted:

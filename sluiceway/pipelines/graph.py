@@ -133,8 +133,8 @@ class _Builder:
             for processor in pipeline.processors
             for id in self.config.processors[processor].routes
         }
-        # Only a queue that answers at once cannot be interrupted after it has taken a batch.
-        shielded = len(branches) > 1 or not branches[0].takes_at_once or bool(routes)
+        # Only queues that answer at once cannot be interrupted after they have taken a batch.
+        shielded = not all(branch.takes_at_once for branch in branches) or bool(routes)
         target, into = self.processors(pipeline, PassedCounter(FanOut(branches, self.around.clock), ledger), routes)
         inlet = self.graph.inlets[pipeline.id]
 

@@ -40,8 +40,8 @@ class Inlet:
 
     With `shielded` a cancellation, which could strike after somebody has taken the batch, only says that the sender has
     gone: nobody waits for a backend on its behalf any more, and an attempt that is under way comes to its end. Then
-    `consume` does, so that what bounds the number of senders counts those who have gone. The default path, one exporter
-    with a queue, can do without.
+    `consume` does, so that what bounds the number of senders counts those who have gone. The default path, exporters
+    with queues, can do without.
     """
 
     def __init__(self, ledger: PipelineLedger, clock: Clock) -> None:
