@@ -12,7 +12,7 @@ cdef enum:
     MOST_BOUNDS = 4096  # of a histogram, or quantiles of a summary
     MOST_COUNTS = 65536  # buckets of an exponential histogram as it arrives
     FINEST = 20  # of scales, as OpenTelemetry has them
-    FARTHEST = 1 << 24  # of an exponential histogram's bucket, once it is as coarse as a native one's
+    FARTHEST = 1100  # of an exponential histogram's bucket at scale 0: doubles end at 1024, and below at -1074
 
 
 cdef inline void keep_one_bucket(Point* point) noexcept nogil:
@@ -69,6 +69,12 @@ cdef inline bint prepare_quantiles(Point* point) noexcept nogil:
     return True
 
 
+cdef inline bint is_double(int64_t offset, size_t size, int64_t scale) noexcept nogil:
+    """Whether there are doubles in the first and the last bucket."""
+    cdef int64_t most = <int64_t>FARTHEST << scale if scale >= 0 else (<int64_t>FARTHEST >> -scale) + 1
+    return size == 0 or (-most <= offset and offset <= most and offset + <int64_t>size <= most)
+
+
 cdef inline bint prepare_exponential(Point* point) noexcept nogil:
     """As fine as a native histogram can be, and without empty buckets at the ends."""
     cdef uint64_t* counts
@@ -86,7 +92,7 @@ cdef inline bint prepare_exponential(Point* point) noexcept nogil:
         counts = <uint64_t*>point.counts[side].data
         trim(&counts, &point.offsets[side], &size)
         coarsen(counts, &point.offsets[side], &size, <int>(point.scale - MAX_SCALE))
-        if size > MOST_COUNTS or not -FARTHEST < point.offsets[side] < FARTHEST:
+        if size > MOST_COUNTS or not is_double(point.offsets[side], size, min(point.scale, <int64_t>MAX_SCALE)):
             return False
         memmove(point.counts[side].data, counts, size * 8)
         point.counts[side].size = size * 8

@@ -28,7 +28,7 @@ from sluiceway.prometheus._series cimport (
 )
 from sluiceway.prometheus._shelf cimport Shelf
 
-from sluiceway.prometheus.labels import text_of
+from sluiceway.prometheus.labels import exemplar_name, text_of
 
 cdef enum:
     LONGEST_LABELS = 65536  # bytes of a series' labels
@@ -469,7 +469,7 @@ cdef class Store(Shelf):
             labels[b"span_id"] = span_id.hex().encode()
         left -= sum([len(name) + len(value) for name, value in labels.items()])
         for key, text, _ in self.gathered():
-            name = self.label_of(key)
+            name = exemplar_name(key)  # in front of an exemplar nothing is quoted
             size = len(name.decode("utf-8", "replace")) + len(text.decode("utf-8", "replace"))
             if name not in labels and text and size <= left:
                 left -= size
@@ -539,7 +539,9 @@ cdef class Store(Shelf):
             self.stream_count -= 1
             self.overflow_count += 1
             stream.overflow = True
-            self.attach(stream, [(b"otel.metric.overflow", b"true")], self.metrics[metric].kind)
+            if not self.attach_safely(stream, [(b"otel.metric.overflow", b"true")]):
+                self.overflow_count -= 1
+                return NULL
         self.note("overflow")
         return stream
 

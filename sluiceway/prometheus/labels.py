@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from sluiceway.otlp.anyvalue import decode_value
+from sluiceway.prometheus.naming import Strategy, label_name
 
-__all__ = ["number_text", "text_of"]
+__all__ = ["exemplar_name", "number_text", "text_of"]
 
 
 def text_of(content: bytes) -> bytes:
@@ -31,6 +33,13 @@ def text_of(content: bytes) -> bytes:
             return orjson.dumps(_plain(nested), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
         case other:
             return str(other).encode()
+
+
+@lru_cache(maxsize=1024)
+def exemplar_name(key: bytes) -> bytes:
+    """The name of an exemplar's label, by the old rules whatever the strategy: OpenMetrics 1.0 has no other ones."""
+    escaped = label_name(key.decode(errors="replace"), Strategy.UNDERSCORES_SUFFIXES)
+    return escaped.encode() or b"key"
 
 
 def number_text(value: float) -> str:

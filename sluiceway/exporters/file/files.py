@@ -30,6 +30,8 @@ class Files:
         self._open: OrderedDict[str, OpenFile] = OrderedDict()
         self._left_over: set[str] = set()
         self._closed: dict[str, threading.Event] = context.kept.setdefault("closed", {})
+        self._late: OSError | None = None
+        """What the disk has reported when a file was closed, for the next `sync`."""
         self.rotations = 0
         self.written = 0
 
@@ -85,7 +87,7 @@ class Files:
 
     def sync(self) -> OSError | None:
         """Return when the disk has everything, or with what kept it from that."""
-        failed = None
+        failed, self._late = self._late, None
         for file in self._open.values():
             try:
                 file.sync()
@@ -184,8 +186,10 @@ class Files:
     def _close(self, path: str) -> None:
         file = self._open.pop(path)
         if self._config.fsync != "none":
-            with suppress(OSError):
+            try:
                 file.sync()
+            except OSError as error:
+                self._late = error
         self._release(file)
 
     def _release(self, file: OpenFile) -> None:

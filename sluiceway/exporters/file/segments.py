@@ -16,6 +16,8 @@ _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]")
 _LONGEST_NAME: Final = 255
 """Bytes of a name in all of the usual file systems."""
 _MARK: Final = 12
+_MARKED: Final = re.compile(r"-[0-9a-f]{12}\Z")
+"""What ends like a digest gets one of its own, or a sender could write into another's file."""
 
 
 class Segments:
@@ -45,7 +47,7 @@ class Segments:
         safe = _UNSAFE.sub("_", value)
         if safe.startswith(".") or not safe:
             safe = f"_{safe[1:]}"  # neither this folder, nor the one above, nor a file that hides
-        if safe == value and len(safe.encode()) <= self._longest:
+        if safe == value and len(safe.encode()) <= self._longest and not _MARKED.search(value):
             return safe
         mark = blake2b(value.encode(), digest_size=_MARK // 2).hexdigest()
         kept = safe.encode()[: self._longest - _MARK - 1].decode(errors="ignore")

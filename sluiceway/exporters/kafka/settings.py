@@ -295,7 +295,8 @@ class KafkaExporterConfig(KafkaClient):
             "message.max.bytes": producer.max_message_bytes,
             "batch.size": min(producer.max_message_bytes, 1_000_000),
             "batch.num.messages": producer.flush_max_messages or 10_000,
-            "queue.buffering.max.kbytes": producer.max_buffered_bytes // 1024,
+            # rounded up, with room for what a message of the largest size has beside its value
+            "queue.buffering.max.kbytes": (producer.max_buffered_bytes + 64 * 1024) // 1024,
             "message.timeout.ms": 0,  # nothing is given up in there: whoever waits for it decides
             "request.timeout.ms": min(max(round(seconds * 1000), 1000), 900_000),
             "topic.metadata.propagation.max.ms": min(max(round(seconds * 500), 1000), 30_000),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -42,6 +42,9 @@ class ResourceToTelemetry(Settings):
     """Whether all of them become labels."""
     exclude_service_attributes: bool = False
     """Whether those do not of which `job` and `instance` are made."""
+
+
+_OWN_LABELS: Final = frozenset({"le", "quantile"})
 
 
 class PrometheusConfig(HttpServer):
@@ -92,6 +95,8 @@ class PrometheusConfig(HttpServer):
         for name in self.const_labels:
             if not label_name(name, self.strategy) or name.startswith("__"):
                 raise mistake("this cannot be the name of a label", "const_labels", name)
+            if label_name(name, self.strategy) in _OWN_LABELS:
+                raise mistake("histograms and summaries have labels of this name", "const_labels", name)
         return self
 
     @property

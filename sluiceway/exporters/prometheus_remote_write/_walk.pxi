@@ -167,12 +167,26 @@ cdef int judge(RemoteWriteEncoder self) noexcept nogil:
             return ODD_BUCKETS
     if self.member == EXPONENTIAL_HISTOGRAM and point.scale < COARSEST:
         return TOO_COARSE
+    if not stale and not makes_sense(self):
+        return NO_VALUE if self.member == GAUGE or self.member == SUM else ODD_BUCKETS
     if self.member != GAUGE and self.member != SUMMARY and self.temporality != 2:
         if self.temporality != 1:
             return NO_TEMPORALITY
         if not self.accumulates:
             return IS_DELTA
     return CARRIED
+
+
+cdef bint makes_sense(RemoteWriteEncoder self) noexcept nogil:
+    """Deltas must be numbers that can be added up: one NaN would stay for ever, and a counter does not fall."""
+    cdef Point* point = &self.point
+    if self.temporality != 1 or self.member == GAUGE or self.member == SUMMARY:
+        return True
+    if self.member != SUM:
+        return not point.has_sum or isfinite(point.sum)
+    if point.is_integer:
+        return point.integer >= 0 or not self.monotonic
+    return isfinite(point.number) and (point.number >= 0 or not self.monotonic)
 
 
 cdef bint ascending(RemoteWriteEncoder self) noexcept nogil:

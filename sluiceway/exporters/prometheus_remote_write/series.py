@@ -7,10 +7,10 @@ The encoder asks once for each set of labels and keeps the answer, so nothing he
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from sluiceway.prometheus.labels import text_of
 from sluiceway.prometheus.naming import Kind, Strategy, label_name, metric_name, unit_words
@@ -40,7 +40,11 @@ _TYPES: Final = {
     Kind.GAUGE: _GAUGE, Kind.HISTOGRAM: _HISTOGRAM, Kind.EXPONENTIAL_HISTOGRAM: _HISTOGRAM, Kind.SUMMARY: _SUMMARY,
 }  # fmt: skip
 _IDENTITY: Final = ("service.namespace", "service.name", "service.instance.id")
+T = TypeVar("T")
+
 _LARGEST_CACHE: Final = 4096
+_LARGEST_KEY: Final = 4096
+"""Bytes that are remembered: what a sender makes larger is read anew each time."""
 
 
 class _Resource(NamedTuple):
@@ -71,7 +75,7 @@ class SeriesNames:
         self._target_info = target_info
         self._resource_labels = resource_labels
         self._left_out = _IDENTITY if without_identity else ()
-        remember = lru_cache(maxsize=_LARGEST_CACHE)
+        remember = _remember
         self._resource = remember(_read_resource)
         self._scope = remember(self._name_scope)
         self._metric = remember(self._name_metric)
@@ -210,3 +214,23 @@ def _read_scope(content: bytes) -> tuple[str, str, Mapping[str, str]]:
 
     scope = InstrumentationScope.FromString(content)
     return scope.name, scope.version, _texts(scope.attributes)
+
+
+def _remember(function: Callable[..., T]) -> Callable[..., T]:
+    """Answer small questions from memory: at most `_LARGEST_CACHE` of them."""
+    known = lru_cache(maxsize=_LARGEST_CACHE)(function)
+
+    def ask(*given: Any) -> T:
+        return known(*given) if _size(given) <= _LARGEST_KEY else function(*given)
+
+    return ask
+
+
+def _size(given: object) -> int:
+    match given:
+        case tuple():
+            return sum(map(_size, given))
+        case bytes() | str():
+            return len(given)
+        case _:
+            return 0

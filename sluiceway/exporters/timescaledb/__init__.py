@@ -63,7 +63,7 @@ __all__ = ["COMPONENT", "TimescaleExporter", "TimescaleSettings"]
 
 CHUNK: Final = 256 * 1024
 """Bytes of COPY data that are handed over at a time."""
-LARGE: Final = 1024 * 1024
+LARGE: Final = 128 * 1024
 """Bytes of a batch above which its rows are made in a thread."""
 MOST: Final = 256 * 1024 * 1024
 """Bytes of the rows of one batch; a batch with more is written in parts, as small items may have a large resource."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,25 +30,28 @@ class Keys:
     """
 
     def __init__(self) -> None:
-        self._failed: OrderedDict[Place, list[bytes]] = OrderedDict()
+        self._failed: OrderedDict[Place, tuple[weakref.ref[Batch], list[bytes]]] = OrderedDict()
 
     @contextmanager
     def of(self, batch: Batch) -> Iterator[bytes]:
         """The key of a delivery that the body is; it is kept when the body fails in a way that may be repeated."""
         place = (id(batch), id(batch.payload), batch.origin.received)
-        waiting = self._failed.pop(place, [])
+        waiting = self._waiting(place, batch)
         key = waiting.pop() if waiting else token_bytes(16)
-        if waiting:
-            self._failed[place] = waiting
         try:
             yield key
         except PermanentError:
             raise
         except BaseException:
-            self._failed.setdefault(place, []).append(key)
+            self._failed[place] = weakref.ref(batch), [*self._waiting(place, batch), key]
             if len(self._failed) > MOST_FAILED:
                 self._failed.popitem(last=False)
             raise
+
+    def _waiting(self, place: Place, batch: Batch) -> list[bytes]:
+        """The keys of deliveries of a batch that failed; those of another one that stood in its place are not its."""
+        batch_before, keys = self._failed.get(place, (lambda: None, []))
+        return keys if batch_before() is batch else []
 
 
 def part_of(key: bytes, number: int) -> bytes:

@@ -37,6 +37,9 @@ class Pool:
                 yield connection
                 if connection.is_in_transaction():
                     await connection.execute("ROLLBACK")
+            except asyncpg.ReadOnlySQLTransactionError:  # of a server that was demoted: another one may answer now
+                connection.terminate()
+                raise
             except asyncpg.PostgresError:
                 await self._mend(connection)
                 raise

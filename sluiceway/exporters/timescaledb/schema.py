@@ -47,6 +47,10 @@ PRINTS: Final = "python -m sluiceway.exporters.timescaledb"
 Row: TypeAlias = tuple[str, str, str, bool]
 
 
+RECHECK: Final = 1.0
+"""Seconds after which the columns are looked at again: binary rows fit a changed type of the same width, as garbage."""
+
+
 class Schema:
     """The tables of one signal. `forget` has them looked at before the next batch."""
 
@@ -57,6 +61,7 @@ class Schema:
         self._lock = asyncio.Lock()
         self.is_known = False
         """Whether they were looked at, and nothing speaks for a change since."""
+        self._checked = 0.0
         self.hypertables = False
         """Whether they are TimescaleDB's; known once they were looked at."""
 
@@ -69,15 +74,18 @@ class Schema:
 
         `now` is seconds since the epoch: PostgreSQL's own partitions are made around it.
         """
-        if self.is_known:
+        if self.is_known and now - self._checked < RECHECK:
             return
         async with self._lock:
             if self.is_known:
+                if now - self._checked >= RECHECK:
+                    await self._check(connection)
+                    self._checked = now
                 return
             if self._settings.create_schema:
                 await self._create(connection, now)
             await self._check(connection)
-            self.is_known = True
+            self.is_known, self._checked = True, now
 
     async def _create(self, connection: Connection, now: float) -> None:
         settings = self._settings
@@ -157,12 +165,8 @@ class Schema:
         plain, name = f"{self._settings.table_prefix}{table.name}", self._settings.table(table.name)
         found = {column: (kind, required) for relation, column, kind, required in rows if relation == plain}
         if not found:
-            help_text = (
-                ""
-                if self._settings.create_schema
-                else ": have it made with the SQL that `python -m sluiceway.exporters.timescaledb` prints"
-            )
-            return [f"the table {name} is missing{help_text}"]
+            how = "have it made with the SQL that `python -m sluiceway.exporters.timescaledb` prints"
+            return [f"the table {name} is missing: {how}"]
         problems = []
         for column in table.columns:
             wanted = column.sql.removesuffix(" NOT NULL")

@@ -22,6 +22,8 @@ DAY: Final = 86_400.0
 def _check_name(name: str) -> str:
     if not name.isascii() or not name.replace("_", "a").isalnum() or name != name.lower() or name[:1].isdigit():
         raise ValueError(f"'{name[:100]}' is no name of lower-case letters, digits and underscores")
+    if len(name) > 63:
+        raise ValueError(f"'{name[:100]}' is longer than the 63 letters that PostgreSQL takes")
     return name
 
 

@@ -193,7 +193,11 @@ class Assignment:
 
         try:
             known = consumer.committed(list(places), timeout=_ASK)
-            fresh = [TopicPartition(place.topic, place.partition, _END) for place in known if place.offset < 0]
+            fresh = [
+                TopicPartition(place.topic, place.partition, _END)
+                for place in known
+                if place.error is None and place.offset < 0
+            ]
             if not fresh:
                 return
             ends = consumer.offsets_for_times(fresh, timeout=_ASK)

@@ -7,6 +7,7 @@ from collections import Counter
 from fractions import Fraction
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,7 +65,7 @@ class Sums:
             sum=double,
         )
         self.integer += integer
-        self.double += double
+        self.double += abs(double)
         self.total += double
         self.zeros += native.zero_count
         self.buckets = [old + new for old, new in zip(self.buckets, counts, strict=True)]
@@ -73,7 +74,7 @@ class Sums:
         def write(into):
             when = {"time": at, "start": at - SECOND}
             into.sum("whole", monotonic=False, temporality=DELTA).add(integer, **when)
-            into.sum("real", temporality=DELTA).add(double, **when)
+            into.sum("real", temporality=DELTA).add(abs(double), **when)
             into.histogram("spread", temporality=DELTA).add_histogram(Histogram(BOUNDS, counts, sum=double), **when)
             into.exponential("native", temporality=DELTA).add_exponential(native, **when)
 
@@ -198,3 +199,19 @@ def test_a_resource_says_its_latest_time_again_after_a_refusal():
         kernel.revert()
     kernel.encode(batch.payload, NOW)
     assert len(kernel.encode(batch.payload, NOW)[0]) == 1
+
+
+@pytest.mark.parametrize("bad", [-3, -0.5, float("nan"), float("inf")])
+def test_a_delta_that_no_counter_can_have_is_refused(bad: float) -> None:
+    """It would stay in the sum for ever, or make the counter fall."""
+    kernel = summed()
+    told = []
+    for place, value in enumerate((5, bad, 1)):
+        at = NOW + place * SECOND
+        batch = metrics(
+            lambda into, v=value, at=at: into.sum("a", temporality=DELTA).add(v, time=at, start=at - SECOND)
+        )
+        requests, _, reasons = kernel.encode(batch.payload, at)
+        told.append(bool(reasons))
+    assert told == [False, True, False]
+    assert number(last(requests)["a_total", ""].samples[-1][2]) == 6
