@@ -179,9 +179,9 @@ async def test_a_kill_repeats_only_the_batch_under_way(tmp_path: Path, how) -> N
                     await process.wait()
     counts = sink.counts
     assert set(range(lines)) - set(counts) == set()
-    assert max(counts.values()) <= 2
+    assert max(counts.values()) <= 1 + kills  # two kills may hit the same batch
     repeated = sorted(number for number, count in counts.items() if count > 1)
-    assert len(repeated) <= kills * BATCH // LINE
+    assert sum(counts.values()) - len(counts) <= kills * BATCH // LINE
     runs = 1 + sum(right != left + 1 for left, right in pairwise(repeated))
     assert runs <= 2 * kills, "what comes again is not one batch"
     print(f"{len(repeated)} lines came twice after {kills} kills")
