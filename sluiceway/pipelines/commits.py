@@ -64,6 +64,11 @@ class Commits:
         """Call `write` soon, be it with nothing."""
         self._work.set()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody waits."""
+        return self._at_rest.is_set()
+
     async def quiet(self) -> None:
         """Return when nobody waits."""
         await self._at_rest.wait()

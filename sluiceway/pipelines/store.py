@@ -180,15 +180,23 @@ class Store:
 
     async def leave(self, user: User, unfinished: Sequence[Any]) -> None:
         """Work no longer for a queue: what it has not finished goes to the next one, or stays on disk."""
-        await self._commits.quiet()
+        while not await self._left(user, unfinished):
+            await self._commits.quiet()
+        if not self._tenants:
+            await self._close()
+
+    async def _left(self, user: User, unfinished: Sequence[Any]) -> bool:
+        """Let a queue go, unless somebody still waits to be told that its request is on disk."""
         async with self._reading, self._writing:
+            if not self._commits.is_quiet:
+                return False
             was_first = self._tenants[0].user is user
             self._tenants = [tenant for tenant in self._tenants if tenant.user is not user]
-            if self._tenants:
-                if was_first:
-                    await self._hand_over(unfinished)
-                return
-        await self._close()
+            if not self._tenants:
+                self._is_open = False  # nobody is there for what comes now
+            elif was_first:
+                await self._hand_over(unfinished)
+            return True
 
     async def keep(self, request: Request) -> None:
         """Return when the request is on the disk; the user is then fed with it, sooner or later.
@@ -291,7 +299,7 @@ class Store:
             looks += 1
             with self._told():
                 async with self._writing:
-                    if self._is_gone:
+                    if self._is_gone or not self._tenants:
                         continue
                     if not self._is_open:
                         await self._open()
@@ -299,6 +307,7 @@ class Store:
                     await self._run(self.log.save)
                     if looks % LOOKS == 0:
                         await self._look()
+                await self._expire()  # without the lock: who leaves takes that of reading first
 
     async def _look(self) -> None:
         try:
@@ -317,11 +326,16 @@ class Store:
             self._hungry.set()
         if self.letters is not None:
             await self.letters.rest()
+
+    async def _expire(self) -> None:
+        """Have what is too old given up, be there room to read it or not."""
+        if not self._tenants:
+            return
         user = self._tenants[0].user
         user.expire()
         age = self._context.clock.time_ns() / 1e9 - (self.log.oldest or float("inf"))
         if self._is_behind and 0 < user.max_age < age:
-            await self._read()  # be there room or not: what is too old goes at once
+            await self._read()
 
     def _say(self, trouble: str) -> None:
         """Report what is wrong with the disk, once."""
@@ -391,6 +405,8 @@ class Store:
     async def _read(self) -> bool:
         """Feed the user with the next requests; whether there may be more."""
         async with self._reading:
+            if not self._tenants:
+                return False
             try:
                 found = await self._run(partial(self.log.read, READ_BYTES))
             except OSError as error:

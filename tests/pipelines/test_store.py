@@ -544,3 +544,31 @@ async def test_a_folder_that_somebody_deletes_takes_nothing_more(tmp_path: Path)
             await run.consume(traces(1))
         run.backend.gate.set()
         await run.until(lambda: run.account("traces").delivered == 2)
+
+
+async def test_a_queue_is_left_while_a_sender_waits_and_old_data_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender is answered, and nobody waits for a lock that the other one has."""
+    real = Log.append
+
+    def append(self: Log, records: list[object]) -> list[object]:
+        goes_on.wait(0.2)
+        return real(self, records)
+
+    goes_on = threading.Event()
+    away = [RetryableError("away")] * 500
+    run = Run(tmp_path, "max_age: 1h, max_bytes: 2KiB, num_consumers: 1", *away, retry=FOREVER)
+    async with asyncio.timeout(30):
+        async with run.wrapped:
+            for _ in range(20):
+                await run.consume(traces(1))
+            monkeypatch.setattr(Log, "append", append)
+            senders = [asyncio.create_task(run.consume(traces(1))) for _ in range(3)]
+            await run.clock.advance(7200)
+            for _ in range(10):
+                await run.clock.advance(1)
+        await asyncio.wait(senders)
+    account = run.account("traces")
+    lost = sum(run.lost().values())
+    assert account.offered == lost + account.held
