@@ -23,8 +23,8 @@ from sluiceway.pipelines.wrap import Wrapped, wrap
 from sluiceway.segments import Files, Log
 from sluiceway.service import Collector
 from sluiceway.telemetry import Metrics, Scope
-from sluiceway.testing import ManualClock, items
-from tests.pipelines.around import Backend, names, settings, traces
+from sluiceway.testing import ManualClock, items, settle
+from tests.pipelines.around import Backend, names, request, settings, traces
 from tests.ports import free_port
 
 FOREVER = "retry_on_failure: {initial_interval: 1s, randomization_factor: 0.0}"
@@ -546,29 +546,40 @@ async def test_a_folder_that_somebody_deletes_takes_nothing_more(tmp_path: Path)
         await run.until(lambda: run.account("traces").delivered == 2)
 
 
-async def test_a_queue_is_left_while_a_sender_waits_and_old_data_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The sender is answered, and nobody waits for a lock that the other one has."""
-    real = Log.append
+async def test_who_waits_when_a_queue_is_left_is_answered(tmp_path: Path) -> None:
+    """Also who came when leaving had begun: the queue is there until the disk has the request."""
+    run = Run(tmp_path)
+    await run.wrapped.__aenter__()
+    store = run.wrapped.queue._store
+    await store._reading.acquire()
+    await store._writing.acquire()
+    leaving = asyncio.create_task(run.wrapped.__aexit__(None, None, None))
+    await settle()
+    store._reading.release()
+    await settle()
+    sender = asyncio.create_task(store.keep(request(3, run.account("traces"))))
+    await settle()
+    store._writing.release()
+    async with asyncio.timeout(10):
+        await sender
+        await leaving
+    log = Log(tmp_path / "exporter_out_traces.queue")
+    assert log.open().items == 3
 
-    def append(self: Log, records: list[object]) -> list[object]:
-        goes_on.wait(0.2)
-        return real(self, records)
 
-    goes_on = threading.Event()
-    away = [RetryableError("away")] * 500
-    run = Run(tmp_path, "max_age: 1h, max_bytes: 2KiB, num_consumers: 1", *away, retry=FOREVER)
-    async with asyncio.timeout(30):
-        async with run.wrapped:
-            for _ in range(20):
-                await run.consume(traces(1))
-            monkeypatch.setattr(Log, "append", append)
-            senders = [asyncio.create_task(run.consume(traces(1))) for _ in range(3)]
-            await run.clock.advance(7200)
-            for _ in range(10):
-                await run.clock.advance(1)
-        await asyncio.wait(senders)
-    account = run.account("traces")
-    lost = sum(run.lost().values())
-    assert account.offered == lost + account.held
+async def test_giving_up_what_is_too_old_waits_for_nobody_who_leaves(tmp_path: Path) -> None:
+    """Who leaves takes the lock of reading first, and then that of writing."""
+    run = Run(tmp_path, "max_age: 1h, max_bytes: 2KiB, num_consumers: 1", *[RetryableError("away")] * 99, retry=FOREVER)
+    await run.wrapped.__aenter__()
+    for _ in range(20):
+        await run.consume(traces(1))
+    store = run.wrapped.queue._store
+    await store._reading.acquire()
+    await run.clock.advance(7200)
+    for _ in range(12):
+        await run.clock.advance(1)
+        await asyncio.sleep(0.01)
+    assert not store._writing.locked()
+    store._reading.release()
+    async with asyncio.timeout(10):
+        await run.wrapped.__aexit__(None, None, None)
