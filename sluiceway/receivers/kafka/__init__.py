@@ -31,6 +31,8 @@ refuses; heartbeats go on meanwhile, so a slow pipeline costs no membership.
 With `initial_offset: latest` the end is committed as soon as a partition is ours for the first time, so that a crash
 before the first message skips nothing.
 
+Certificates are read when the receiver starts; `tls::reload_interval` has no effect here, and a warning says so.
+
 ```yaml
 receivers:
   kafka:
@@ -68,6 +70,8 @@ class KafkaReceiver:
         self._config = config
         self._context = context
         self._connection = KafkaConnection(config, context)
+        if config.tls is not None and config.tls.reload_interval:
+            context.logger.warning("tls::reload_interval has no effect: certificates are read when the receiver starts")
         self._news = News()
         self._health = Health(context)
         self._figures = Figures(context, delays=config.telemetry.metrics.kafka_receiver_records_delay.enabled)
