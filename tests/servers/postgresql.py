@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -95,12 +94,21 @@ def other_bin(version: str) -> Path:
     return found / "bin"
 
 
-def _account() -> dict[str, Any]:
-    """Who runs the server, as PostgreSQL refuses root."""
+def _as_account(*command: str) -> list[str]:
+    """A command as who runs the server, as PostgreSQL refuses root.
+
+    `subprocess`'s own `user` would fork where it otherwise does a vfork, and gRPC's handlers of forks, which a child
+    that is about to become another program has no use for, may end it.
+    """
     if os.geteuid() != 0:
-        return {}
-    account = pwd.getpwnam("postgres")
-    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        return list(command)
+    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--", *command]
+
+
+def _give(path: Path) -> None:
+    """Make a path that account's."""
+    if os.geteuid() == 0:
+        shutil.chown(path, "postgres", "postgres")
 
 
 class PostgresServer:
@@ -150,15 +158,14 @@ class PostgresServer:
         key = self.data / "server.key"
         certificate.private_key_pem.write_to_path(key)
         key.chmod(0o600)
-        if account := _account():
-            os.chown(key, account["user"], account["group"])
+        _give(key)
 
     def start(self) -> None:
         """Start, and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(self._bin / "postgres"), "-D", str(self.data)],
-                stdout=log, stderr=subprocess.STDOUT, cwd=self.folder, **_account(),
+                _as_account(str(self._bin / "postgres"), "-D", str(self.data)),
+                stdout=log, stderr=subprocess.STDOUT, cwd=self.folder,
             )  # fmt: skip
         until(self._answers, f"{self.endpoint} does not answer: {(self.folder / 'log').read_text()[-2000:]}")
 
@@ -172,8 +179,8 @@ class PostgresServer:
     def run(self, name: str, *arguments: str, **more: Any) -> str:
         """What one of PostgreSQL's programs prints."""
         ran = subprocess.run(
-            [str(self._bin / name), *arguments],
-            check=False, capture_output=True, text=True, timeout=PATIENCE, cwd=self.folder, **_account(), **more,
+            _as_account(str(self._bin / name), *arguments),
+            check=False, capture_output=True, text=True, timeout=PATIENCE, cwd=self.folder, **more,
         )  # fmt: skip
         assert ran.returncode == 0, f"{name}: {ran.stdout}{ran.stderr}"
         return ran.stdout.strip()
@@ -201,9 +208,9 @@ class Session:
 
     def __init__(self, server: PostgresServer, database: str, name: str) -> None:
         self._process = subprocess.Popen(
-            [str(server._bin / "psql"), *server.where(), "-d", database, "-XAtq"],
+            _as_account(str(server._bin / "psql"), *server.where(), "-d", database, "-XAtq"),
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=server.folder,
-            env={**os.environ, "PGAPPNAME": name}, **_account(),
+            env={**os.environ, "PGAPPNAME": name},
         )  # fmt: skip
 
     def send(self, statement: str) -> None:
@@ -261,9 +268,7 @@ def postgres_standby(primary: PostgresServer) -> Iterator[PostgresServer]:
 def _folder() -> Iterator[Path]:
     """A folder that the server's account may use; the path must be short, as a socket's is."""
     folder = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))
-    account = _account()
-    if account:
-        os.chown(folder, account["user"], account["group"])
+    _give(folder)
     try:
         yield folder
     finally:
