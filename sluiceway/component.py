@@ -38,6 +38,7 @@ from sluiceway.telemetry import AttributeValue, Scope
 __all__ = [
     "ALL_SIGNALS",
     "Authenticator",
+    "Checked",
     "Clock",
     "Component",
     "Consumer",
@@ -176,6 +177,17 @@ class Destined(Protocol):
     """An exporter that says where it sends to: `server.address`, `server.port`, `url.path`, on its sent counters."""
 
     destination: Mapping[str, AttributeValue]
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """An exporter that can ask its backend, without sending data, whether it would take them.
+
+    The runtime asks after the start, so that a wrong password is told before the first data wait for it.
+    """
+
+    async def check_backend(self) -> None:
+        """Return when the backend lets us in and has what we write to, or raise as `consume` would."""
 
 
 _NO_ARGUMENTS: Mapping[Slot, SlotValue] = MappingProxyType({})

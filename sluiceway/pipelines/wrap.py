@@ -19,10 +19,11 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from sluiceway.circuit_breaker import Breaker
-from sluiceway.component import Context, Destined, Lifecycle
+from sluiceway.component import Checked, Context, Destined, Lifecycle
 from sluiceway.config.metadata import ReadsHeaders
 from sluiceway.config.settings import walk
 from sluiceway.parts import Parts
+from sluiceway.pipelines.backend_check import BackendCheck
 from sluiceway.pipelines.bisection import Bisection
 from sluiceway.pipelines.delivery import Delivery
 from sluiceway.pipelines.gate import BreakerGate, Patience
@@ -55,6 +56,8 @@ class Wrapped:
         self.passage: Passage | None = None
         """The place of the queue where there is none."""
         self.gate: BreakerGate | None = None
+        self.check: BackendCheck | None = None
+        """The question whether the backend is there, for exporters that can ask it."""
         self.at_the_end: list[Callable[[], None]] = [delivery.tell_losses]
         """What is to be said before the exporter is left."""
         self._stop = stop
@@ -85,7 +88,7 @@ class Wrapped:
                 await stack.enter_async_context(self.exporter)
             for tell in self.at_the_end:
                 stack.callback(tell)
-            for part in (self.timeout, self.queue, self.passage):
+            for part in (self.check, self.timeout, self.queue, self.passage):
                 if part is not None:
                     await stack.enter_async_context(part)
             self._stack = stack.pop_all()
@@ -133,6 +136,8 @@ def wrap(
         Delivery(exporter, counts, context, keeps_letters=store is not None and store[1].letters is not None),
         stop,
     )
+    if isinstance(exporter, Checked):
+        wrapped.check = BackendCheck(exporter, counts, health, context, random)
     sender = wrapped.sender
     if seconds := getattr(settings, "timeout", 0):
         wrapped.timeout = sender = Timeout(sender, seconds, context.clock)
