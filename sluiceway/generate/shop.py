@@ -14,13 +14,11 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData, ResourceLogs, ScopeLogs, SeverityNumber
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
-    Gauge,
     Metric,
     MetricsData,
     NumberDataPoint,
     ResourceMetrics,
     ScopeMetrics,
-    Sum,
 )
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status, TracesData
@@ -43,10 +41,10 @@ _BODIES = (
     "cache miss for key product:{n}, falling back to the database",
 )
 _METRICS = (
-    ("http.server.request.count", "{request}"),
-    ("http.server.active_requests", "{request}"),
-    ("process.memory.usage", "By"),
-    ("db.client.connections.usage", "{connection}"),
+    ("http.server.request.count", "{request}", "Requests that were answered."),
+    ("http.server.active_requests", "{request}", "Requests that are being answered."),
+    ("process.memory.usage", "By", "Memory that the process uses."),
+    ("db.client.connections.usage", "{connection}", "Connections to the database."),
 )
 
 
@@ -93,16 +91,15 @@ def metrics(order: Order) -> MetricsData:
     points = [_point(order, index) for index in range(order.items)]
     made = []
     for index in range(0, len(points), 20):
-        name, unit = _METRICS[index // 20 % len(_METRICS)]
+        name, unit, description = _METRICS[index // 20 % len(_METRICS)]
+        metric = Metric(name=name, unit=unit, description=description)
         if name.endswith("count"):
-            total = Sum(
-                data_points=points[index : index + 20],
-                aggregation_temporality=AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE,
-                is_monotonic=True,
-            )
-            made.append(Metric(name=name, unit=unit, sum=total))
+            metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+            metric.sum.is_monotonic = True
+            metric.sum.data_points.extend(points[index : index + 20])
         else:
-            made.append(Metric(name=name, unit=unit, gauge=Gauge(data_points=points[index : index + 20])))
+            metric.gauge.data_points.extend(points[index : index + 20])
+        made.append(metric)
     services = _services(order)
     return MetricsData(
         resource_metrics=[
