@@ -26,7 +26,8 @@ that a start goes through the lengths of what came since the last 16 MiB, as an 
 Without `retry_on_failure` or a `sending_queue`, both off as in the Collector, whoever sent a batch that was not written
 is told at once that it may come again.
 
-`path` may be a pipe or a device, such as `/dev/stdout`, of which nothing can be taken back.
+`path` may be a pipe or a device, such as `/dev/stdout`, of which nothing can be taken back. That two exporters of one
+configuration name the same file is a mistake, which `validate` tells.
 
 With `rotation` a file that would become larger than `max_megabytes` is renamed to `name-2006-01-02T15-04-05.000.ext`
 first. With `group_by` the `*` in `path` stands for the value of a resource attribute, and `rotation` has no effect.
