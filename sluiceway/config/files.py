@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from sluiceway.clock import Clock, SystemClock
 from sluiceway.errors import ConfigError
 
-__all__ = ["FileBacked", "Logger", "Stamp", "stamp_of"]
+__all__ = ["FileBacked", "Logger", "Stamp", "Writes", "Written", "stamp_of"]
 
 T = TypeVar("T")
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 Stamp = tuple[tuple[int, int, int] | None, ...]
 """Inode, size and modification time of each file; None for one that cannot be looked at."""
+
+_SHARED: Final = ("/dev/", "/proc/")
+"""Where devices and pipes lie, such as `/dev/stdout`, which take what several write to them."""
 
 _log = logging.getLogger("sluiceway.config")
 
@@ -84,3 +89,40 @@ class FileBacked(Generic[T]):
     @property
     def _names(self) -> str:
         return ", ".join(self._files)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What settings write to: the file of a path, or with `star` those with any name in the place of its `*`."""
+
+    path: str
+    star: bool = False
+
+    def overlaps(self, other: Written) -> bool:
+        """Whether there can be a file of both. Nothing is looked up: two names of one file are not found."""
+        if other.star and not self.star:
+            return other.overlaps(self)
+        before, after = self._parts()
+        begin, end = other._parts()
+        if not self.star:
+            return begin == before and not begin.startswith(_SHARED)
+        if not other.star:
+            name = begin[len(before) : len(begin) - len(after)]
+            return len(begin) >= len(before + after) and begin == f"{before}{name}{after}" and "/" not in name
+        same_folders = (before.count("/"), after.count("/")) == (begin.count("/"), end.count("/"))
+        begins_alike = before.startswith(begin) or begin.startswith(before)
+        return same_folders and begins_alike and (after.endswith(end) or end.endswith(after))
+
+    def _parts(self) -> tuple[str, str]:
+        """What stands before the star, and what behind it."""
+        path = os.path.abspath(self.path)  # noqa: PTH100 - links are not followed
+        before, _, after = path.partition("*") if self.star else (path, "", "")
+        return before, after
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """Settings with the key of a path that their component writes to, by which two of them in one graph are found."""
+
+    @property
+    def writes_to(self) -> tuple[str, Written]: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,3 +90,16 @@ class Config:
     """The merged and expanded YAML, as plain data with secrets still in it."""
     files: tuple[Path, ...] = field(default=(), compare=False)
     """The files it was read from: YAML, those of `${file:...}`, and Python files that hold its components."""
+
+    def running(self) -> Iterator[tuple[Kind, ComponentConfig]]:
+        """The entries that pipelines, or the list of extensions, make use of."""
+        for id in self.service_extensions:
+            yield Kind.EXTENSION, self.extensions[id]
+        pipelines = self.pipelines.values()
+        for kind, entries, used in (
+            (Kind.EXPORTER, self.exporters, (id for p in pipelines for id in p.exporters)),
+            (Kind.CONNECTOR, self.connectors, (id for p in pipelines for id in p.receivers)),
+            (Kind.PROCESSOR, self.processors, (id for p in pipelines for id in p.processors)),
+            (Kind.RECEIVER, self.receivers, (id for p in pipelines for id in p.receivers)),
+        ):
+            yield from ((kind, entries[id]) for id in dict.fromkeys(used) if id in entries)

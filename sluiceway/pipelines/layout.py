@@ -14,6 +14,7 @@ from sluiceway.errors import ConfigError, Problem
 from sluiceway.otlp import Signal
 from sluiceway.pipelines.headers import missing_headers
 from sluiceway.pipelines.listening import collisions
+from sluiceway.pipelines.writing import rivals
 
 __all__ = ["Connection", "Layout", "arrange"]
 
@@ -41,7 +42,7 @@ class Layout:
 
 def arrange(config: Config) -> Layout:
     """Work out the graph of a configuration. Raises `ConfigError` with every mistake that it finds."""
-    problems = [*_unsupported(config), *_unconnected(config), *collisions(config)]
+    problems = [*_unsupported(config), *_unconnected(config), *collisions(config), *rivals(config)]
     if problems:
         raise ConfigError(*problems)
     connections = tuple(_connections(config))

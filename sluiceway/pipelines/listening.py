@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from sluiceway.component import Kind
 from sluiceway.config.address import Address, Listens
-from sluiceway.config.model import ComponentConfig, Config, Mark
+from sluiceway.config.model import Config, Mark
 from sluiceway.config.settings import walk
 from sluiceway.config.telemetry import TelemetryLevel
 from sluiceway.config.tree import Path, join
@@ -47,22 +46,9 @@ def _problem(first: _Listener, second: _Listener) -> Problem:
 
 
 def _components(config: Config) -> Iterator[_Listener]:
-    for kind, entry in _running(config):
+    for kind, entry in config.running():
         for path, address in _addresses(entry.settings):
             yield _Listener(address, join((kind.section, entry.id, *path)), entry.mark_of(path))
-
-
-def _running(config: Config) -> Iterator[tuple[Kind, ComponentConfig]]:
-    for id in config.service_extensions:
-        yield Kind.EXTENSION, config.extensions[id]
-    pipelines = config.pipelines.values()
-    for kind, entries, used in (
-        (Kind.EXPORTER, config.exporters, (id for p in pipelines for id in p.exporters)),
-        (Kind.CONNECTOR, config.connectors, (id for p in pipelines for id in p.receivers)),
-        (Kind.PROCESSOR, config.processors, (id for p in pipelines for id in p.processors)),
-        (Kind.RECEIVER, config.receivers, (id for p in pipelines for id in p.receivers)),
-    ):
-        yield from ((kind, entries[id]) for id in dict.fromkeys(used) if id in entries)
 
 
 def _own_metrics(config: Config) -> Iterator[_Listener]:

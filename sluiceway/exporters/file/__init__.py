@@ -8,7 +8,9 @@ no place for fields that are newer than it, so these are left out; `proto` keeps
 **What is safe.** Nothing is buffered in this process, whatever `flush_interval` says: a batch that was acknowledged
 survives `kill -9`. With `fsync: always` it was brought to the disk before, and survives a power cut; batches that come
 meanwhile share the next time, so that this is dear for a single sender only. A batch is in its file whole or not at
-all: what a full disk cut off is taken back. Messages of which a crash left half are parted from what comes then.
+all: what a full disk cut off is taken back. Messages of which a crash left half are parted from what comes then. For
+that a start goes through the lengths of what came since the last 16 MiB, as an extended attribute of the file
+(`user.sluiceway.end`) notes how far it is known to be whole; on a file system without these, through all of them.
 
 | What happens | What follows |
 | --- | --- |
@@ -24,7 +26,8 @@ all: what a full disk cut off is taken back. Messages of which a crash left half
 Without `retry_on_failure` or a `sending_queue`, both off as in the Collector, whoever sent a batch that was not written
 is told at once that it may come again.
 
-`path` may be a pipe or a device, such as `/dev/stdout`, of which nothing can be taken back.
+`path` may be a pipe or a device, such as `/dev/stdout`, of which nothing can be taken back. That two exporters of one
+configuration name the same file is a mistake, which `validate` tells.
 
 With `rotation` a file that would become larger than `max_megabytes` is renamed to `name-2006-01-02T15-04-05.000.ext`
 first. With `group_by` the `*` in `path` stands for the value of a resource attribute, and `rotation` has no effect.
@@ -105,8 +108,7 @@ class FileExporter:
         try:
             answer = await self._pen.write(batch)
         except RetryableError as error:
-            # After those who see the error have reported no more than its kind.
-            asyncio.get_running_loop().call_soon(self._tell, str(error))
+            self._tell(str(error))
             raise
         if self._trouble:
             self._tell("")

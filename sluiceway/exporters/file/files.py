@@ -162,7 +162,7 @@ class Files:
         return file
 
     def _mend(self, file: OpenFile) -> None:
-        lost = file.mend(has_lines=self._config.has_lines)
+        lost = file.mend()
         if lost:
             text = "The file ended with %d bytes of a message that was never whole; they were cut off"
             self._context.logger.warning(text, lost)

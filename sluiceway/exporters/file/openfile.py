@@ -13,11 +13,14 @@ from typing import Final
 
 from sluiceway.exporters.file.messages import Message
 from sluiceway.exporters.file.settings import FileConfig
+from sluiceway.exporters.file.trail import Trail
 
 __all__ = ["OpenFile", "Written", "explain", "open_file"]
 
 _AT_ONCE: Final = 400
 """Messages of one system call, which takes at most 1024 parts."""
+_HEADER: Final = 4
+"""Bytes of a length."""
 _LARGEST: Final = 1 << 30
 """Bytes: no message is larger, so that a file whose first length says so is no file of messages."""
 
@@ -36,12 +39,13 @@ class OpenFile:
     What a failed write left behind is cut off before anything else is written.
     """
 
-    def __init__(self, path: str, descriptor: int, *, is_regular: bool) -> None:
+    def __init__(self, path: str, descriptor: int, *, is_regular: bool, has_lines: bool) -> None:
         self.path = path
         self.unsynced = False
         self._descriptor = descriptor
         self._is_regular = is_regular
         self._torn_at: int | None = None
+        self._trail = Trail(descriptor) if is_regular and not has_lines else None
 
     @property
     def size(self) -> int:
@@ -72,12 +76,16 @@ class OpenFile:
             return Written(count, short.cause)
         except OSError as error:
             return Written(0, error)
+        if self._trail is not None and messages:
+            self._trail.extend(begin, begin + done - messages[-1].size, begin + done)
         return Written(len(messages))
 
     def cut(self, size: int) -> None:
         """Make the file end where it did; if that fails, before the next write."""
         if self._is_regular:
             self._torn_at = size
+            if self._trail is not None:
+                self._trail.cut(size)
             try:
                 self._cut_off()
             except OSError:
@@ -92,14 +100,18 @@ class OpenFile:
 
     def close(self) -> None:
         """Close the file, which gives its lock back."""
+        if self._trail is not None:
+            self._trail.keep()
         os.close(self._descriptor)
 
     def empty(self) -> None:
         """Throw away what is in it."""
         if self._is_regular:
+            if self._trail is not None:
+                self._trail.cut(0)
             os.ftruncate(self._descriptor, 0)
 
-    def mend(self, *, has_lines: bool) -> int:
+    def mend(self) -> int:
         """Part what will be written from half a message at the end of the file; how many bytes were thrown away.
 
         Half a line gets an end, so that it costs itself. Half of a message whose length stands in front is cut off.
@@ -108,25 +120,29 @@ class OpenFile:
         size = self.size
         if not self._is_regular or not size:
             return 0
-        if has_lines:
+        if self._trail is None:
             if os.pread(self._descriptor, 1, size - 1) != b"\n":
                 os.write(self._descriptor, b"\n")
             return 0
-        end = self._end_of_messages(size)
+        end = self._end_of_messages(self._trail, size)
         if end < size:
             os.ftruncate(self._descriptor, end)
         return size - end
 
-    def _end_of_messages(self, size: int) -> int:
-        at = 0
-        while at + 4 <= size:
-            length = int.from_bytes(os.pread(self._descriptor, 4, at), "big")
+    def _end_of_messages(self, trail: Trail, size: int) -> int:
+        """Go from one message to the next, from the last one that is remembered."""
+        begin, known = trail.recall()
+        end = known
+        while end + _HEADER <= size:
+            length = int.from_bytes(os.pread(self._descriptor, _HEADER, end), "big")
             if not 0 < length <= _LARGEST:
                 raise OSError(errno.EILSEQ, "it holds something else than such messages")
-            if at + 4 + length > size:
+            if end + _HEADER + length > size:
                 break
-            at += 4 + length
-        return at
+            begin, end = end, end + _HEADER + length
+        if end > known:
+            trail.extend(known, begin, end)
+        return end
 
     def _cut_off(self) -> None:
         if self._torn_at is not None:
@@ -177,7 +193,7 @@ def open_file(path: str, config: FileConfig) -> OpenFile:
     except BaseException:
         os.close(descriptor)
         raise
-    return OpenFile(path, descriptor, is_regular=is_regular)
+    return OpenFile(path, descriptor, is_regular=is_regular, has_lines=config.has_lines)
 
 
 def sync_directory(path: str) -> None:

@@ -90,7 +90,8 @@ class Pen:
                 await asyncio.wait([entry.done])
             raise
         if entry.error is not None:
-            raise RetryableError(explain(entry.error, self._config.path), code="UNAVAILABLE") from entry.error
+            text = explain(entry.error, self._config.path)
+            raise RetryableError(text, code="UNAVAILABLE", cause=text) from entry.error
         if entry.left_out:
             lost = join(entry.left_out)
             attribute = self._config.group_by.resource_attribute

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sluiceway.config.compression import CompressionParams
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue
+from sluiceway.config.files import Written
 from sluiceway.config.settings import mistake
 from sluiceway.config.types import Duration, Section, Settings
 
@@ -140,6 +141,11 @@ class FileConfig(Settings):
             _check_octal("directory_permissions", self.directory_permissions or "0755")
         elif self.directory_permissions:
             raise ValueError("directory_permissions requires create_directory to be true")
+
+    @property
+    def writes_to(self) -> tuple[str, Written]:
+        """The files, which nobody else may write to."""
+        return "path", Written(self.path, star=self.group_by.enabled)
 
     @property
     def is_compressed(self) -> bool:

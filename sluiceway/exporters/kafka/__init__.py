@@ -80,7 +80,7 @@ class KafkaExporter:
         self._connection = KafkaConnection(config, context)
         self._messages = {signal: Messages(config, signal) for signal in context.signals}
         self._producers: dict[bool, PolledProducer] = {}
-        self._ending: set[asyncio.Task[int]] = set()
+        self._tasks: asyncio.TaskGroup
         self._unfinished = Unfinished()
         self._without_room: set[Sending] = set()
         self._delivered = self._failures = self._bytes = self._divided = 0
@@ -88,6 +88,8 @@ class KafkaExporter:
 
     async def __aenter__(self) -> Self:
         self._producer(alone=False)
+        self._tasks = asyncio.TaskGroup()
+        await self._tasks.__aenter__()
         return self
 
     async def __aexit__(
@@ -95,9 +97,10 @@ class KafkaExporter:
     ) -> None:
         seconds = AWAY if self._connection.trouble else self._config.attempt_timeout or 30.0
         producers, self._producers = list(self._producers.values()), {}
-        left = sum(await asyncio.gather(*(producer.close(seconds) for producer in producers), *self._ending))
-        if left:
-            self._context.logger.warning("%d messages were on their way and not acknowledged at the end", left)
+        try:
+            await asyncio.gather(*(self._end(producer, seconds) for producer in producers))
+        finally:
+            await self._tasks.__aexit__(None, None, None)
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Return when the brokers have acknowledged all messages, or raise `RetryableError`; see the module's text."""
@@ -221,9 +224,11 @@ class KafkaExporter:
         seconds = (self._config.attempt_timeout or 30.0) if seconds is None else seconds
         while self._producers:
             _, old = self._producers.popitem()
-            task = asyncio.get_running_loop().create_task(old.close(seconds), name="kafka-producer-end")
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+            self._tasks.create_task(self._end(old, seconds), name="kafka-producer-end")
+
+    async def _end(self, producer: PolledProducer, seconds: float) -> None:
+        if left := await producer.close(seconds):
+            self._context.logger.warning("%d messages were on their way and not acknowledged at the end", left)
 
     def _overdue(self, sending: Sending) -> RetryableError:
         count = sending.on_the_way + len(sending.unsent)

@@ -23,6 +23,7 @@ refuses; heartbeats go on meanwhile, so a slow pipeline costs no membership.
 | a message has no value | it is passed over |
 | a partition is taken from us | what is under way has 10s to end, and is committed; others read the rest |
 | the collector stops | the same, and the member leaves; it waits up to 5s for brokers and for a rebalance under way |
+| the files of `tls` have changed (`reload_interval`) | as above, and the member joins again with the new ones |
 | the group gave us up for dead | what is under way is given up, and read again by whoever has the partition |
 | no broker, wrong password, missing permission or topic | the status says so; reading begins once it is mended |
 | the process is killed | others read on from the last commit, `session_timeout` later |
@@ -31,7 +32,8 @@ refuses; heartbeats go on meanwhile, so a slow pipeline costs no membership.
 With `initial_offset: latest` the end is committed as soon as a partition is ours for the first time, so that a crash
 before the first message skips nothing.
 
-Certificates are read when the receiver starts; `tls::reload_interval` has no effect here, and a warning says so.
+With `tls::reload_interval`, changed certificates are taken over by a new consumer, once the old one has committed and
+left the group; others may read its partitions meanwhile. Files that cannot be used change nothing, and the log says so.
 
 ```yaml
 receivers:
@@ -70,8 +72,6 @@ class KafkaReceiver:
         self._config = config
         self._context = context
         self._connection = KafkaConnection(config, context)
-        if config.tls is not None and config.tls.reload_interval:
-            context.logger.warning("tls::reload_interval has no effect: certificates are read when the receiver starts")
         self._news = News()
         self._health = Health(context)
         self._figures = Figures(context, delays=config.telemetry.metrics.kafka_receiver_records_delay.enabled)

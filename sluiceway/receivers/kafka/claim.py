@@ -24,7 +24,7 @@ class Claim:
 
     # The thread writes:
     taken: int = 0
-    """Bytes that were handed to the event loop."""
+    """The weight of what was handed to the event loop, in bytes."""
     is_paused: bool = False
     """Whether nothing more is fetched at the moment."""
     stored: int = -1
@@ -34,7 +34,7 @@ class Claim:
 
     # The event loop writes:
     settled: int = 0
-    """Bytes that are done with."""
+    """The weight of what is done with."""
     is_refused: bool = False
     """Whether the pipeline has refused its messages for now."""
     is_over: bool = False
@@ -63,20 +63,22 @@ class Chunk:
     """Consecutive messages of one partition, read into one batch; or one message that could not be, and why."""
 
     batch: Batch | None
+    weight: int
+    """The bytes that it takes to hold it."""
     offset: int
     """That of the message behind it."""
     epoch: int
     size: int
-    """Bytes of the messages."""
+    """Bytes of the messages' values."""
     messages: int
     delay: float
     """Seconds between the producing of the last message and its reading."""
     problem: str = ""
 
     @property
-    def weight(self) -> int:
-        """The bytes that it takes to hold it."""
-        return self.size if self.batch is None else len(self.batch.payload)
+    def length(self) -> int:
+        """The bytes of its batch."""
+        return 0 if self.batch is None else len(self.batch.payload)
 
 
 class News:

@@ -12,6 +12,8 @@ __all__ = ["properties"]
 _POLL_INTERVAL: Final = 300_000
 """Milliseconds in which the thread must poll again, as it does at least every second however slow the pipeline is."""
 _QUEUE_KIB: Final = 16 * 1024
+_QUEUE: Final = 2000
+"""Messages, as librdkafka counts neither keys nor headers into the KiB; as many as are read at a time."""
 _RECEIVE: Final = 100_000_000
 
 
@@ -31,6 +33,7 @@ def properties(config: KafkaReceiverConfig) -> Properties:
         "max.partition.fetch.bytes": config.max_partition_fetch_size,
         "receive.message.max.bytes": max(_RECEIVE, config.max_fetch_size + 512),
         "queued.max.messages.kbytes": _QUEUE_KIB,
+        "queued.min.messages": _QUEUE,
         "fetch.queue.backoff.ms": 20,
         "enable.auto.offset.store": False,  # an offset is stored once the pipeline has answered
         "enable.auto.commit": True,  # without autocommit::enable only what has failed when it was answered for

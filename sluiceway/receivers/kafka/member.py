@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from sluiceway.component import Context
+from sluiceway.errors import ConfigError
 from sluiceway.kafka import KafkaConnection, explain
 from sluiceway.receivers.kafka.assignment import Assignment
 from sluiceway.receivers.kafka.claim import Claim, News
@@ -95,10 +96,12 @@ class Member:
     def _run(self, consumer: Consumer | None, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stopping.is_set():
             try:
-                self._read_on(consumer or self._open(), loop)
+                consumer = self._read_on(consumer or self._open(), loop)
             except Exception as error:  # noqa: BLE001 - whatever has failed, reading must go on
                 self._failed(error)
-            consumer = None
+                consumer = None
+        if consumer is not None:
+            consumer.close()
         with suppress(RuntimeError):  # nobody waits any more
             loop.call_soon_threadsafe(self._has_let_go.set)
             loop.call_soon_threadsafe(self._ended.set)
@@ -110,18 +113,34 @@ class Member:
         self._assignment.forget()
         self._stopping.wait(_RESTART)
 
-    def _read_on(self, consumer: Consumer, loop: asyncio.AbstractEventLoop) -> None:
-        """Read until the end, and leave the group."""
+    def _read_on(self, consumer: Consumer, loop: asyncio.AbstractEventLoop) -> Consumer | None:
+        """Read until the end, or until there is a consumer to go on with, and leave the group."""
+        loop.call_soon_threadsafe(self._has_let_go.clear)
         try:
             self._lookout.begin()
             self._subscribe(consumer)
-            while not self._stopping.is_set():
+            successor = None
+            while successor is None and not self._stopping.is_set():
                 self._step(consumer)
+                successor = self._successor()
             self._assignment.let_go(consumer)
             loop.call_soon_threadsafe(self._has_let_go.set)
             self._await_calm(consumer)
         finally:
             consumer.close()
+        return successor
+
+    def _successor(self) -> Consumer | None:
+        """A consumer with the certificates that are there now, where they have changed and can be used."""
+        if not self._connection.has_new_certificates():
+            return None
+        try:
+            successor = self._open()
+        except ConfigError as error:  # they have changed again meanwhile, which the next look finds
+            self._context.logger.warning("Reading goes on with the certificates that were there before: %s", error)
+            return None
+        self._context.logger.info("A new consumer takes over: the files of tls have changed")
+        return successor
 
     def _await_calm(self, consumer: Consumer) -> None:
         """Wait a moment for a rebalance that is under way.
@@ -134,7 +153,10 @@ class Member:
         if self._lookout.is_cut_off:
             return
         group, deadline = self._config.group_id, self._context.clock.now() + _LINGER
-        admin = self._connection.open(AdminClient)
+        try:
+            admin = self._connection.open(AdminClient)
+        except ConfigError:  # files of tls that cannot be used since: the farewell is worth a try all the same
+            return
         while self._context.clock.now() < deadline:
             answer = admin.describe_consumer_groups([group], request_timeout=_LINGER)[group]
             while not answer.done():

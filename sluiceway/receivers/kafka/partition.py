@@ -70,12 +70,12 @@ class Partition:
     def _next(self) -> list[Chunk]:
         """The chunks that can go together; they stay where they are until they are done with."""
         first = self._waiting[0]
-        chunks, size = [first], first.weight
+        chunks, size = [first], first.length
         if first.problem:
             return chunks
         for place in range(1, len(self._waiting)):
             chunk = self._waiting[place]
-            size += chunk.weight
+            size += chunk.length
             if size > self._most or chunk.problem or not _alike(first.batch, chunk.batch):
                 break
             chunks.append(chunk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from sys import getsizeof
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["Reader"]
 
 PREFIX: Final = "kafka.header."
+CHUNK: Final = 512
+"""Bytes that a chunk takes besides the payload of its batch and its metadata; an upper bound."""
+HEADER: Final = 128
+"""Bytes that an entry of a batch's metadata takes besides its name and values; an upper bound."""
 _Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 _NONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
@@ -97,15 +102,21 @@ class Reader:
         assert offset is not None  # noqa: S101 - what was consumed has one
         delay = self._clock.time_ns() / 1e9 - last.timestamp()[1] / 1e3
         size = sum([len(message) for message in messages])
-        return Chunk(batch, offset + 1, -1 if epoch is None else epoch, size, len(messages), delay, problem)
+        weight = CHUNK if batch is None else CHUNK + len(batch.payload) + _weight(batch.origin.headers)
+        return Chunk(batch, weight, offset + 1, -1 if epoch is None else epoch, size, len(messages), delay, problem)
 
     def _metadata(self, claim: Claim, headers: _Headers) -> Mapping[str, tuple[str, ...]]:
         if not self._keeps:
             return _NONE
-        found = {"kafka.topic": (claim.topic,), "kafka.partition": (str(claim.partition),)}
+        found = {"kafka.topic": [claim.topic], "kafka.partition": [str(claim.partition)]}
         for name, value in headers:
-            found[name.lower()] = (*found.get(name.lower(), ()), value.decode(errors="replace"))
-        return found
+            found.setdefault(name.lower(), []).append(value.decode(errors="replace"))
+        return {name: tuple(values) for name, values in found.items()}
+
+
+def _weight(metadata: Mapping[str, tuple[str, ...]]) -> int:
+    """The bytes that metadata takes."""
+    return sum([HEADER + getsizeof(name) + sum(map(getsizeof, values)) for name, values in metadata.items()])
 
 
 def _bytes(value: str | bytes | None) -> bytes:

@@ -174,8 +174,9 @@ class KafkaReceiverConfig(KafkaClient):
     max_batch_size: Annotated[Size, Field(ge=1)] = MIB
     """Messages of one partition are joined up to so many bytes and handed on at once."""
     max_held_size: Annotated[Size, Field(ge=1)] = 64 * MIB
-    """Bytes that wait for the pipeline, in equal parts for the partitions; one whose part is full is
-    paused. librdkafka holds up to 16 MiB and an answer more."""
+    """Bytes that wait for the pipeline, in equal parts for the partitions; one whose part is full is paused. All that
+    is held is counted, with headers and what is around a message. librdkafka holds up to 16 MiB of values or 2000
+    messages, and an answer more."""
     telemetry: OwnTelemetry = OwnTelemetry()
     """The receiver's own telemetry."""
 

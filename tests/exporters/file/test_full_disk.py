@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,18 +15,7 @@ from sluiceway.errors import RetryableError
 from sluiceway.otlp import Signal
 from sluiceway.service import Collector
 from sluiceway.testing import items
-from tests.exporters.file.writing import exporter, lines, messages, until
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond so many bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+from tests.exporters.file.writing import exporter, largest_file, lines, messages, until
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -155,33 +154,12 @@ async def test_the_cause_stands_in_the_status_of_a_collector(tmp_path: Path) -> 
         feeder = collector.component("receiver", "feed")
         with pytest.raises(RetryableError):
             await feeder.feed(items(Signal.TRACES))
-        await asyncio.sleep(0)
         status = collector.status()["exporter:file"]
         assert (status.status, "create_directory" in status.message) == (Status.RECOVERABLE_ERROR, True)
         path.parent.mkdir()
         await feeder.feed(items(Signal.TRACES))
         await feeder.feed(items(Signal.LOGS))
         assert collector.status()["exporter:file"].status is Status.OK
-
-
-@pytest.fixture
-def read_only(tmp_path: Path) -> Iterator[Path]:
-    """A folder that we may not write to."""
-    tmp_path.chmod(0o555)
-    if os.access(tmp_path, os.W_OK):
-        pytest.skip("this user may write everywhere")
-    yield tmp_path
-    tmp_path.chmod(0o755)
-
-
-async def test_permissions_that_are_missing_are_told(read_only: Path) -> None:
-    """It goes on once they are given."""
-    async with exporter(f"path: '{read_only}/a'") as file:
-        with pytest.raises(RetryableError, match="Permission denied"):
-            await file.consume(items(Signal.TRACES))
-        os.chmod(read_only, 0o755)  # noqa: PTH101
-        await file.consume(items(Signal.TRACES))
-    assert len(lines(read_only / "a")) == 1
 
 
 async def test_a_system_that_allows_no_files_is_told() -> None:

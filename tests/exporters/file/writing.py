@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from sluiceway.otlp import Batch, Signal, accept
 from sluiceway.otlp.json import decode
 from sluiceway.testing import settings
 
-__all__ = ["exporter", "files", "lines", "messages", "until"]
+__all__ = ["exporter", "files", "largest_file", "lines", "messages", "until"]
 
 
 def exporter(keys: str, signal: Signal = Signal.TRACES, **context: Any) -> FileExporter:
@@ -25,6 +27,17 @@ def exporter(keys: str, signal: Signal = Signal.TRACES, **context: Any) -> FileE
 def files(folder: Path, pattern: str = "*") -> list[Path]:
     """What is in a folder, in the order of names."""
     return sorted(folder.glob(pattern))
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def messages(path: Path) -> Iterator[bytes]:

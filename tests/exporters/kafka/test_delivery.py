@@ -336,6 +336,26 @@ async def test_a_producer_that_failed_for_good_gets_a_successor(broker, topic):
     assert set(names(broker, name)) == {"6", "7"}
 
 
+async def test_a_fault_in_the_end_of_a_replaced_producer_is_not_lost(broker, topic):
+    """Whoever leaves the exporter is told."""
+    ends = []
+
+    async def fail(seconds: float) -> int:
+        raise ValueError(seconds)
+
+    async def live():
+        async with exporter(broker, f"traces: {{topic: {topic()}}}") as out:
+            first = out._producers[False]
+            ends.append(first.close)
+            first.close = fail
+            out._replace("a test")
+            await out.consume(batch())
+
+    with pytest.raises(ExceptionGroup, match="unhandled errors"):
+        await live()
+    assert await ends[0](1) == 0
+
+
 async def test_closing_waits_for_what_is_on_its_way(broker, topic):
     """An attempt that was cancelled has handed its messages over, and they arrive before the end."""
     name = topic()

@@ -96,6 +96,36 @@ async def test_held_is_bounded(broker: KafkaBroker, name: str) -> None:
         assert max(len(batch.payload) for batch in bench.batches) < 6000
 
 
+PAUSED = "sluiceway_kafka_receiver_paused_partitions"
+
+
+async def test_metadata_counts_as_held(broker: KafkaBroker, name: str) -> None:
+    """A message that is nothing but headers holds memory, too, where they are kept."""
+    broker.create_topic(name)
+    for number in range(100):
+        broker.produce(name, [b""], partition=0, headers=[("trace", bytes(5000)), ("number", b"%d" % number)])
+    source = f"logs: {{topics: [{name}], encoding: raw}}"
+    yaml = from_start(broker, name, f"{source}, include_metadata: true, max_held_size: 100KB")
+    async with reading(yaml, LOGS) as bench:
+        bench.sink.gate = asyncio.Event()
+        await until(lambda: bench.metrics.read(PAUSED) == 1)
+        bench.sink.gate.set()
+        await until(lambda: bench.items == 100)
+
+
+async def test_what_cannot_be_read_counts_as_held(broker: KafkaBroker, name: str) -> None:
+    """However short such a message is, as long as it waits behind one that the pipeline has not answered for."""
+    broker.create_topic(name)
+    broker.produce(name, [items(Signal.LOGS, 1).payload, *[b"\xff"] * 200], partition=0)
+    yaml = from_start(broker, name, f"logs: {{topics: [{name}]}}, max_held_size: 50KB")
+    async with reading(yaml, LOGS) as bench:
+        bench.sink.gate = asyncio.Event()
+        await until(lambda: bench.metrics.read(PAUSED) == 1)
+        bench.sink.gate.set()
+        await until(lambda: bench.dropped.total() == 200)
+        await until(lambda: broker.committed(name) == {(name, 0): 201})
+
+
 async def test_refused_for_good(broker: KafkaBroker, name: str) -> None:
     """What is refused for good is dropped and counted, and reading goes on."""
     broker.create_topic(name)
