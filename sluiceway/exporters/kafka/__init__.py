@@ -68,6 +68,7 @@ INLINE: Final = 256 * 1024
 """Bytes: larger batches are encoded in a thread, where that is more than handing them on."""
 AWAY: Final = 1.0
 """Seconds for which the end waits where the brokers are away: each batch has had its last attempt by then."""
+_BEING_MADE: Final = frozenset({"LEADER_NOT_AVAILABLE", "_WAIT_CACHE"})
 _ENDED: Final = frozenset({"_FATAL", "_FENCED"})
 
 
@@ -101,6 +102,21 @@ class KafkaExporter:
             await asyncio.gather(*(self._end(producer, seconds) for producer in producers))
         finally:
             await self._tasks.__aexit__(None, None, None)
+
+    async def check_backend(self) -> None:
+        """Ask for the topics, as the first message will; where the data name them, only whether there are brokers."""
+        from confluent_kafka import KafkaException
+
+        for topic in {messages.only_topic for messages in self._messages.values()}:
+            try:
+                error = await self._producer(alone=False).look(topic, self._config.attempt_timeout or 30.0)
+            except KafkaException as raised:
+                said, advice = self._connection.trouble, self._connection.advice
+                text = said or explain(raised.args[0])
+                raise RetryableError(text, code="UNAVAILABLE", advice=advice, cause=said) from raised
+            if error is not None and error.name() not in _BEING_MADE:
+                raise delivery_error(error, topic=topic)
+        self._connection.worked()
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Return when the brokers have acknowledged all messages, or raise `RetryableError`; see the module's text."""

@@ -89,6 +89,11 @@ class Messages:
         self.misnamed = 0
         """Batches that named a topic that cannot be one, and went to the configured topic."""
 
+    @property
+    def only_topic(self) -> str:
+        """The topic of all messages; empty where data may name it."""
+        return "" if self._topic_header or self._topic_attribute else self._topic
+
     def of(self, batch: Batch) -> tuple[list[Message], list[Refusal]]:
         """The messages of a batch, and what of it cannot be one."""
         made = _Made(_budget(batch))

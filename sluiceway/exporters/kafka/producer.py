@@ -59,6 +59,16 @@ class PolledProducer:
             return False
         return True
 
+    async def look(self, topic: str, seconds: float) -> KafkaError | None:
+        """Ask a broker for a topic, an empty one for none, and return what it says against it.
+
+        Raises `KafkaException` where no broker answers.
+        """
+        assert self._producer is not None  # noqa: S101 - nobody asks after closing
+        found = await asyncio.to_thread(self._producer.list_topics, topic or None, seconds)
+        error: KafkaError | None = found.topics[topic].error if topic else None
+        return error
+
     async def close(self, seconds: float) -> int:
         """Wait so long for what is on its way, and end; say how many messages are given up."""
         self._is_over.set()

@@ -63,6 +63,22 @@ async def test_a_missing_topic_shows_in_the_status_until_it_is_there(broker):
     assert len(broker.messages("made-later")) == 1
 
 
+async def test_a_wrong_password_is_told_before_there_are_data(broker):
+    """The start asks, so that whoever looks at the status need not send anything."""
+    more = f"auth: {{sasl: {{username: {USER}, password: wrong, mechanism: SCRAM-SHA-256}}}}"
+    async with collector(broker.sasl, more) as running:
+        assert "see auth::sasl" in await status(running, Status.PERMANENT_ERROR)
+
+
+async def test_a_topic_that_nobody_may_make_is_told_before_there_are_data(broker):
+    """It is asked for, and its being made later is noticed."""
+    more = "producer: {allow_auto_topic_creation: false}\n    traces: {topic: asked-for}"
+    async with collector(broker.bootstrap, more) as running:
+        assert 'topic "asked-for": the topic is not there' in await status(running, Status.PERMANENT_ERROR)
+        broker.create_topic("asked-for")
+        await status(running, Status.OK)
+
+
 async def test_brokers_may_come_later_than_we_do(tmp_path):
     """What is fed meanwhile arrives once they are there, and the status is well again."""
     broker = KafkaBroker(tmp_path)
