@@ -30,7 +30,8 @@ refuses; heartbeats go on meanwhile, so a slow pipeline costs no membership.
 | the topic was deleted or cut off before it was read | reading goes on where `initial_offset` says; the rest is lost |
 
 With `initial_offset: latest` the end is committed as soon as a partition is ours for the first time, so that a crash
-before the first message skips nothing.
+before the first message skips nothing. Partitions and topics that come while the receiver runs are read from their
+beginning (which the Collector skips), those that came while no member ran from their end.
 
 With `tls::reload_interval`, changed certificates are taken over by a new consumer, once the old one has committed and
 left the group; others may read its partitions meanwhile. Files that cannot be used change nothing, and the log says so.
