@@ -101,17 +101,6 @@ class Assignment:
             self._commit(consumer, ours)
             self._regulate(consumer, ours)
 
-    def withdraw(self, consumer: Consumer, places: Iterable[TopicPartition]) -> None:
-        """Have nothing committed of partitions that are not there any more.
-
-        librdkafka would try it again and again, and skip as much of a topic that is made anew under the same name.
-        """
-        from confluent_kafka import OFFSET_INVALID, KafkaException, TopicPartition
-
-        for place in places:
-            with suppress(KafkaException):  # it is not ours any more either
-                consumer.store_offsets(offsets=[TopicPartition(place.topic, place.partition, OFFSET_INVALID)])
-
     def look_for_ends(self, consumer: Consumer) -> None:
         """Note the ends of partitions, as answers have brought them, or the cluster tells of those that are paused."""
         from confluent_kafka import KafkaException, TopicPartition

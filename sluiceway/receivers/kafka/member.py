@@ -39,8 +39,6 @@ _LINGER: Final = 3.0
 _RESTLESS: Final = frozenset({"PREPARING_REBALANCING", "COMPLETING_REBALANCING"})
 _AGAIN: Final = frozenset({"ILLEGAL_GENERATION", "REBALANCE_IN_PROGRESS"})
 """Commits that met a rebalance: they are repeated after it."""
-_GONE: Final = frozenset({"UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID"})
-"""Commits of partitions that are not there any more."""
 _RESTART: Final = 10.0
 """Seconds until a consumer that has failed is replaced."""
 
@@ -70,7 +68,6 @@ class Member:
         self._has_let_go = asyncio.Event()
         self._ended = asyncio.Event()
         self._lag_due = 0.0
-        self._gone: list[TopicPartition] = []
 
     def start(self) -> None:
         """Begin to read; raise `ConfigError` for settings that librdkafka does not take."""
@@ -172,8 +169,6 @@ class Member:
     def _step(self, consumer: Consumer) -> None:
         assignment, lookout = self._assignment, self._lookout
         assignment.keep_up(consumer)
-        assignment.withdraw(consumer, self._gone)
-        self._gone.clear()
         if lookout.is_due and lookout.look(consumer):
             self._subscribe(consumer)
         self._look_for_lag(consumer)
@@ -230,7 +225,6 @@ class Member:
             if failed[0].name() in _AGAIN:
                 return
             self._lookout.hasten()
-            self._gone += [place for place in places if (found := error or place.error) and found.name() in _GONE]
             text = explain(failed[0], group=self._config.group_id)
             self._connection.warn(f"Offsets were not committed; what is behind them may come again: {text}")
 
