@@ -99,6 +99,10 @@ class KafkaConnection:
             return False
         return True
 
+    def warn(self, text: str) -> None:
+        """Log something that is wrong, and may be so again and again, now and then."""
+        self._log.warn(text)
+
     def worked(self) -> None:
         """Something has worked: what was in the way before is so no longer."""
         self.trouble = self.advice = ""

@@ -37,6 +37,12 @@ class Log:
         if self._is_news(text):
             self._logger.log(min(level, logging.WARNING), "librdkafka: %s", text)
 
+    def warn(self, text: str) -> None:
+        """Log a warning of ours, which may repeat itself as often."""
+        text = self.redacted(text)
+        if self._is_news(text):
+            self._logger.warning("%s", text)
+
     def redacted(self, text: str) -> str:
         """A text without the secrets."""
         for secret in self._secrets:

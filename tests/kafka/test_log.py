@@ -27,3 +27,14 @@ def test_secrets_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     Log(logging.getLogger("kafka"), ManualClock(), ["hunter2"]).log(logging.WARNING, "%s [%s] %s", "A", "p", "hunter2!")
     assert "hunter2" not in caplog.text
     assert "[REDACTED]!" in caplog.text
+
+
+async def test_a_warning_of_ours_comes_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """As one about commits that fail, which are tried again every second."""
+    clock = ManualClock()
+    log = Log(logging.getLogger("kafka"), clock)
+    for _ in range(3):
+        log.warn("not committed")
+    await clock.advance(61)
+    log.warn("not committed")
+    assert [record.getMessage() for record in caplog.records] == ["not committed"] * 2

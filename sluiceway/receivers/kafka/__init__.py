@@ -28,9 +28,11 @@ refuses; heartbeats go on meanwhile, so a slow pipeline costs no membership.
 | no broker, wrong password, missing permission or topic | the status says so; reading begins once it is mended |
 | the process is killed | others read on from the last commit, `session_timeout` later |
 | the topic was deleted or cut off before it was read | reading goes on where `initial_offset` says; the rest is lost |
+| a topic is made anew within a second of its end | it may be begun where the last commit of the old one was |
 
 With `initial_offset: latest` the end is committed as soon as a partition is ours for the first time, so that a crash
-before the first message skips nothing.
+before the first message skips nothing. Partitions and topics that come while the receiver runs are read from their
+beginning (which the Collector skips), those that came while no member ran from their end.
 
 With `tls::reload_interval`, changed certificates are taken over by a new consumer, once the old one has committed and
 left the group; others may read its partitions meanwhile. Files that cannot be used change nothing, and the log says so.

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sluiceway.component import Context
-from sluiceway.otlp import Signal
 from sluiceway.receivers.kafka.claim import Chunk, Claim, News
+from sluiceway.receivers.kafka.lookout import Lookout
 from sluiceway.receivers.kafka.partitions import Partitions
 from sluiceway.receivers.kafka.settings import KafkaReceiverConfig
 
@@ -29,6 +29,8 @@ _GLANCE: Final = 0.5
 """The same for one whose answer is only shown."""
 _END: Final = -1
 """The time that asks for the end of a partition."""
+_BEGIN: Final = -2
+"""The time that asks for its beginning."""
 
 
 class Assignment:
@@ -54,14 +56,14 @@ class Assignment:
         """Whether nothing is to be fetched at the moment."""
         return bool(self.claims) and all(claim.is_paused for claim in self.claims.values())
 
-    def assign(self, consumer: Consumer, places: Sequence[TopicPartition], signals: dict[str, Signal]) -> None:
+    def assign(self, consumer: Consumer, places: Sequence[TopicPartition], lookout: Lookout) -> None:
         """Take on partitions that the group gives to us."""
         if self._config.initial_offset == "latest":
-            self._pin(consumer, places)
+            self._pin(consumer, places, lookout)
         claims = [
             Claim(place.topic, place.partition, signal)
             for place in places
-            if (signal := signals.get(place.topic)) is not None
+            if (signal := lookout.chosen.get(place.topic)) is not None
         ]
         self.claims |= {(claim.topic, claim.partition): claim for claim in claims}
         self._loop.call_soon_threadsafe(self._partitions.assigned, claims)
@@ -184,17 +186,22 @@ class Assignment:
         for claim in (*pause, *resume):
             claim.is_paused = not claim.is_paused
 
-    def _pin(self, consumer: Consumer, places: Sequence[TopicPartition]) -> None:
+    def _pin(self, consumer: Consumer, places: Sequence[TopicPartition], lookout: Lookout) -> None:
         """Commit the ends of partitions that the group knows no offset of, and read from there.
 
-        Else what is written before the first commit would be skipped by whoever reads on after a crash.
+        Else what is written before the first commit would be skipped by whoever reads on after a crash. All that is in
+        a partition that has come while we read was written meanwhile: it is read from its beginning.
         """
         from confluent_kafka import KafkaException, TopicPartition
 
         try:
             known = consumer.committed(list(places), timeout=_ASK)
             fresh = [
-                TopicPartition(place.topic, place.partition, _END)
+                TopicPartition(
+                    place.topic,
+                    place.partition,
+                    _BEGIN if lookout.has_come_since(place.topic, place.partition) else _END,
+                )
                 for place in known
                 if place.error is None and place.offset < 0
             ]

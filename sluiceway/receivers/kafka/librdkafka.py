@@ -14,6 +14,8 @@ _POLL_INTERVAL: Final = 300_000
 _QUEUE_KIB: Final = 16 * 1024
 _QUEUE: Final = 2000
 """Messages, as librdkafka counts neither keys nor headers into the KiB; as many as are read at a time."""
+_GONE: Final = 5000
+"""Milliseconds after which a topic that is not there any more is said to be gone."""
 _RECEIVE: Final = 100_000_000
 
 
@@ -35,6 +37,7 @@ def properties(config: KafkaReceiverConfig) -> Properties:
         "queued.max.messages.kbytes": _QUEUE_KIB,
         "queued.min.messages": _QUEUE,
         "fetch.queue.backoff.ms": 20,
+        "topic.metadata.propagation.max.ms": _GONE,
         "enable.auto.offset.store": False,  # an offset is stored once the pipeline has answered
         "enable.auto.commit": True,  # without autocommit::enable only what has failed when it was answered for
         "auto.commit.interval.ms": max(1, _milliseconds(config.autocommit.interval)),

@@ -53,6 +53,8 @@ class Lookout:
         self._told = {"cluster": "", "group": ""}
         self._due = -inf
         self._answers = False
+        self._at_first: dict[str, int] | None = None
+        """The topics that there were when the cluster was looked at first, with the number of their partitions."""
         self._interval = _SOONEST
         self._missing: list[str] = []
         self._said: dict[str, str] = {}
@@ -67,6 +69,10 @@ class Lookout:
     def is_due(self) -> bool:
         """Whether it is time to look."""
         return self._clock.now() >= self._due
+
+    def has_come_since(self, topic: str, partition: int) -> bool:
+        """Whether a partition was not there, or not to be seen, when the cluster was looked at first."""
+        return self._at_first is not None and partition >= self._at_first.get(topic, 0)
 
     def hasten(self) -> None:
         """Look as soon as possible: something is wrong."""
@@ -89,6 +95,8 @@ class Lookout:
             self._again()
             return False
         self._answers = True
+        if self._at_first is None:
+            self._at_first = {name: len(topic.partitions) for name, topic in found.topics.items()}
         self._connection.worked()
         self._say("cluster", "")
         # One that is read already is not given up for a passing error.

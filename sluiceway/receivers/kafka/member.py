@@ -207,7 +207,7 @@ class Member:
 
     def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         self._lookout.assigned()
-        self._assignment.assign(consumer, places, self._lookout.chosen)
+        self._assignment.assign(consumer, places, self._lookout)
 
     def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         self._assignment.revoke(consumer, places)
@@ -224,8 +224,9 @@ class Member:
             self._figures.commits["failure"] += len(failed)
             if failed[0].name() in _AGAIN:
                 return
+            self._lookout.hasten()
             text = explain(failed[0], group=self._config.group_id)
-            self._context.logger.warning("Offsets were not committed; what is behind them may come again: %s", text)
+            self._connection.warn(f"Offsets were not committed; what is behind them may come again: {text}")
 
     def _look_for_lag(self, consumer: Consumer) -> None:
         """Note the ends of partitions: as the last answers had them, and of those that are paused by asking."""

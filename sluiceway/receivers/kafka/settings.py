@@ -141,7 +141,7 @@ class KafkaReceiverConfig(KafkaClient):
     that move stop for a moment; `range`, `roundrobin`. The cooperative one does not go with the others."""
     initial_offset: Literal["latest", "earliest"] = "latest"
     """Where a partition of which the group knows no offset is read from. `latest` is the end at the time when the
-    partition is first assigned, and is committed at once."""
+    partition is first assigned, and is committed at once; what has come since the start is read from its beginning."""
     session_timeout: Duration = Field(default=10.0, gt=0, le=3600)
     """A member that is not heard of for so long is dead, and others get its partitions."""
     heartbeat_interval: Duration = Field(default=3.0, gt=0, le=3600)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import NewPartitions
 
 from sluiceway.component import Reason
 from sluiceway.errors import RefusedError
@@ -191,6 +192,23 @@ async def test_latest(broker: KafkaBroker, name: str) -> None:
         await until(lambda: broker.committed(name) == {(name, 0): 1, (name, 1): 0})
         broker.produce(name, [b"new"], partition=0)
         await until(lambda: bodies(bench.batches) == ["new"])
+
+
+async def test_what_comes_later_is_read_from_its_beginning(broker: KafkaBroker, name: str) -> None:
+    """With `latest` too: all that is in a partition that was added, or in a topic that was made, was written since."""
+    broker.create_topic(name)
+    broker.produce(name, [b"old"])
+    source = f"logs: {{topics: [{name}, {name}-new], encoding: text}}, metadata: {{refresh_interval: 3s}}"
+    async with reading(from_start(broker, name, source).replace("earliest", "latest"), LOGS) as bench:
+        await until(lambda: broker.committed(name) == {(name, 0): 1})
+        for answer in broker.admin.create_partitions([NewPartitions(name, 3)]).values():
+            answer.result(30)
+        broker.create_topic(f"{name}-new")
+        await until(lambda: len(broker.partitions(name)) == 3)
+        for partition in range(3):
+            broker.produce(name, [str(partition).encode()], partition=partition)
+        broker.produce(f"{name}-new", [b"new"])
+        await until(lambda: sorted(bodies(bench.batches)) == ["0", "1", "2", "new"])
 
 
 async def test_figures(broker: KafkaBroker, name: str) -> None:

@@ -109,6 +109,22 @@ async def test_a_missing_topic(broker: KafkaBroker, name: str) -> None:
         await until(bench.says(Status.OK, ""))
 
 
+async def test_a_topic_that_is_taken_away(broker: KafkaBroker, name: str) -> None:
+    """It is named soon, though nothing comes that could fail, and read from its beginning once it is there again."""
+    broker.create_topic(name)
+    source = f"logs: {{topics: [{name}], encoding: text}}, autocommit: {{interval: 20ms}}"
+    async with reading(from_start(broker, name, source), LOGS) as bench:
+        broker.produce(name, [b"a"])
+        await until(lambda: broker.committed(name) == {(name, 0): 1})
+        broker.delete_topic(name)
+        await until(bench.says(Status.RECOVERABLE_ERROR, f"topic {name}"))
+        await until(lambda: not broker.committed(name))
+        broker.create_topic(name)
+        broker.produce(name, [b"b"])
+        await until(lambda: bodies(bench.batches) == ["a", "b"])
+        await until(bench.says(Status.OK, ""))
+
+
 async def test_no_topic_matches(broker: KafkaBroker, name: str) -> None:
     """Patterns that match nothing show, too."""
     yaml = from_start(broker, name, f"logs: {{topics: ['^{name}-'], encoding: text}}")
