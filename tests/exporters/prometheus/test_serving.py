@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ssl
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 import trustme
 
 from sluiceway.errors import ConfigError, UnauthenticatedError
+from sluiceway.exporters.prometheus.scrape import Edition
 from sluiceway.prometheus._page import Page
 from sluiceway.prometheus.families import Format
 from sluiceway.testing import settle
@@ -56,7 +56,9 @@ async def test_head_says_what_get_would() -> None:
         first, second = await exchange(shop, "HEAD /metrics HTTP/1.1\nHost: a\n\n", more=end)
         assert b"Content-Type: text/plain; version=0.0.4" in first
         assert b"X-Mine: yes" in second
-        assert second.endswith(b"x 1\n\r\n0\r\n\r\n")
+        assert second.endswith(b"Connection: close\r\n\r\n# TYPE x gauge\nx 1\n")
+        assert b"Content-Length: 19" in first
+        assert b"Content-Length: 19" in second
 
 
 async def test_a_head_without_an_end_is_cut_off() -> None:
@@ -86,27 +88,87 @@ async def exchange_large(shop: Shop) -> bytes:
         writer.close()
 
 
+async def ask(shop: Shop, *, compress: bool = False) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Ask for a page, and read its head only."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", shop.exporter.port, limit=1024)
+    coding = b"Accept-Encoding: gzip\r\n" if compress else b""
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n" + coding + b"\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    return reader, writer
+
+
+async def is_whole(reader: asyncio.StreamReader, size: int = 10_000_000) -> bool:
+    """Whether an answer of at least so many bytes does not end before."""
+    try:
+        await asyncio.wait_for(reader.readexactly(size), 20)
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return False
+    return True
+
+
+def wide(many: int = 5_000) -> Any:
+    """Metrics that make a page of ten megabytes, or of 2 KB each."""
+    return (number(f"x{at}", 1, {"a": "b" * 2_000}) for at in range(many))
+
+
 async def test_a_scraper_that_does_not_read_is_disconnected() -> None:
-    """After `write_timeout`, and the page that was made for it is given back."""
+    """After `write_timeout`."""
     async with Shop("write_timeout: 5s") as shop:
-        await shop.send(*(number(f"x{at}", 1, {"a": "b" * 2_000}) for at in range(5_000)))
-        reader, writer = await asyncio.open_connection("127.0.0.1", shop.exporter.port, limit=1)
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-        while not shop.exporter._store.readers:  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0)
+        await shop.send(*wide())
+        reader, writer = await ask(shop)
         await settle(500)
         await shop.clock.advance(6)
-        while shop.exporter._store.readers:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        assert not await ends_well(reader)
+        assert not await is_whole(reader)
         writer.close()
 
 
-async def ends_well(reader: asyncio.StreamReader) -> bool:
-    """Whether an answer in chunks is whole."""
-    with suppress(ConnectionError):
-        return (await reader.read()).endswith(b"\r\n0\r\n\r\n")
-    return False
+async def test_scrapers_that_do_not_read_delay_nobody() -> None:
+    """However many there are, the next scrape has its page at once, and the store can tidy up."""
+    async with Shop() as shop:
+        await shop.send(*wide())
+        slow = [await ask(shop) for _ in range(20)]
+        assert len(await shop.samples()) == 5_000
+        assert shop.exporter._store.readers == 0
+        for _, writer in slow:
+            writer.close()
+
+
+async def test_scrapes_at_once_share_a_page() -> None:
+    """All that ask while one is being made get the next one, which is made once and has what came before they asked."""
+    async with Shop() as shop:
+        await shop.send(*wide(2_000))
+        first = asyncio.create_task(shop.get())
+        while not shop.exporter._store.readers:  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0)
+        await shop.send(number("late", 1))
+        edition = Edition(Format.TEXT, utf8=False, gzip=False)
+        pages = await asyncio.gather(*(shop.exporter._press.page(edition) for _ in range(50)))
+        assert {id(page) for page in pages} == {id(pages[0])}
+        assert pages[0][-1].endswith(b"late 1\n")
+        await first
+
+
+async def test_answers_that_are_read_slowly_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond it those who read the oldest are cut off; the newest page is read to its end."""
+    monkeypatch.setattr("sluiceway.exporters.prometheus.server.MOST_HELD", 25_000_000)
+    async with Shop() as shop:
+        await shop.send(*wide())
+        slow = [await ask(shop) for _ in range(4)]  # of ten megabytes each, of which the newest does not count
+        assert [await is_whole(reader) for reader, _ in slow] == [False, True, True, True]
+        for _, writer in slow:
+            writer.close()
+
+
+async def test_a_page_too_large_for_memory_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer says so; compressed it may have room."""
+    monkeypatch.setattr("sluiceway.exporters.prometheus.SMALLEST_BOUND", 1_000_000)
+    monkeypatch.setattr("sluiceway.exporters.prometheus.LARGEST_PAGE", 1_000)
+    async with Shop("max_series: 900") as shop:
+        await shop.send(*wide(900))
+        async with shop.session.get(shop.url, headers={"Accept-Encoding": "identity"}) as answer:
+            assert (answer.status, b"ask for gzip" in await answer.read()) == (503, True)
+        async with shop.session.get(shop.url, headers={"Accept-Encoding": "gzip"}) as answer:
+            assert (answer.status, len(await answer.text()) > 1_800_000) == (200, True)
 
 
 async def test_scrapes_at_the_same_time_are_whole() -> None:
@@ -241,11 +303,10 @@ async def test_stopping_lets_a_scrape_end() -> None:
     """An answer that is being written is written to its end, and idle connections are closed at once."""
     shop = Shop()
     async with shop:
-        await shop.send(*(number("x", at, {"n": str(at)}) for at in range(3_000)))
+        await shop.send(*wide())
         await shop.get()  # leaves an idle connection behind
-        reader, writer = await asyncio.open_connection("127.0.0.1", shop.exporter.port)
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-        await reader.readuntil(b"\r\n\r\n")
+        reader, writer = await ask(shop)
+        assert shop.exporter._server._reading
         rest = asyncio.create_task(reader.read())
-    assert (await rest).endswith(b"0\r\n\r\n")
+    assert (await rest).endswith(b'x4999{a="' + b"b" * 2_000 + b'"} 1\n')
     writer.close()
