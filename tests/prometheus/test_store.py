@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, MetricsData
 
 from sluiceway.otlp import Batch, Signal, accept
+from sluiceway.otlp.anyvalue import sized
 from sluiceway.prometheus._page import Page
 from sluiceway.prometheus._store import Store
 from sluiceway.prometheus.families import Format
 from sluiceway.prometheus.translation import Rules, Translation
-from tests.exporters.prometheus.bench import SECOND, START, attributes
+from tests.exporters.prometheus.bench import SECOND, START, attributes, histogram, number
+from tests.exporters.prometheus.bench import payload as payload_of
 from tests.otlp.strategies import checked, payload
 from tests.prometheus.model import Model, read_page, scrambled
 
@@ -102,10 +106,10 @@ def shown(store: Store, names: Translation, most: int = 3) -> bytes:
     return b"".join(parts)
 
 
-def made(rules: Rules, most: int = 1_000) -> tuple[Store, Translation]:
+def made(rules: Rules, most: int = 1_000, *, exemplars: bool = False) -> tuple[Store, Translation]:
     """An empty store and what it asks."""
     names = Translation(rules)
-    return Store(names, max_series=most, with_exemplars=False, seed=1), names
+    return Store(names, max_series=most, with_exemplars=exemplars, seed=1), names
 
 
 @checked
@@ -124,14 +128,91 @@ def test_the_store_shows_what_the_model_does(sent: list[MetricsData], without_sc
 @given(st.lists(st.integers(0, 2**32), min_size=1, max_size=3))
 def test_any_otlp_gives_a_page_that_can_be_read(seeds: list[int]) -> None:
     """Messages made of every field of OTLP, with odd values: no point is lost uncounted, and each sample comes once."""
-    store, names = made(Rules())
+    store, names = made(Rules(), exemplars=True)
+    empty = store.weight
     for seed in seeds:
         batch = accept(Signal.METRICS, payload(Random(seed), Signal.METRICS, True))
         outcome = store.add(batch.payload, 1.0, START)
         assert sum(outcome.values()) <= 2 * batch.items
     read_page(shown(store, names))
-    store.expire(2.0)
+    store.expire(2.0, 2.0)
     assert (len(store), store.stream_count, read_page(shown(store, names))) == (0, 0, {})
+    assert store.weight == empty
+
+
+def resource_metrics(resource: bytes, metric: bytes) -> bytes:
+    """A message of one resource and one metric, both encoded already."""
+    return sized(0x0A, sized(0x0A, resource) + sized(0x12, sized(0x12, metric)))
+
+
+ENCODINGS = {
+    "resource": lambda junk: (junk, point_of(b"")),
+    "description": lambda junk: (b"", sized(0x12, junk[-40_000:]) + point_of(b"")),
+    "attributes": lambda junk: (b"", point_of(junk)),
+}
+
+
+def point_of(junk: bytes) -> bytes:
+    """A gauge with one point, whose attribute has a field that nobody knows."""
+    key = KeyValue(key="a", value=AnyValue(string_value="b")).SerializeToString()
+    point = b"\x31" + bytes(8) + sized(0x3A, key + junk)
+    return sized(0x0A, b"x") + sized(0x2A, sized(0x0A, point))
+
+
+@pytest.mark.parametrize("what", ENCODINGS)
+def test_what_always_comes_in_another_encoding_takes_bounded_memory(what: str) -> None:
+    """One live series whose resource, description or attributes never come in the same bytes again stays one."""
+    store, names = made(Rules())
+    tracemalloc.start()
+    try:
+        before, resident = tracemalloc.get_traced_memory()[0], store.weight
+        for at in range(1_000):
+            unknown = sized(0x7A, b"%04d" % at * 10_000)
+            outcome = store.add(resource_metrics(*ENCODINGS[what](unknown)), float(at), START + at)
+            assert outcome == {}
+        assert tracemalloc.get_traced_memory()[0] - before < 10_000_000
+        assert store.weight - resident < 10_000_000
+    finally:
+        tracemalloc.stop()
+    assert shown(store, names).endswith(b'x{a="b"} 0\n')
+
+
+def test_long_labels_take_the_room_of_many_series() -> None:
+    """What is kept is bounded in bytes, too; beyond it new series are refused, and there is room when old ones go."""
+    store, _ = made(Rules(), 10_000)
+    refused = 0
+    for at in range(1_000):
+        metric = number("x", 1, {"a": "b" * 60_000, "n": at}, time=START)
+        refused += store.add(payload_of([metric]).SerializeToString(), 1.0, START).get("no_room", 0)
+    assert len(store) + refused == 1_000
+    assert 400 < len(store) < 600
+    assert store.most_bytes < store.weight < store.most_bytes + 200_000
+    store.expire(2.0, 2.0)
+    assert store.add(payload_of([metric]).SerializeToString(), 3.0, START) == {}
+
+
+def test_wide_histograms_take_the_room_of_many_series() -> None:
+    """Buckets count as much as labels do, also where a series gets more of them later."""
+    store, _ = made(Rules(), 10_000)
+    for bounds in (1, 4_000):
+        for at in range(2_000):
+            metric = histogram("h", [1] * (bounds + 1), [float(b) for b in range(bounds)], 1.0, {"n": at})
+            outcome = store.add(payload_of([metric]).SerializeToString(), 1.0, START)
+    assert (len(store), outcome) == (2_000, {"no_room": 1})
+    assert store.weight < store.most_bytes
+
+
+def test_an_order_of_attributes_that_does_not_come_again_is_forgotten() -> None:
+    """While the series goes on; and the order that is in use stays known."""
+    store, _ = made(Rules())
+    weights = []
+    for at in range(9):
+        for labels in ({"b": "1", "a": "1", f"empty{at}": ""}, {"b": "1", "a": "1"}):
+            metric = number("x", 1, labels, time=START + at)
+            store.add(payload_of([metric]).SerializeToString(), float(at), START)
+        store.expire(at - 2.0, at - 2.0)
+        weights.append(store.weight)
+    assert weights[2:] == [weights[2]] * 7
 
 
 def test_what_is_no_otlp_is_refused() -> None:

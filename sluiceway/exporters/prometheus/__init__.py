@@ -34,8 +34,9 @@ was taken before the request, and nobody waits for somebody else to read. It nev
 | an older point than the last one | not shown; counted as `late` |
 | a delta that has been counted already | counted as `duplicate` |
 | a delta sum that is not monotonic; no temporality | rejected, as the specification has it |
-| buckets that do not fit their bounds, a negative delta, a scale below -4, labels of more than 64 KiB | rejected |
-| new series beyond `max_series` | deltas go to the metric's series `otel_metric_overflow="true"`; others are rejected |
+| buckets that do not fit their bounds, a negative delta, a scale below -4 | rejected |
+| labels of more than 64 KiB, a name or unit of more than 1 KiB | rejected; of such a resource there is no `target_info` |
+| new series beyond `max_series`, or its bytes | deltas go to the metric's series `otel_metric_overflow="true"`; others are rejected |
 | names without letter or digit | rejected; for a label the name is `key` |
 | two resources with the same `job` and `instance` | `target_info` shows the newer |
 | no point for `metric_expiration` | the series is gone, whether somebody scrapes or not |
@@ -104,6 +105,8 @@ DEPRECATED: Final = {
     "resource_to_telemetry_conversion": "resource_constant_labels",
 }
 """What is better used instead."""
+ROUND: Final = 300.0
+"""Seconds in which whatever goes on comes again, where series do not expire."""
 LARGEST_PAGE: Final = 10 * 1024
 """Bytes of a page for each of `max_series`."""
 SMALLEST_BOUND: Final = 64 * 1024 * 1024
@@ -241,7 +244,7 @@ class PrometheusExporter:
         lasting = self._config.metric_expiration
         while True:
             await self._context.clock.sleep(min(max(lasting / 10, 1.0), 60.0) if lasting else 60.0)
-            self._store.expire(self._limit())
+            self._store.expire(self._limit(), self._context.clock.now() - (lasting or ROUND))
             for shapes in self._context.kept.keys() - {self._config.shapes, "server"}:
                 del self._context.kept[shapes]  # of a configuration that a reload could have had to put back
 

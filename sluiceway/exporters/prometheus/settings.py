@@ -86,9 +86,9 @@ class PrometheusConfig(HttpServer):
     ] = ""
     """How names become Prometheus'; empty is `UnderscoreEscapingWithSuffixes`, or as `add_metric_suffixes` has it."""
     max_series: int = Field(default=100_000, ge=1)
-    """How many series are kept, of about 1 KiB each and 150 bytes an exemplar. Beyond them new deltas go to one series
-    a metric, with the label `otel_metric_overflow="true"`, and other new points are refused. The Collector has no
-    bound."""
+    """How many series are kept, of about 1 KiB each and 150 bytes an exemplar, and at most in 4 KiB for each of them,
+    64 MiB at least. Beyond that new deltas go to one series a metric, with the label `otel_metric_overflow="true"`, and
+    other new points are refused. The Collector has no bound."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -151,6 +151,13 @@ async def test_target_info_shows_the_newer_of_two_that_are_the_same() -> None:
         assert (await shop.samples())[0] == 'target_info{job="s",service_version="3"} 1'
 
 
+async def test_a_resource_too_large_to_show() -> None:
+    """There is no `target_info` of it, and its points are none the worse."""
+    async with Shop() as shop:
+        assert await shop.send(number("x", 1), resource={"service.name": "s", "a": "b" * 70_000}) is None
+        assert await shop.samples() == ['x{job="s"} 1']
+
+
 async def test_scopes() -> None:
     """Name, version, schema and attributes of the scope are labels, unless they are not wanted."""
     scope = {"name": "lib", "version": "1", "schema_url": "http://s", "team": "core"}
@@ -301,7 +308,8 @@ async def test_descriptions_of_one_name() -> None:
     (number("x", 1, sum=DELTA, monotonic=False), "unsupported"), (Metric(name="日"), "nameless"),
     (number("x", -1, sum=DELTA), "malformed"), (number("x", float("nan"), sum=DELTA), "malformed"),
     (histogram("x", [1, 2], [1.0, 2.0], 1.0), "malformed"), (histogram("x", [1, 2, 3], [2.0, 2.0], 1.0), "malformed"),
-    (number("x", 1, {"a": "x" * 70_000}), "malformed"),
+    (number("x", 1, {"a": "x" * 70_000}), "malformed"), (number("x", 1, {"a" * 140_000: ""}), "malformed"),
+    (number("x" * 1_025, 1), "malformed"), (number("x", 1, unit="x" * 1_025), "malformed"),
 ])  # fmt: skip
 async def test_what_cannot_be_shown_is_rejected(metric: Metric, why: str) -> None:
     """It is counted by why, and the rest of the batch is shown."""
