@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, MetricsData
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from sluiceway.otlp import Batch, Signal, accept
 from sluiceway.otlp.anyvalue import sized
@@ -31,7 +32,8 @@ resources = st.dictionaries(
     st.sampled_from(["service.name", "service.namespace", "service.instance.id", "host.name", "host"]),
     st.sampled_from(["a", "b", ""]), max_size=4,
 )  # fmt: skip
-numbers = st.one_of(st.integers(-3, 50), st.floats(-10, 100, width=32), st.sampled_from([2**62, 1e300, -0.0]))
+odd = [2**62, 1e300, -0.0, float("nan"), float("inf"), -float("inf")]
+numbers = st.one_of(st.integers(-3, 50), st.floats(-10, 100, width=32), st.sampled_from(odd))
 ends = st.integers(1, 9)
 
 
@@ -43,21 +45,26 @@ def points(draw: st.DrawFn, kind: str, point: Any) -> None:
     point.start_time_unix_nano = draw(st.sampled_from([START + (end - 1) * SECOND] * 5 + [START, 0]))
     point.attributes.extend(attributes(draw(labels)))
     point.flags = draw(st.sampled_from([0] * 15 + [1]))
+    if kind != "summary" and draw(st.booleans()):
+        for value in draw(st.lists(st.floats(-5, 50), max_size=2)):
+            point.exemplars.add(as_double=value, trace_id=b"\1" * 16, time_unix_nano=START)
     if kind in ("gauge", "sum"):
         value = draw(numbers)
         setattr(point, "as_int" if isinstance(value, int) else "as_double", value)
         return
     point.count = draw(st.integers(0, 9))
     if kind == "summary" or draw(st.booleans()):
-        point.sum = draw(st.integers(-5, 50)) / 4
+        point.sum = draw(st.one_of(st.integers(-5, 50), st.just(float("nan")))) / 4
     if kind == "histogram":
-        bounds = draw(st.sampled_from([[], [1.0], [0.5, 1.0], [0.5, 1.0], [1.0, float("inf")], [2.0, 1.0]]))
+        bounds = draw(
+            st.sampled_from([[], [1.0], [-1.0, 2e6], [0.5, 1.0], [0.5, 1.0], [1.0, float("inf")], [2.0, 1.0]])
+        )
         point.explicit_bounds.extend(bounds)
         if bounds or draw(st.booleans()):
             point.bucket_counts.extend(draw(st.integers(0, 4)) for _ in range(len(bounds) + 1))
     elif kind == "summary":
         for quantile in draw(st.lists(st.sampled_from([0.5, 0.9, 0.99, 1.0, 0.0]), max_size=3)):
-            point.quantile_values.add(quantile=quantile, value=draw(st.integers(0, 9)) / 2)
+            point.quantile_values.add(quantile=quantile, value=draw(st.integers(-2, 9)) / 2)
     else:
         point.scale, point.zero_count = draw(st.integers(-5, 11)), draw(st.integers(0, 2))
         for side in (point.positive, point.negative):
@@ -69,7 +76,7 @@ def points(draw: st.DrawFn, kind: str, point: Any) -> None:
 def metrics(draw: st.DrawFn) -> Metric:
     """A metric of any type, with a name that others have, too."""
     kind = draw(st.sampled_from(["gauge", "sum", "sum", "histogram", "exponential_histogram", "summary"]))
-    name = draw(st.sampled_from(["x", "x.total", "x_count", "日", kind, kind, kind]))
+    name = draw(st.sampled_from(["x", "x.total", "x_count", "x_created", "sum_created", "日", kind, kind, kind]))
     metric = Metric(name=name, unit=draw(st.sampled_from(["", "s"])), description=draw(st.sampled_from(["", "d"])))
     data = getattr(metric, kind)
     data.SetInParent()
@@ -97,9 +104,11 @@ def batches(draw: st.DrawFn) -> MetricsData:
     return data
 
 
-def shown(store: Store, names: Translation, most: int = 3) -> bytes:
-    """The page in text, in slices."""
-    page, parts = Page(store, names.claims, Format.TEXT, utf8=False, timestamps=False, limit=0.0), []
+def shown(
+    store: Store, names: Translation, most: int = 3, format: Format = Format.TEXT, *, timestamps: bool = False
+) -> bytes:
+    """The page, in slices."""
+    page, parts = Page(store, names.claims, format, utf8=False, timestamps=timestamps, limit=0.0), []
     while (part := page.slice(most)) is not None:
         parts.append(part)
     page.close()
@@ -138,6 +147,33 @@ def test_any_otlp_gives_a_page_that_can_be_read(seeds: list[int]) -> None:
     store.expire(2.0, 2.0)
     assert (len(store), store.stream_count, read_page(shown(store, names))) == (0, 0, {})
     assert store.weight == empty
+
+
+@checked
+@given(st.lists(batches(), min_size=1, max_size=3), st.booleans(), st.integers(0, 2**32))
+def test_openmetrics_is_strict_whatever_comes(sent: list[MetricsData], timestamps: bool, seed: int) -> None:
+    """The reference parser takes any page, and finds the values of the text, but for those that cannot be told."""
+    (store, names), random = made(Rules(), exemplars=True), Random(seed)
+    for data in sent:
+        store.add(scrambled(data, random), 1.0, START)
+    page = shown(store, names, format=Format.OPENMETRICS, timestamps=timestamps).decode()
+    told = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+    text = {(name, canonical(labels)): value for (name, labels), value in read_page(shown(store, names)).items()}
+    told = {(name, canonical(labels)): value for (name, labels), value in told.items()}
+    assert told == pytest.approx({key: text[key] for key in told}, nan_ok=True)
+    missing = {name: text[name, labels] for name, labels in text.keys() - told.keys()}
+    bare = ("_sum", "_count")
+    assert all(name.endswith(bare) or "_created" in name or not value >= 0 for name, value in missing.items())
+
+
+def canonical(labels: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Labels whose bounds and quantiles are written as in text: OpenMetrics has `1.0` for `1`."""
+    return tuple((key, value.removesuffix(".0") if key in ("le", "quantile") else value) for key, value in labels)
 
 
 def resource_metrics(resource: bytes, metric: bytes) -> bytes:

@@ -35,9 +35,14 @@ was taken before the request, and nobody waits for somebody else to read. It nev
 | a delta that has been counted already | counted as `duplicate` |
 | a delta sum that is not monotonic; no temporality | rejected, as the specification has it |
 | buckets that do not fit their bounds, a negative delta, a scale below -4 | rejected |
-| labels of more than 64 KiB, a name or unit of more than 1 KiB | rejected; of such a resource there is no `target_info` |
-| new series beyond `max_series`, or its bytes | deltas go to the metric's series `otel_metric_overflow="true"`; others are rejected |
+| labels of more than 64 KiB, a name or unit of more than 1 KiB | rejected; a resource has no `target_info` then |
+| new series beyond `max_series` | deltas go to the metric's series `otel_metric_overflow="true"`; others are rejected |
 | names without letter or digit | rejected; for a label the name is `key` |
+| a monotonic sum that falls | is shown as it is: Prometheus takes it for a reset |
+| a counter or quantile below zero, a counter that is NaN | is left out of OpenMetrics, which has no such value |
+| a histogram with bounds below zero, or without a sum that is at least zero | OpenMetrics has its buckets only |
+| a summary whose sum is below zero or NaN | OpenMetrics has no `_sum` of it |
+| a metric called as another's `_created` | is left out of OpenMetrics |
 | two resources with the same `job` and `instance` | `target_info` shows the newer |
 | no point for `metric_expiration` | the series is gone, whether somebody scrapes or not |
 | a scraper that reads its answer too slowly | is disconnected after `write_timeout`, 30 s unless set |

@@ -142,6 +142,51 @@ async def test_a_counter_that_openmetrics_would_rename() -> None:
         list(text_string_to_metric_families(text))
 
 
+async def test_what_openmetrics_has_no_value_for() -> None:
+    """Counters and quantiles below zero and sums of such observations are left out there, and shown in other formats."""
+    summary = Metric(name="s")
+    point = summary.summary.data_points.add(time_unix_nano=START, count=2, sum=-1)
+    for quantile, value in ((0.5, -2), (1, 1)):
+        point.quantile_values.add(quantile=quantile, value=value)
+    async with Shop("enable_open_metrics: true") as shop:
+        await shop.send(
+            number("down", -1, sum=CUMULATIVE), number("none", float("nan"), sum=CUMULATIVE), number("level", -1),
+            histogram("cold", [1, 2], [-5.0], 3.0), histogram("debt", [1, 2], [5.0], -3.0), summary,
+        )  # fmt: skip
+        text = await shop.text(OPENMETRICS)
+        list(text_string_to_metric_families(text))
+        assert [line for line in text.splitlines() if not line.startswith("#")] == [
+            "level -1", 'cold_bucket{le="-5.0"} 1', 'cold_bucket{le="+Inf"} 3', 'debt_bucket{le="5.0"} 1',
+            'debt_bucket{le="+Inf"} 3', 's{quantile="1.0"} 1', "s_count 2",
+        ]  # fmt: skip
+        plain = await shop.samples()
+        assert {"down_total -1", "none_total NaN", "cold_sum 3", "debt_sum -3", 's{quantile="0.5"} -2', "s_sum -1"} <= {
+            *plain
+        }
+        assert families(await shop.get(PROTOBUF))["down_total"].metric[0].counter.value == -1
+
+
+async def test_an_exemplar_goes_with_a_type_that_has_some() -> None:
+    """A counter that OpenMetrics has to show without its type has none there."""
+    metric = number("hits", 1, sum=CUMULATIVE)
+    metric.sum.data_points[0].exemplars.add(as_int=1, span_id=b"\x03" * 8)
+    async with Shop("{enable_open_metrics: true, translation_strategy: UnderscoreEscapingWithoutSuffixes}") as shop:
+        await shop.send(metric)
+        assert await shop.samples(OPENMETRICS) == ["hits 1"]
+
+
+@pytest.mark.parametrize(("bound", "told"), [
+    (0.25, "0.25"), (1e-5, "1e-05"), (999_999.5, "999999.5"), (1e6, "1e+06"), (-1_234_567.0, "-1.234567e+06"),
+    (12_345_678.25, "1.234567825e+07"), (1e15, "1e+15"), (1e16, "1e+16"), (1e22, "1e+22"),
+])  # fmt: skip
+async def test_bounds_are_told_as_other_exporters_do(bound: float, told: str) -> None:
+    """A bucket is the same series whoever tells it: large bounds have an exponent, as Go writes them."""
+    async with Shop("enable_open_metrics: true") as shop:
+        await shop.send(histogram("h", [1, 0], [bound], 1.0))
+        for accept in ("", OPENMETRICS):
+            assert (await shop.samples(accept))[0] == f'h_bucket{{le="{told}"}} 1'
+
+
 async def test_a_gauge_of_unknown_type() -> None:
     """What Prometheus had no type for has none again, and goes with a gauge of the same name."""
     metric = number("x", 5)
