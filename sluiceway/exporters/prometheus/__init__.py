@@ -48,6 +48,7 @@ was taken before the request, and nobody waits for somebody else to read. It nev
 | a scraper that reads its answer too slowly | is disconnected after `write_timeout`, 30 s unless set |
 | scrapers that still read old pages, of more than 64 MiB in all | the oldest are disconnected |
 | a page of more than 10 KiB for each of `max_series`, and than 64 MiB | 503; compressed it has about a tenth |
+| an `Accept-Encoding` that excludes both gzip and no coding | 406; what it says of others has no effect |
 | more than 1024 connections | the one that waits longest for a request makes way; a new one is reset if there is none |
 
 Rejected points are dropped in the ledger as `rejected` and are never sent again. The metric
@@ -83,7 +84,7 @@ from sluiceway.config.auth import authenticator
 from sluiceway.config.listen import is_loopback
 from sluiceway.errors import SenderError
 from sluiceway.escape import escape
-from sluiceway.exporters.prometheus.negotiation import accepts_gzip, choose
+from sluiceway.exporters.prometheus.negotiation import choose, choose_coding
 from sluiceway.exporters.prometheus.scrape import Edition, PageTooLargeError, Press, parts
 from sluiceway.exporters.prometheus.server import NOT_FOUND, Answer, Request, ScrapeServer
 from sluiceway.exporters.prometheus.settings import PrometheusConfig
@@ -117,6 +118,7 @@ LARGEST_PAGE: Final = 10 * 1024
 SMALLEST_BOUND: Final = 64 * 1024 * 1024
 """Bytes that a page may have in any case."""
 _UNAUTHENTICATED: Final = Answer((b"401 unauthorized\n",), HTTPStatus.UNAUTHORIZED)
+_NOT_ACCEPTABLE: Final = Answer((b"406 there is gzip, and no coding\n",), HTTPStatus.NOT_ACCEPTABLE)
 _TOO_LARGE: Final = Answer(
     (b"503 this page is too large for the memory there is, ask for gzip\n",), HTTPStatus.SERVICE_UNAVAILABLE
 )
@@ -216,14 +218,16 @@ class PrometheusExporter:
         if request.path != "/metrics":
             return NOT_FOUND
         choice = choose(request.header("accept"), open_metrics=self._config.enable_open_metrics)
-        gzip = accepts_gzip(request.header("accept-encoding"))
+        coding = choose_coding(request.header("accept-encoding"))
+        if coding is None:
+            return _NOT_ACCEPTABLE
         try:
-            page = await self._press.page(Edition(choice.format, choice.utf8, gzip))
+            page = await self._press.page(Edition(choice.format, choice.utf8, coding == "gzip"))
         except PageTooLargeError:
             return _TOO_LARGE
         self._outcomes["scrape"] += 1
-        coding = ("Content-Encoding: gzip",) if gzip else ()
-        return Answer(page, content_type=choice.content_type, headers=("Vary: Accept, Accept-Encoding", *coding))
+        told = ("Content-Encoding: gzip",) if coding == "gzip" else ()
+        return Answer(page, content_type=choice.content_type, headers=("Vary: Accept, Accept-Encoding", *told))
 
     def _parts(self, edition: Edition) -> AsyncGenerator[bytes]:
         return parts(

@@ -67,6 +67,7 @@ _NOT_ALLOWED: Final = Answer(
     (b"405 method not allowed\n",), HTTPStatus.METHOD_NOT_ALLOWED, headers=("Allow: GET, HEAD",)
 )
 _BAD: Final = Answer((b"400 bad request\n",), HTTPStatus.BAD_REQUEST)
+_LARGE_HEAD: Final = Answer((b"431 the head is too large\n",), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 _BROKEN: Final = Answer((b"500 internal server error\n",), HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
@@ -150,7 +151,7 @@ class ScrapeServer:
             first = True
             while await self._serve_one(reader, writer, task, first=first):
                 first = False
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
             writer.transport.abort()
         finally:
             del self._connections[task]
@@ -172,7 +173,11 @@ class ScrapeServer:
         settings = self._settings
         wait = (settings.read_header_timeout or 10.0) if first else (settings.idle_timeout or 300.0)
         async with self._clock.timeout(wait):
-            head = await reader.readuntil(b"\r\n\r\n")
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except asyncio.LimitOverrunError:
+                await self._write(writer, _LARGE_HEAD, None, keep=False)
+                return False
         self._busy.add(task)
         try:
             request = _parse(head)
@@ -253,21 +258,23 @@ class _Fields:
 
 
 def _parse(head: bytes) -> Request | None:
-    """Read the head of a request; None where it is none, or one that has a body behind it."""
+    """Read the head of a request; None where it is none, or a question with a body. An upgrade is not taken up."""
     found = _Fields()
     parser = httptools.HttpRequestParser(found)
     try:
         parser.feed_data(head)
-    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError:
         return None
-    headers = found.headers
-    if "transfer-encoding" in headers or headers.get("content-length", ("0",)) != ("0",):
-        return None  # nothing is to be read behind it, where another request would be seen
+    headers, method = found.headers, parser.get_method().decode("latin-1")
+    has_body = "transfer-encoding" in headers or headers.get("content-length", ("0",)) != ("0",)
     version = parser.get_http_version()
     target = found.url.decode("latin-1")
-    if not target.startswith("/") or version not in ("1.0", "1.1"):
+    if not target.startswith("/") or version not in ("1.0", "1.1") or (has_body and method in ("GET", "HEAD")):
         return None
     path, _, query = target.partition("?")
     options = ",".join(headers.get("connection", ())).lower()
     keep = "keep-alive" in options if version == "1.0" else "close" not in options
-    return Request(parser.get_method().decode("latin-1"), path, query, headers, keep)
+    # nothing is to be read behind a body, where another request would be seen
+    return Request(method, path, query, headers, keep and not has_body)

@@ -6,7 +6,7 @@ import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from sluiceway.exporters.prometheus.negotiation import accepts_gzip, choose
+from sluiceway.exporters.prometheus.negotiation import choose, choose_coding
 from sluiceway.prometheus.families import Format
 from tests.exporters.prometheus.bench import (
     CUMULATIVE,
@@ -60,12 +60,15 @@ def test_the_content_type_says_what_is_escaped() -> None:
 
 
 @pytest.mark.parametrize(("header", "expected"), [
-    ("", False), ("gzip", True), ("gzip;q=0", False), ("deflate, gzip;q=0.5", True), ("*", True), ("identity", False),
-    ("gzip;q=0,*", False),
+    ("", "identity"), ("gzip", "gzip"), ("gzip;q=0", "identity"), ("deflate, gzip;q=0.5", "gzip"), ("*", "gzip"),
+    ("identity", "identity"), ("gzip;q=0,*", "identity"), ("GZIP ; Q=1", "gzip"), ("zstd, br", "identity"),
+    ("gzip;q=0.5, identity", "identity"), ("gzip, identity;q=0.5", "gzip"), ("gzip;q=x", "identity"),
+    ("identity;q=0, gzip", "gzip"), ("identity;q=0", None), ("*;q=0", None), ("zstd, *;q=0", None),
+    ("identity, *;q=0", "identity"), ("gzip;q=nan", "identity"), ("x-gzip", "gzip"),
 ])  # fmt: skip
-def test_gzip_is_given_to_who_takes_it(header: str, expected: bool) -> None:
-    """As `Accept-Encoding` has it."""
-    assert accepts_gzip(header) is expected
+def test_a_coding_that_is_taken_is_chosen(header: str, expected: str | None) -> None:
+    """As `Accept-Encoding` has it: gzip unless it is liked less than none, or none is taken."""
+    assert choose_coding(header) == expected
 
 
 async def test_exemplars_and_beginnings_go_with_openmetrics() -> None:
@@ -143,7 +146,7 @@ async def test_a_counter_that_openmetrics_would_rename() -> None:
 
 
 async def test_what_openmetrics_has_no_value_for() -> None:
-    """Counters and quantiles below zero and sums of such observations are left out there, and shown in other formats."""
+    """Counters and quantiles below zero, and sums of such observations, are left out there and shown elsewhere."""
     summary = Metric(name="s")
     point = summary.summary.data_points.add(time_unix_nano=START, count=2, sum=-1)
     for quantile, value in ((0.5, -2), (1, 1)):
