@@ -665,7 +665,10 @@ cdef int put_label_text(Buffer* out, bytes_at p, bytes_at end, bint may_quote) e
 
 
 cdef bytes by_old_rules(bytes labels):
-    """The labels with names for scrapers that take no UTF-8; of names that become equal the values are joined."""
+    """The labels with names for scrapers that take no UTF-8; of names that become equal the values are joined.
+
+    None becomes one of Prometheus' own, which begin with `__`: it would hide the name of the metric.
+    """
     cdef bytes_at p = <bytes_at>PyBytes_AS_STRING(labels)
     cdef bytes_at end = p + len(labels)
     cdef uint64_t size = 0
@@ -676,6 +679,8 @@ cdef bytes by_old_rules(bytes labels):
         name = without_utf8(PyBytes_FromStringAndSize(<char*>p, size).decode(errors="replace"), label=True).encode()
         p = read_varint(p + size, end, &size)
         value = PyBytes_FromStringAndSize(<char*>p, size)
+        if name.startswith(b"__"):
+            name = b"key" + name
         found[name] = found[name] + b";" + value if name in found else value
         p += size
     out.data, out.size, out.capacity = NULL, 0, 0

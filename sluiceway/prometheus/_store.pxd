@@ -62,6 +62,7 @@ cdef class Store(Shelf):
     cdef int add_point(self, uint32_t metric, uint64_t resource, uint64_t scope) except -1
     cdef int apply(self, Metric* metric, Stream* stream) except -1
     cdef int take(self, Metric* metric, Series* series) except -1
+    cdef int keep_value(self, Metric* metric, Series* series) except -1
     cdef bint has_room(self, Series* series)
     cdef int add_up(self, Metric* metric, Series* series) except -1
     cdef int take_exemplars(self, Metric* metric, Series* series) except -1

@@ -395,13 +395,18 @@ cdef class Store(Shelf):
                 series.owner = stream
         if not metric.is_delta and series.has_value and point.time < series.time:
             return self.note("late")
+        if (metric.kind == GAUGE or metric.kind == SUM) and not point.exemplars.size:
+            return self.keep_value(metric, series)
         if not self.has_room(series):
             return self.note("no_room")
         self.weight -= weight_of(series)
         try:
-            return self.add_up(metric, series) if metric.is_delta else self.take(metric, series)
+            return self.keep_value(metric, series)
         finally:
             self.weight += weight_of(series)
+
+    cdef int keep_value(self, Metric* metric, Series* series) except -1:
+        return self.add_up(metric, series) if metric.is_delta else self.take(metric, series)
 
     cdef bint has_room(self, Series* series):
         """Whether the point's buckets may take memory, where they need more than the series has."""

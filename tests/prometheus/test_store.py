@@ -19,6 +19,7 @@ from sluiceway.otlp.anyvalue import sized
 from sluiceway.prometheus._page import Page
 from sluiceway.prometheus._store import Store
 from sluiceway.prometheus.families import Format
+from sluiceway.prometheus.naming import Strategy
 from sluiceway.prometheus.translation import Rules, Translation
 from tests.exporters.prometheus.bench import SECOND, START, attributes, histogram, number
 from tests.exporters.prometheus.bench import payload as payload_of
@@ -150,10 +151,14 @@ def test_any_otlp_gives_a_page_that_can_be_read(seeds: list[int]) -> None:
 
 
 @checked
-@given(st.lists(batches(), min_size=1, max_size=3), st.booleans(), st.integers(0, 2**32))
-def test_openmetrics_is_strict_whatever_comes(sent: list[MetricsData], timestamps: bool, seed: int) -> None:
+@given(
+    st.lists(batches(), min_size=1, max_size=3), st.booleans(), st.sampled_from(Strategy), st.integers(0, 2**32)
+)  # fmt: skip
+def test_openmetrics_is_strict_whatever_comes(
+    sent: list[MetricsData], timestamps: bool, strategy: Strategy, seed: int
+) -> None:
     """The reference parser takes any page, and finds the values of the text, but for those that cannot be told."""
-    (store, names), random = made(Rules(), exemplars=True), Random(seed)
+    (store, names), random = made(Rules(strategy), exemplars=True), Random(seed)
     for data in sent:
         store.add(scrambled(data, random), 1.0, START)
     page = shown(store, names, format=Format.OPENMETRICS, timestamps=timestamps).decode()

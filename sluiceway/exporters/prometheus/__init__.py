@@ -24,7 +24,8 @@ have their values joined by `;`. An attribute that would hide a label of ours (`
 A scraper gets Prometheus' text, OpenMetrics when `enable_open_metrics` is on and it asks for that, or protobuf when it
 asks for that, as Prometheus does with `--enable-feature=native-histograms`. Exemplars go with OpenMetrics switched on
 only. A page is made whole, once for all who asked for it before it was begun, and then sent: it has every point that
-was taken before the request, and nobody waits for somebody else to read. It never fails because of the data:
+was taken before the request, and nobody waits for somebody else to read. While it is read it is in memory: some 100
+to 250 bytes a sample, in gzip a thirtieth of that. It never fails because of the data:
 
 | What comes | What happens |
 | --- | --- |

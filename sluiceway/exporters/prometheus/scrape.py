@@ -73,7 +73,8 @@ class Press:
         plain = self._plain(edition)
         async with aclosing(compressed(plain) if edition.gzip else plain) as made:
             async for part in made:
-                found.append(part)
+                if part:  # a compressor gathers before it gives something
+                    found.append(part)
                 size += len(part)
                 if size > self._largest:
                     raise PageTooLargeError(f"the page has more than {self._largest} bytes")
@@ -103,6 +104,5 @@ async def compressed(plain: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
     async with aclosing(plain):
         async for part in plain:
-            if packed := compressor.compress(part):
-                yield packed
+            yield compressor.compress(part)
     yield compressor.flush()

@@ -78,6 +78,13 @@ async def test_namespace_and_strategies() -> None:
         assert await shop.samples() == ["http_hits 2"]
 
 
+async def test_no_label_hides_the_name_of_a_metric() -> None:
+    """Not by underscores that stand for letters, either: who takes no UTF-8 sees `key` in front."""
+    async with Shop("translation_strategy: NoTranslation") as shop:
+        await shop.send(number("x", 1, {"日本name日本": "y", "éé": "z"}))
+        assert await shop.samples() == ['x{key__="z",key__name__="y"} 1']
+
+
 async def test_names_in_utf8_are_for_those_who_ask() -> None:
     """A scraper that takes UTF-8 sees names as they are, in quotes; any other one sees underscores."""
     async with Shop("translation_strategy: NoTranslation") as shop:
