@@ -92,11 +92,15 @@ class PrometheusConfig(HttpServer):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        shown: dict[str, str] = {}
         for name in self.const_labels:
             if not label_name(name, self.strategy) or name.startswith("__"):
                 raise mistake("this cannot be the name of a label", "const_labels", name)
             if label_name(name, self.strategy) in _OWN_LABELS:
                 raise mistake("histograms and summaries have labels of this name", "const_labels", name)
+            other = shown.setdefault(label_name(name, self.strategy), name)
+            if other != name:
+                raise mistake(f"this and {other} are the same label", "const_labels", name)
         return self
 
     @property

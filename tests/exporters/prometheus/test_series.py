@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from sluiceway.config.load import load
+from sluiceway.errors import ConfigError
 from sluiceway.otlp import Batch
 from sluiceway.prometheus.translation import Rules
 from sluiceway.service import Collector
@@ -66,6 +67,16 @@ async def test_an_attribute_does_not_hide_a_label_of_ours() -> None:
     async with Shop("const_labels: {env: prod}") as shop:
         await shop.send(number("x", 1, {"job": "a", "env": "b"}), resource={"service.name": "s"})
         assert await shop.samples() == ['x{env="prod",exported_env="b",exported_job="a",job="s"} 1']
+
+
+@pytest.mark.parametrize(("name", "why"), [
+    ("{'é': x}", "cannot be the name of a label"), ("{__name__: x}", "cannot be the name of a label"),
+    ("{le: x}", "have labels of this name"), ("{a.b: x, a_b: y}", "this and a.b are the same label"),
+])  # fmt: skip
+def test_constant_labels_that_cannot_be(name: str, why: str) -> None:
+    """They are told before anything starts, with their place."""
+    with pytest.raises(ConfigError, match=why):
+        Shop(f"const_labels: {name}")
 
 
 async def test_namespace_and_strategies() -> None:
