@@ -92,6 +92,44 @@ cdef int put_double(Buffer* out, double value, bint with_point) except -1:
         PyMem_Free(text)
 
 
+cdef int put_bound(Buffer* out, double value, bint with_point) except -1:
+    """A bound or quantile as a label's value, as Go writes it: from a million on with an exponent.
+
+    Whoever tells it in another way makes other series of the same buckets.
+    """
+    cdef char* text
+    cdef char digits[24]
+    cdef char exponent[8]
+    cdef int i = 0
+    cdef int count = 0
+    cdef int whole = -1  # digits in front of the point
+    if isinf(value) or isnan(value) or -1e6 < value < 1e6 or value >= 1e16 or value <= -1e16:
+        return put_double(out, value, with_point and -1e16 < value < 1e16)
+    text = PyOS_double_to_string(value, c"r", 0, 0, NULL)
+    try:
+        if text[0] == c"-":
+            put(out, b"-", 1)
+            i = 1
+        while text[i]:
+            if text[i] == c".":
+                whole = count
+            else:
+                digits[count] = text[i]
+                count += 1
+            i += 1
+    finally:
+        PyMem_Free(text)
+    if whole < 0:
+        whole = count
+    while count > 1 and digits[count - 1] == c"0":
+        count -= 1
+    put(out, digits, 1)
+    if count > 1:
+        put(out, b".", 1)
+        put(out, digits + 1, count - 1)
+    return put(out, exponent, snprintf(exponent, 8, "e+%02d", whole - 1))
+
+
 cdef inline int put_tag(Buffer* out, uint64_t tag, uint64_t value) except -1:
     return keep(buffer_put_varint(out, tag) and buffer_put_varint(out, value))
 
@@ -157,7 +195,8 @@ cdef class Page:
 
     cdef Store store
     cdef int format
-    cdef bint utf8, timestamps, closed, begun, done, is_quoted
+    cdef bint utf8, timestamps, closed, begun, done, is_quoted, is_typed
+    cdef bint below_zero  # one of the buckets of a series
     cdef int type  # its number in protobuf
     cdef double limit, last_bound
     cdef uint32_t number, place
@@ -231,11 +270,12 @@ cdef class Page:
         return most
 
     cdef bint begin(self) except? False:
-        """Write what stands above a family; False where another has been shown by its name without UTF-8."""
+        """Write what stands above a family; False where it cannot be shown beside another one."""
         record = self.store.families[self.number]
-        text, name, self.created, self.is_quoted = record.head(Format(self.format), self.claims, utf8=self.utf8)
-        if name in self.shown:
+        head = record.head(Format(self.format), self.claims, utf8=self.utf8)
+        if head is None or head.name in self.shown:
             return False
+        text, name, self.created, self.is_quoted, self.is_typed = head
         if not self.utf8:
             self.shown.add(name)
         self.name, self.type, self.begun = name, record.type.value[1], True
@@ -252,6 +292,7 @@ cdef class Page:
         if self.format == PROTOBUF:
             return self.write_message(series, labels, labels + size)
         self.labels.size = 0
+        self.below_zero = False
         put_label_text(&self.labels, labels, labels + size, self.utf8 and not series.is_legacy)
         if series.kind == HISTOGRAM:
             self.write_histogram(series)
@@ -259,13 +300,19 @@ cdef class Page:
             self.write_exponential(series)
         elif series.kind == SUMMARY:
             self.write_summary(series)
-        else:
+        elif self.is_shown(series.integer if series.is_integer else series.number):
             self.begin_line(b"", b"", 0, 0)
             self.put_number(series)
             self.end_line(series, series.exemplars[0] if series.exemplar_count else NULL)
+        else:
+            return 0
         if self.created and series.start:
             self.write_created(series)
         return 0
+
+    cdef bint is_shown(self, double number) noexcept:
+        """Whether a number can be shown: in OpenMetrics a counter cannot be below zero, nor NaN."""
+        return self.format != OPENMETRICS or not self.is_typed or self.type != COUNTER or number >= 0
 
     cdef int begin_line(self, bytes suffix, bytes label, double bound, bint bounded) except -1:
         """The name of a sample and its labels, with one more that has a number where it is `bounded`."""
@@ -286,7 +333,7 @@ cdef class Page:
             put(out, b",", 1 if some else 0)
             put_bytes(out, label)
             put(out, b'="', 2)
-            put_double(out, bound, self.format == OPENMETRICS)
+            put_bound(out, bound, self.format == OPENMETRICS)
             put(out, b'"', 1)
         return put(out, b"} ", 2) if some or bounded else put(out, b" ", 1)
 
@@ -300,7 +347,7 @@ cdef class Page:
         if self.timestamps and series.time:
             put(out, b" ", 1)
             self.put_moment(series.time)
-        if exemplar != NULL and self.format == OPENMETRICS:
+        if exemplar != NULL and self.format == OPENMETRICS and self.is_typed:
             put(out, b" # {", 4)
             put_label_text(out, labels_of(exemplar), labels_of(exemplar) + exemplar.size, False)
             put(out, b"} ", 2)
@@ -328,16 +375,25 @@ cdef class Page:
         self.begin_line(b"", b"", 0, 0)
         self.name = name
         self.put_moment(series.start)
-        return put(&self.out, b"\n", 1)
+        return self.end_line(series, NULL)
 
     cdef int write_bucket(self, Series* series, double bound, uint64_t count, Exemplar* exemplar) except -1:
+        if bound < 0:
+            self.below_zero = True
         self.begin_line(b"_bucket", b"le", bound, True)
         put_unsigned(&self.out, count)
         return self.end_line(series, exemplar)
 
     cdef int write_totals(self, Series* series) except -1:
+        """Sum and count. What observations below zero are part of is no sum in OpenMetrics, and without it is no count."""
         cdef Distribution* d = series.distribution
-        if d.has_sum or series.kind == SUMMARY:
+        cdef bint has_sum = d.has_sum or series.kind == SUMMARY
+        if self.format == OPENMETRICS:
+            if not d.sum >= 0:
+                has_sum = False
+            if series.kind != SUMMARY and (self.below_zero or not has_sum):
+                return 0
+        if has_sum:
             self.begin_line(b"_sum", b"", 0, False)
             put_double(&self.out, d.sum, False)
             self.end_line(series, NULL)
@@ -360,6 +416,8 @@ cdef class Page:
         cdef Distribution* d = series.distribution
         cdef uint32_t i
         for i in range(d.bound_count):
+            if d.values[i] < 0 and self.format == OPENMETRICS:
+                continue
             self.begin_line(b"", b"quantile", d.bounds[i], True)
             put_double(&self.out, d.values[i], False)
             self.end_line(series, NULL)
@@ -607,7 +665,10 @@ cdef int put_label_text(Buffer* out, bytes_at p, bytes_at end, bint may_quote) e
 
 
 cdef bytes by_old_rules(bytes labels):
-    """The labels with names for scrapers that take no UTF-8; of names that become equal the values are joined."""
+    """The labels with names for scrapers that take no UTF-8; of names that become equal the values are joined.
+
+    None becomes one of Prometheus' own, which begin with `__`: it would hide the name of the metric.
+    """
     cdef bytes_at p = <bytes_at>PyBytes_AS_STRING(labels)
     cdef bytes_at end = p + len(labels)
     cdef uint64_t size = 0
@@ -618,6 +679,8 @@ cdef bytes by_old_rules(bytes labels):
         name = without_utf8(PyBytes_FromStringAndSize(<char*>p, size).decode(errors="replace"), label=True).encode()
         p = read_varint(p + size, end, &size)
         value = PyBytes_FromStringAndSize(<char*>p, size)
+        if name.startswith(b"__"):
+            name = b"key" + name
         found[name] = found[name] + b";" + value if name in found else value
         p += size
     out.data, out.size, out.capacity = NULL, 0, 0

@@ -12,6 +12,7 @@ cdef struct Family:
     uint32_t count  # with holes
     uint32_t capacity
     uint32_t live
+    size_t weight  # bytes of what is told of it
     bint collided  # that was told
 
 
@@ -24,15 +25,19 @@ cdef class Shelf:
     cdef size_t stream_buckets
     cdef readonly size_t stream_count
     cdef size_t variant_count
+    cdef size_t variant_bytes
+    cdef readonly size_t weight  # bytes of all that is live: streams, series, families, resources and scopes
     cdef readonly size_t overflow_count
     cdef Series** table
     cdef size_t series_buckets
     cdef readonly size_t series_count
     cdef dict uses  # how many streams have a resource or scope
+    cdef dict sizes  # bytes of each resource and scope
     cdef public uint32_t readers
     cdef uint64_t seed
     cdef double now
 
+    cdef int close_family(self, uint32_t number) except -1
     cdef Stream* find_stream(
         self, uint32_t metric, uint64_t resource, uint64_t scope, const Buffer* key
     ) noexcept nogil
@@ -40,7 +45,11 @@ cdef class Shelf:
         self, uint32_t metric, uint64_t resource, uint64_t scope, const Buffer* key
     ) except NULL
     cdef Series* series_at(self, uint32_t number, const Buffer* labels) except NULL
+    cdef Stream* make_variant(self, Stream* stream, const Buffer* key) except NULL
     cdef void drop_stream(self, Stream* stream) noexcept
     cdef void drop_series(self, Series* series) noexcept
-    cdef int drop_old(self, double limit) except -1
+    cdef int drop_old(self, double limit, double variants) except -1
     cdef void close_holes(self) noexcept
+
+
+cdef size_t weight_of(Series* series) noexcept nogil

@@ -7,7 +7,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from sluiceway.otlp._arena cimport out_of_memory
 from sluiceway.otlp._proto cimport Buffer
-from sluiceway.prometheus._series cimport Series, Stream, room, series_free, stream_free
+from sluiceway.prometheus._series cimport Distribution, Exemplar, Series, Stream, room, series_free, stream_free
 
 
 cdef inline uint64_t hash_of(const uint8_t* p, size_t size, uint64_t seed) noexcept nogil:
@@ -29,11 +29,27 @@ cdef inline uint64_t place_of(uint64_t seed, uint64_t metric, uint64_t resource,
     return seed ^ metric * 0x2545F4914F6CDD1DULL ^ resource * 0x9FB21C651E98DF25ULL ^ scope * 0xD6E8FEB86659FD93ULL
 
 
+cdef size_t weight_of(Series* series) noexcept nogil:
+    """Bytes of memory that a series has."""
+    cdef size_t size = sizeof(Series) + series.label_size
+    cdef Distribution* d = series.distribution
+    cdef uint32_t i
+    if d != NULL:
+        size += sizeof(Distribution) + 8 * (<size_t>d.bound_count + d.sizes[0] + d.sizes[1])
+        if d.values != NULL:
+            size += 8 * <size_t>d.bound_count
+    for i in range(series.exemplar_count):
+        size += sizeof(Exemplar*)
+        if series.exemplars[i] != NULL:
+            size += sizeof(Exemplar) + series.exemplars[i].size
+    return size
+
+
 cdef class Shelf:
     """Streams by metric, resource, scope and attributes; series by family and labels, and in order in their families."""
 
     def __cinit__(self):
-        self.families, self.free_families, self.uses = [], [], {}
+        self.families, self.free_families, self.uses, self.sizes = [], [], {}, {}
         self.stream_buckets = self.series_buckets = 1024
         self.streams = <Stream**>calloc(self.stream_buckets, sizeof(Stream*))
         self.table = <Series**>calloc(self.series_buckets, sizeof(Series*))
@@ -70,13 +86,22 @@ cdef class Shelf:
             number = self.free_families.pop()
             self.families[number] = record
             self.family[number].collided = False
-            return number
-        number = self.family_count
-        self.family = <Family*>room(self.family, (number + 1) * sizeof(Family))
-        memset(&self.family[number], 0, sizeof(Family))
-        self.family_count += 1
-        self.families.append(record)
+        else:
+            number = self.family_count
+            self.family = <Family*>room(self.family, (number + 1) * sizeof(Family))
+            memset(&self.family[number], 0, sizeof(Family))
+            self.family_count += 1
+            self.families.append(record)
+        self.family[number].weight = sizeof(Family) + 4 * len(record.name) + len(record.help)
+        self.weight += self.family[number].weight
         return number
+
+    cdef int close_family(self, uint32_t number) except -1:
+        """Let somebody else have the number of a family that has no series."""
+        self.weight -= self.family[number].weight
+        self.families[number] = None
+        self.free_families.append(number)
+        return 0
 
     cdef Stream* find_stream(
         self, uint32_t metric, uint64_t resource, uint64_t scope, const Buffer* key
@@ -124,9 +149,24 @@ cdef class Shelf:
         stream.chain = self.streams[i]
         self.streams[i] = stream
         self.stream_count += 1
+        self.weight += sizeof(Stream) + key.size
         for origin in (resource, scope):
-            self.uses[origin] = self.uses.get(origin, 0) + 1
+            if origin not in self.uses:
+                self.uses[origin] = 0
+                self.weight += <size_t>self.sizes.get(origin, 0)
+            self.uses[origin] += 1
         return stream
+
+    cdef Stream* make_variant(self, Stream* stream, const Buffer* key) except NULL:
+        """Let a stream be found by another key, too."""
+        cdef Stream* variant = self.make_stream(stream.metric, stream.resource, stream.scope, key)
+        self.stream_count -= 1
+        self.variant_count += 1
+        self.variant_bytes += sizeof(Stream) + key.size
+        variant.main, variant.series = stream, stream.series
+        variant.sibling = stream.series.streams
+        stream.series.streams = variant
+        return variant
 
     cdef Series* series_at(self, uint32_t number, const Buffer* labels) except NULL:
         """The series of a family with these labels, made where there is none."""
@@ -173,6 +213,7 @@ cdef class Shelf:
         family.count += 1
         family.live += 1
         self.series_count += 1
+        self.weight += weight_of(series)
         return series
 
     cdef void drop_stream(self, Stream* stream) noexcept:
@@ -185,10 +226,13 @@ cdef class Shelf:
             self.uses[origin] -= 1
             if self.uses[origin] == 0:
                 del self.uses[origin]
+                self.weight -= <size_t>self.sizes.get(origin, 0)
+        self.weight -= sizeof(Stream) + stream.key_size
         if stream.overflow:
             self.overflow_count -= 1
         elif stream.main != stream:
             self.variant_count -= 1
+            self.variant_bytes -= sizeof(Stream) + stream.key_size
         else:
             self.stream_count -= 1
         stream_free(stream)
@@ -207,10 +251,11 @@ cdef class Shelf:
         self.family[series.family].series[series.place] = NULL
         self.family[series.family].live -= 1
         self.series_count -= 1
+        self.weight -= weight_of(series)
         series_free(series)
 
-    cdef int drop_old(self, double limit) except -1:
-        """Remove series, and streams of others, that have not been seen since `limit`."""
+    cdef int drop_old(self, double limit, double variants) except -1:
+        """Remove series, and streams of others, not seen since `limit`, and variants not seen since `variants`."""
         cdef uint32_t number, place
         cdef Series* series
         cdef Stream* stream
@@ -228,7 +273,7 @@ cdef class Shelf:
                 link = &series.streams
                 while link[0] != NULL:  # first the variants of old ones, while these can be asked
                     stream = link[0]
-                    if stream.main != stream and stream.main.seen < limit:
+                    if stream.main != stream and (stream.main.seen < limit or stream.seen < variants):
                         link[0] = stream.sibling
                         self.drop_stream(stream)
                     else:

@@ -18,6 +18,7 @@ from sluiceway.otlp._attributes cimport Attribute, Text, attributes_begin, attri
 from sluiceway.otlp._proto cimport (
     Buffer, buffer_free, buffer_put, buffer_put_varint, bytes_at, read_length, read_tag, read_varint, skip_value,
 )
+from sluiceway.prometheus._aliases cimport Aliases
 from sluiceway.prometheus._checks cimport prepare
 from sluiceway.prometheus._exemplars cimport oldest, read_exemplar
 from sluiceway.prometheus._points cimport (
@@ -26,14 +27,19 @@ from sluiceway.prometheus._points cimport (
 from sluiceway.prometheus._series cimport (
     MOST_EXEMPLARS, Exemplar, Series, Stream, add_buckets, add_exponential, is_new, room, same_bounds, set_distribution,
 )
-from sluiceway.prometheus._shelf cimport Shelf
+from sluiceway.prometheus._shelf cimport Shelf, weight_of
 
 from sluiceway.prometheus.labels import exemplar_name, text_of
 
 cdef enum:
     LONGEST_LABELS = 65536  # bytes of a series' labels
     LONGEST_EXEMPLAR = 128  # characters of its labels: OpenMetrics
+    LONGEST_KEY = 131072  # bytes of a point's attributes as they come
+    LONGEST_NAME = 1024  # bytes of a metric's name or unit; OpenTelemetry has 255 and 63 characters
     MOST_OVERFLOWS = 1000  # overflow series
+    OBJECTS = 500  # bytes of Python's objects for a resource, scope or metric, besides their texts
+    EACH = 4096  # bytes that there are for each series
+    AT_LEAST = 67108864  # bytes that there are in any case
 
 cdef enum:  # why points are refused, negated
     CONFLICT = 1
@@ -64,13 +70,18 @@ cdef class Store(Shelf):
 
     def __cinit__(self):
         self.free_metrics = []
-        self.metric_ids, self.resource_ids, self.scope_ids = {}, {}, {}
+        self.metric_ids, self.resource_ids, self.scope_ids, self.metric_sizes = {}, {}, {}, {}
         self.resources, self.scopes, self.targets, self.label_names = {}, {}, {}, {}
         self.outcome = {}
 
     def __init__(self, names, *, size_t max_series, bint with_exemplars, uint64_t seed):
         self.names, self.max_series, self.with_exemplars, self.seed = names, max_series, with_exemplars, seed
         self.next_id = 1
+        self.most_bytes = max(EACH * max_series, <size_t>AT_LEAST)
+        self.known_most = self.most_bytes // 8
+        self.metric_aliases = Aliases(self.most_bytes // 8)
+        self.resource_aliases = Aliases(self.most_bytes // 8)
+        self.scope_aliases = Aliases(self.most_bytes // 8)
         cdef Metric target = Metric(0, GAUGE, False, False, False)
         target.family = self.open_family(names.target_family())
         self.metric_of(b"", None, None, None, &target)
@@ -95,7 +106,7 @@ cdef class Store(Shelf):
         cdef uint32_t tag = 0
         cdef size_t size = 0
         self.now, self.wall, self.outcome = now, wall, {}
-        if len(self.metric_ids) + len(self.resource_ids) + len(self.scope_ids) > 8 * self.max_series + 10_000:
+        if self.known_bytes > self.known_most:
             self.tidy()
         while p < end:
             p = read_tag(p, end, &tag)
@@ -242,6 +253,8 @@ cdef class Store(Shelf):
         told.is_counter = kind == SUM and monotonic != 0
         told.is_unknown = kind == GAUGE and metadata == UNKNOWN_TYPE
         told.family = 0
+        if name.size > LONGEST_NAME or unit.size > LONGEST_NAME:
+            name.size, unit.size, told.family = min(name.size, LONGEST_NAME), min(unit.size, LONGEST_NAME), -MALFORMED
         if kind in (SUM, HISTOGRAM, EXPONENTIAL) and temporality not in (1, 2):
             told.family = -UNSUPPORTED
         elif kind == SUM and told.is_delta and not told.is_counter:
@@ -275,20 +288,22 @@ cdef class Store(Shelf):
         return 0
 
     cdef uint64_t resource_of(self, bytes raw) except 0:
-        cdef object known = self.resource_ids.get(raw)
+        cdef object known = self.resource_aliases.find(raw)
         if known is not None:
             return known
         pairs = tuple([(key, text) for key, text, _ in self.read_message(raw, 0x0A)])
         known = self.resource_ids.get(pairs)
         if known is None:
-            known = self.resource_ids[pairs] = self.next_id
+            known = self.next_id
             self.next_id += 1
             self.resources[known] = self.names.resource(dict(pairs))
-        self.resource_ids[raw] = known
+            self.resource_ids[pairs] = known
+            self.tell(known, self.sizes, 3 * sum([100 + len(key) + len(text) for key, text in pairs]))
+        self.resource_aliases.remember(raw, known)
         return known
 
     cdef uint64_t scope_of(self, bytes raw, bytes url) except 0:
-        cdef object known = self.scope_ids.get((raw, url))
+        cdef object known = self.scope_aliases.find((raw, url))
         cdef bytes name = b""
         cdef bytes version = b""
         if known is not None:
@@ -302,15 +317,18 @@ cdef class Store(Shelf):
         told = (name, version, url, pairs)
         known = self.scope_ids.get(told)
         if known is None:
-            known = self.scope_ids[told] = self.next_id
+            known = self.next_id
             self.next_id += 1
             self.scopes[known] = self.names.scope(name, version, url, dict(pairs))
-        self.scope_ids[raw, url] = known
+            self.scope_ids[told] = known
+            size = len(name) + len(version) + len(url) + sum([100 + len(key) + len(text) for key, text in pairs])
+            self.tell(known, self.sizes, 2 * size)
+        self.scope_aliases.remember((raw, url), known)
         return known
 
     cdef uint32_t metric_of(self, bytes key, bytes name, bytes unit, bytes description, Metric* told) except? 0xFFFFFFFF:
         """The number of a metric; what it is called and how it is shown is decided when it is new."""
-        cdef object known = self.metric_ids.get((key, description))
+        cdef object known = self.metric_aliases.find((key, description)) if name is not None else None
         cdef uint32_t number
         if known is not None:
             return known
@@ -326,8 +344,16 @@ cdef class Store(Shelf):
                 self.metric_count += 1
             self.metrics[number] = told[0]
             known = self.metric_ids[key] = number
-        self.metric_ids[key, description] = known
+            self.tell(known, self.metric_sizes, 3 * len(key) + len(description or b""))
+        if name is not None:
+            self.metric_aliases.remember((key, description), known)
         return known
+
+    cdef int tell(self, object number, dict sizes, size_t size) except -1:
+        """Note how many bytes are needed for a resource, scope or metric."""
+        sizes[number] = size + OBJECTS
+        self.known_bytes += size + OBJECTS
+        return 0
 
     cdef int note(self, str what) except -1:
         self.outcome[what] = self.outcome.get(what, 0) + 1
@@ -367,11 +393,26 @@ cdef class Store(Shelf):
                     self.names.collided(self.families[series.family])
             if metric.is_delta or not series.has_value or point.time >= series.time:
                 series.owner = stream
-        if metric.is_delta:
-            return self.add_up(metric, series)
-        if series.has_value and point.time < series.time:
+        if not metric.is_delta and series.has_value and point.time < series.time:
             return self.note("late")
-        return self.take(metric, series)
+        if (metric.kind == GAUGE or metric.kind == SUM) and not point.exemplars.size:
+            return self.keep_value(metric, series)
+        if not self.has_room(series):
+            return self.note("no_room")
+        self.weight -= weight_of(series)
+        try:
+            return self.keep_value(metric, series)
+        finally:
+            self.weight += weight_of(series)
+
+    cdef int keep_value(self, Metric* metric, Series* series) except -1:
+        return self.add_up(metric, series) if metric.is_delta else self.take(metric, series)
+
+    cdef bint has_room(self, Series* series):
+        """Whether the point's buckets may take memory, where they need more than the series has."""
+        cdef Point* point = &self.point
+        cdef size_t size = point.bounds.size + point.values.size + point.counts[0].size + point.counts[1].size
+        return size == 0 or self.weight + size <= self.most_bytes + weight_of(series)
 
     cdef int take(self, Metric* metric, Series* series) except -1:
         """Let the point be the series' value."""
@@ -480,11 +521,15 @@ cdef class Store(Shelf):
     cdef Stream* stream_of(self, uint32_t metric, uint64_t resource, uint64_t scope, bint make) except? NULL:
         """The stream that the point belongs to; NULL where there is none, or no room for a new one, which is noted."""
         cdef Stream* stream = self.find_stream(metric, resource, scope, &self.point.key)
-        cdef Stream* variant
         cdef list told
         cdef bint in_order
         if stream != NULL:
+            stream.seen = self.now
             return stream.main
+        if self.point.key.size > LONGEST_KEY:
+            if make:
+                self.note(REFUSALS[MALFORMED])
+            return NULL
         told = self.read_attributes(self.point.key.data, self.point.key.data + self.point.key.size)
         self.canonical.size = 0
         for _, _, raw in told:
@@ -497,19 +542,14 @@ cdef class Store(Shelf):
         if stream == NULL:
             if not make:
                 return NULL
-            if self.stream_count >= self.max_series:
+            if self.stream_count >= self.max_series or self.weight > self.most_bytes:
                 return self.overflow_of(metric)
             stream = self.make_stream(metric, resource, scope, &self.canonical)
             if not self.attach_safely(stream, [(key, text) for key, text, _ in told]):
+                self.note(REFUSALS[MALFORMED])
                 return NULL
-        if not in_order and self.variant_count < self.max_series:
-            variant = self.make_stream(metric, resource, scope, &self.point.key)
-            self.stream_count -= 1
-            self.variant_count += 1
-            variant.main = stream
-            variant.series = stream.series
-            variant.sibling = stream.series.streams
-            stream.series.streams = variant
+        if not in_order and self.variant_count < self.max_series and self.variant_bytes < self.most_bytes // 8:
+            self.make_variant(stream, &self.point.key)
         return stream
 
     cdef bint attach_safely(self, Stream* stream, list pairs) except? False:
@@ -518,7 +558,6 @@ cdef class Store(Shelf):
         except BaseException as error:
             self.drop_stream(stream)
             if isinstance(error, OverflowError):
-                self.note(REFUSALS[MALFORMED])
                 return False
             raise
         return True
@@ -540,7 +579,7 @@ cdef class Store(Shelf):
             self.overflow_count += 1
             stream.overflow = True
             if not self.attach_safely(stream, [(b"otel.metric.overflow", b"true")]):
-                self.overflow_count -= 1
+                self.note(REFUSALS[MALFORMED])
                 return NULL
         self.note("overflow")
         return stream
@@ -649,6 +688,8 @@ cdef class Store(Shelf):
     cdef bytes label_of(self, bytes key):
         cdef object name = self.label_names.get(key)
         if name is None:
+            if len(key) > LONGEST_NAME:
+                return self.names.label(key)
             if len(self.label_names) > 10_000:
                 self.label_names.clear()
             name = self.label_names[key] = self.names.label(key)
@@ -664,7 +705,7 @@ cdef class Store(Shelf):
         self.canonical.size = 0
         stream = self.find_stream(TARGET, resource, 0, &self.canonical)
         if stream == NULL:
-            if self.stream_count >= self.max_series:
+            if self.stream_count >= self.max_series or self.weight > self.most_bytes:
                 return 0
             former = self.targets.get(identity)
             if former is not None:
@@ -687,10 +728,13 @@ cdef class Store(Shelf):
         if self.readers == 0 and self.untidy:
             self.tidy()
 
-    def expire(self, double limit):
-        """Remove what has not been seen since `limit`, seconds of the monotonic clock; answers how many series."""
+    def expire(self, double limit, double variants):
+        """Remove what has not been seen since `limit`, seconds of the monotonic clock; answers how many series.
+
+        Other orders of attributes in which streams came are forgotten when not seen since `variants`.
+        """
         cdef size_t before = self.series_count
-        self.drop_old(limit)
+        self.drop_old(limit, variants)
         self.untidy = True
         if self.readers == 0:
             self.tidy()
@@ -705,21 +749,31 @@ cdef class Store(Shelf):
         self.targets = {told: number for told, number in self.targets.items() if number in uses}
         self.scope_ids = {told: number for told, number in self.scope_ids.items() if number in uses}
         self.scopes = {number: told for number, told in self.scopes.items() if number in uses}
-        if self.readers:
-            return 0
-        self.untidy = False
-        self.close_holes()
+        self.sizes = {number: size for number, size in self.sizes.items() if number in uses}
+        self.resource_aliases.keep_only(uses)
+        self.scope_aliases.keep_only(uses)
+        if not self.readers:
+            self.untidy = False
+            self.close_holes()
+            self.tidy_metrics()
+        self.known_bytes = <size_t>sum(self.sizes.values()) + <size_t>sum(self.metric_sizes.values())
+        self.known_most = 2 * self.known_bytes + self.most_bytes // 8  # so that looking through costs each of them little
+        return 0
+
+    cdef int tidy_metrics(self) except -1:
+        cdef uint32_t number
         for number in range(1, self.family_count):
             if self.family[number].live == 0 and self.families[number] is not None:
                 self.names.forget(self.families[number])
-                self.families[number] = None
-                self.free_families.append(number)
+                self.close_family(number)
         gone = {
             told for told in range(1, self.metric_count)
             if self.metrics[told].family < 0 or self.families[self.metrics[told].family] is None
         }.difference(self.free_metrics)
         if gone:
             self.metric_ids = {told: number for told, number in self.metric_ids.items() if number not in gone}
+            self.metric_sizes = {number: size for number, size in self.metric_sizes.items() if number not in gone}
+            self.metric_aliases.keep_only(self.metric_sizes)
             self.free_metrics.extend(gone)
         return 0
 

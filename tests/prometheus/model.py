@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
+from prometheus_client.utils import floatToGoString
 
 from sluiceway.prometheus.families import Family
 from sluiceway.prometheus.labels import text_of
@@ -316,9 +317,9 @@ def classic(scale: int, sides: list[dict[int, int]], zeros: int, threshold: floa
 
 
 def text(number: float) -> str:
-    if math.isinf(number):
-        return "+Inf" if number > 0 else "-Inf"
-    return repr(number).removesuffix(".0")
+    """As Go writes it."""
+    sign = "-" if number < 0 else ""
+    return sign + floatToGoString(abs(number)).removesuffix(".0")
 
 
 def read_page(page: bytes) -> dict[tuple[str, Labels], float]:

@@ -5,11 +5,11 @@ https://prometheus.io/docs/instrumenting/content_negotiation/
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from sluiceway.prometheus.families import Format
 
-__all__ = ["Choice", "accepts_gzip", "choose"]
+__all__ = ["Choice", "choose", "choose_coding"]
 
 LONGEST: Final = 2048
 """Characters of a header that are looked at."""
@@ -40,10 +40,18 @@ def choose(accept: str, *, open_metrics: bool) -> Choice:
     return found
 
 
-def accepts_gzip(header: str) -> bool:
-    """Whether an `Accept-Encoding` header allows gzip."""
-    weights = {kind: _weight(parameters) for kind, parameters in _elements(header)}
-    return weights.get("gzip", weights.get("*", 0.0)) > 0
+def choose_coding(header: str) -> Literal["gzip", "identity"] | None:
+    """Choose by an `Accept-Encoding` header; None where it takes neither coding (RFC 9110, 12.5.3).
+
+    Without gzip is what it is when nothing is said, unless the header excludes that.
+    """
+    weights = {kind.removeprefix("x-"): _weight(parameters) for kind, parameters in _elements(header)}
+    others = weights.get("*", 0.0)
+    gzip = weights.get("gzip", others)
+    identity = weights.get("identity", others if "*" in weights else None)
+    if gzip > 0 and gzip >= (identity or 0.0):
+        return "gzip"
+    return None if identity == 0 else "identity"
 
 
 def _choice(format: Format, parameters: dict[str, str]) -> Choice:

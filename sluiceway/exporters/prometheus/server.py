@@ -1,7 +1,7 @@
-"""A small HTTP server for scrapers: GET and HEAD, kept connections, answers that are written while they are made.
+"""A small HTTP server for scrapers: GET and HEAD, kept connections, large answers that many may share.
 
-What one peer can make it hold is bounded: heads in size and time, connections and scrapes in number, and an answer in
-the time that reading it may take.
+What peers can make it hold is bounded: heads in size and time, connections in number, and answers that are read slowly
+in time and in the bytes of all of them together.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
@@ -26,7 +25,11 @@ from sluiceway.config.server import HttpServer
 __all__ = ["NOT_FOUND", "Answer", "Request", "ScrapeServer"]
 
 MAX_HEAD: Final = 16 * 1024
-MAX_CONNECTIONS: Final = 256
+MAX_CONNECTIONS: Final = 1024
+MOST_HELD: Final = 64 * 1024 * 1024
+"""Bytes of answers that are held for those who read slowly, besides the newest answer."""
+UNSENT: Final = 64 * 1024
+"""Bytes of a connection that may wait to be sent before more is written."""
 HANDSHAKE: Final = 10.0
 """Seconds that a TLS handshake may take."""
 GRACE: Final = 5.0
@@ -43,8 +46,6 @@ class Request:
     query: str
     headers: Mapping[str, tuple[str, ...]]
     keep_alive: bool
-    chunked: bool
-    """Whether the client can read an answer of unknown length on a connection that stays."""
 
     def header(self, name: str) -> str:
         """The value of a header, repeated ones joined by commas; empty when it is absent."""
@@ -53,19 +54,21 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is answered: a body, or its `parts` as they are made."""
+    """What is answered: a body in parts. Answers with the same tuple of parts share its memory."""
 
-    body: bytes = b""
+    parts: tuple[bytes, ...] = field(default=(), repr=False)
     status: HTTPStatus = HTTPStatus.OK
     content_type: str = "text/plain; charset=utf-8"
     headers: tuple[str, ...] = ()
-    parts: AsyncGenerator[bytes] | None = field(default=None, repr=False)
 
 
-NOT_FOUND: Final = Answer(b"404 page not found\n", HTTPStatus.NOT_FOUND)
-_NOT_ALLOWED: Final = Answer(b"405 method not allowed\n", HTTPStatus.METHOD_NOT_ALLOWED, headers=("Allow: GET, HEAD",))
-_BAD: Final = Answer(b"400 bad request\n", HTTPStatus.BAD_REQUEST)
-_BROKEN: Final = Answer(b"500 internal server error\n", HTTPStatus.INTERNAL_SERVER_ERROR)
+NOT_FOUND: Final = Answer((b"404 page not found\n",), HTTPStatus.NOT_FOUND)
+_NOT_ALLOWED: Final = Answer(
+    (b"405 method not allowed\n",), HTTPStatus.METHOD_NOT_ALLOWED, headers=("Allow: GET, HEAD",)
+)
+_BAD: Final = Answer((b"400 bad request\n",), HTTPStatus.BAD_REQUEST)
+_LARGE_HEAD: Final = Answer((b"431 the head is too large\n",), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+_BROKEN: Final = Answer((b"500 internal server error\n",), HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 class ScrapeServer:
@@ -88,6 +91,7 @@ class ScrapeServer:
         self._fixed = tuple(f"{name}: {value.reveal()}" for name, value in settings.response_headers.items())
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._busy: set[asyncio.Task[None]] = set()
+        self._reading: dict[asyncio.StreamWriter, tuple[bytes, ...]] = {}
         self._servers: list[asyncio.Server] = []
         self._stopping = False
 
@@ -142,11 +146,12 @@ class ScrapeServer:
             writer.transport.abort()
             return
         self._connections[task] = writer
+        writer.transport.set_write_buffer_limits(high=UNSENT)
         try:
             first = True
             while await self._serve_one(reader, writer, task, first=first):
                 first = False
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
             writer.transport.abort()
         finally:
             del self._connections[task]
@@ -168,7 +173,11 @@ class ScrapeServer:
         settings = self._settings
         wait = (settings.read_header_timeout or 10.0) if first else (settings.idle_timeout or 300.0)
         async with self._clock.timeout(wait):
-            head = await reader.readuntil(b"\r\n\r\n")
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except asyncio.LimitOverrunError:
+                await self._write(writer, _LARGE_HEAD, None, keep=False)
+                return False
         self._busy.add(task)
         try:
             request = _parse(head)
@@ -195,37 +204,42 @@ class ScrapeServer:
     async def _write(
         self, writer: asyncio.StreamWriter, answer: Answer, request: Request | None, *, keep: bool
     ) -> None:
-        chunked = answer.parts is not None and request is not None and request.chunked
-        keep = keep and (answer.parts is None or chunked)
         lines = [
             f"HTTP/1.1 {answer.status.value} {answer.status.phrase}", f"Content-Type: {answer.content_type}",
-            "Cache-Control: no-store", *answer.headers, *self._fixed,
+            f"Content-Length: {sum(map(len, answer.parts))}", "Cache-Control: no-store", *answer.headers, *self._fixed,
         ]  # fmt: skip
-        if answer.parts is None:
-            lines.append(f"Content-Length: {len(answer.body)}")
-        elif chunked:
-            lines.append("Transfer-Encoding: chunked")
         if not keep:
             lines.append("Connection: close")
         writer.write("\r\n".join((*lines, "\r\n")).encode("latin-1"))
         if request is None or request.method != "HEAD":
-            writer.write(answer.body)
-            await _write_parts(writer, answer.parts, chunked=chunked)
+            await self._write_parts(writer, answer.parts)
         await writer.drain()
         if not keep:
             writer.close()
 
-
-async def _write_parts(writer: asyncio.StreamWriter, parts: AsyncGenerator[bytes] | None, *, chunked: bool) -> None:
-    if parts is None:
-        return
-    async with aclosing(parts):
-        async for part in parts:
-            if part:
-                writer.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+    async def _write_parts(self, writer: asyncio.StreamWriter, parts: tuple[bytes, ...]) -> None:
+        is_new = not any(others is parts for others in self._reading.values())
+        self._reading[writer] = parts
+        if is_new:
+            self._let_go(parts)
+        try:
+            for part in parts:
+                writer.write(part)
                 await writer.drain()
-    if chunked:
-        writer.write(b"0\r\n\r\n")
+        finally:
+            self._reading.pop(writer, None)
+
+    def _let_go(self, newest: tuple[bytes, ...]) -> None:
+        """Cut off those who still read the oldest answers, while these take too much memory."""
+        older = {id(parts): parts for parts in self._reading.values() if parts is not newest}
+        excess = sum(len(part) for parts in older.values() for part in parts) - MOST_HELD
+        for oldest in tuple(older.values()):
+            if excess <= 0:
+                return
+            excess -= sum(map(len, oldest))
+            for writer in [writer for writer, parts in self._reading.items() if parts is oldest]:
+                del self._reading[writer]
+                writer.transport.abort()
 
 
 class _Fields:
@@ -244,21 +258,23 @@ class _Fields:
 
 
 def _parse(head: bytes) -> Request | None:
-    """Read the head of a request; None where it is none, or one that has a body behind it."""
+    """Read the head of a request; None where it is none, or a question with a body. An upgrade is not taken up."""
     found = _Fields()
     parser = httptools.HttpRequestParser(found)
     try:
         parser.feed_data(head)
-    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError:
         return None
-    headers = found.headers
-    if "transfer-encoding" in headers or headers.get("content-length", ("0",)) != ("0",):
-        return None  # nothing is to be read behind it, where another request would be seen
+    headers, method = found.headers, parser.get_method().decode("latin-1")
+    has_body = "transfer-encoding" in headers or headers.get("content-length", ("0",)) != ("0",)
     version = parser.get_http_version()
     target = found.url.decode("latin-1")
-    if not target.startswith("/") or version not in ("1.0", "1.1"):
+    if not target.startswith("/") or version not in ("1.0", "1.1") or (has_body and method in ("GET", "HEAD")):
         return None
     path, _, query = target.partition("?")
     options = ",".join(headers.get("connection", ())).lower()
     keep = "keep-alive" in options if version == "1.0" else "close" not in options
-    return Request(parser.get_method().decode("latin-1"), path, query, headers, keep, version == "1.1")
+    # nothing is to be read behind a body, where another request would be seen
+    return Request(method, path, query, headers, keep and not has_body)

@@ -86,17 +86,21 @@ class PrometheusConfig(HttpServer):
     ] = ""
     """How names become Prometheus'; empty is `UnderscoreEscapingWithSuffixes`, or as `add_metric_suffixes` has it."""
     max_series: int = Field(default=100_000, ge=1)
-    """How many series are kept, of about 1 KiB each and 150 bytes an exemplar. Beyond them new deltas go to one series
-    a metric, with the label `otel_metric_overflow="true"`, and other new points are refused. The Collector has no
-    bound."""
+    """How many series are kept, of about 1 KiB each and 150 bytes an exemplar, and at most in 4 KiB for each of them,
+    64 MiB at least. Beyond that new deltas go to one series a metric, with the label `otel_metric_overflow="true"`, and
+    other new points are refused. The Collector has no bound."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        shown: dict[str, str] = {}
         for name in self.const_labels:
             if not label_name(name, self.strategy) or name.startswith("__"):
                 raise mistake("this cannot be the name of a label", "const_labels", name)
             if label_name(name, self.strategy) in _OWN_LABELS:
                 raise mistake("histograms and summaries have labels of this name", "const_labels", name)
+            other = shown.setdefault(label_name(name, self.strategy), name)
+            if other != name:
+                raise mistake(f"this and {other} are the same label", "const_labels", name)
         return self
 
     @property

@@ -6,7 +6,7 @@ import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from sluiceway.exporters.prometheus.negotiation import accepts_gzip, choose
+from sluiceway.exporters.prometheus.negotiation import choose, choose_coding
 from sluiceway.prometheus.families import Format
 from tests.exporters.prometheus.bench import (
     CUMULATIVE,
@@ -60,12 +60,15 @@ def test_the_content_type_says_what_is_escaped() -> None:
 
 
 @pytest.mark.parametrize(("header", "expected"), [
-    ("", False), ("gzip", True), ("gzip;q=0", False), ("deflate, gzip;q=0.5", True), ("*", True), ("identity", False),
-    ("gzip;q=0,*", False),
+    ("", "identity"), ("gzip", "gzip"), ("gzip;q=0", "identity"), ("deflate, gzip;q=0.5", "gzip"), ("*", "gzip"),
+    ("identity", "identity"), ("gzip;q=0,*", "identity"), ("GZIP ; Q=1", "gzip"), ("zstd, br", "identity"),
+    ("gzip;q=0.5, identity", "identity"), ("gzip, identity;q=0.5", "gzip"), ("gzip;q=x", "identity"),
+    ("identity;q=0, gzip", "gzip"), ("identity;q=0", None), ("*;q=0", None), ("zstd, *;q=0", None),
+    ("identity, *;q=0", "identity"), ("gzip;q=nan", "identity"), ("x-gzip", "gzip"),
 ])  # fmt: skip
-def test_gzip_is_given_to_who_takes_it(header: str, expected: bool) -> None:
-    """As `Accept-Encoding` has it."""
-    assert accepts_gzip(header) is expected
+def test_a_coding_that_is_taken_is_chosen(header: str, expected: str | None) -> None:
+    """As `Accept-Encoding` has it: gzip unless it is liked less than none, or none is taken."""
+    assert choose_coding(header) == expected
 
 
 async def test_exemplars_and_beginnings_go_with_openmetrics() -> None:
@@ -140,6 +143,51 @@ async def test_a_counter_that_openmetrics_would_rename() -> None:
             "# TYPE hits unknown", "# TYPE a_total unknown", "# TYPE a gauge",
         ]  # fmt: skip
         list(text_string_to_metric_families(text))
+
+
+async def test_what_openmetrics_has_no_value_for() -> None:
+    """Counters and quantiles below zero, and sums of such observations, are left out there and shown elsewhere."""
+    summary = Metric(name="s")
+    point = summary.summary.data_points.add(time_unix_nano=START, count=2, sum=-1)
+    for quantile, value in ((0.5, -2), (1, 1)):
+        point.quantile_values.add(quantile=quantile, value=value)
+    async with Shop("enable_open_metrics: true") as shop:
+        await shop.send(
+            number("down", -1, sum=CUMULATIVE), number("none", float("nan"), sum=CUMULATIVE), number("level", -1),
+            histogram("cold", [1, 2], [-5.0], 3.0), histogram("debt", [1, 2], [5.0], -3.0), summary,
+        )  # fmt: skip
+        text = await shop.text(OPENMETRICS)
+        list(text_string_to_metric_families(text))
+        assert [line for line in text.splitlines() if not line.startswith("#")] == [
+            "level -1", 'cold_bucket{le="-5.0"} 1', 'cold_bucket{le="+Inf"} 3', 'debt_bucket{le="5.0"} 1',
+            'debt_bucket{le="+Inf"} 3', 's{quantile="1.0"} 1', "s_count 2",
+        ]  # fmt: skip
+        plain = await shop.samples()
+        assert {"down_total -1", "none_total NaN", "cold_sum 3", "debt_sum -3", 's{quantile="0.5"} -2', "s_sum -1"} <= {
+            *plain
+        }
+        assert families(await shop.get(PROTOBUF))["down_total"].metric[0].counter.value == -1
+
+
+async def test_an_exemplar_goes_with_a_type_that_has_some() -> None:
+    """A counter that OpenMetrics has to show without its type has none there."""
+    metric = number("hits", 1, sum=CUMULATIVE)
+    metric.sum.data_points[0].exemplars.add(as_int=1, span_id=b"\x03" * 8)
+    async with Shop("{enable_open_metrics: true, translation_strategy: UnderscoreEscapingWithoutSuffixes}") as shop:
+        await shop.send(metric)
+        assert await shop.samples(OPENMETRICS) == ["hits 1"]
+
+
+@pytest.mark.parametrize(("bound", "told"), [
+    (0.25, "0.25"), (1e-5, "1e-05"), (999_999.5, "999999.5"), (1e6, "1e+06"), (-1_234_567.0, "-1.234567e+06"),
+    (12_345_678.25, "1.234567825e+07"), (1e15, "1e+15"), (1e16, "1e+16"), (1e22, "1e+22"),
+])  # fmt: skip
+async def test_bounds_are_told_as_other_exporters_do(bound: float, told: str) -> None:
+    """A bucket is the same series whoever tells it: large bounds have an exponent, as Go writes them."""
+    async with Shop("enable_open_metrics: true") as shop:
+        await shop.send(histogram("h", [1, 0], [bound], 1.0))
+        for accept in ("", OPENMETRICS):
+            assert (await shop.samples(accept))[0] == f'h_bucket{{le="{told}"}} 1'
 
 
 async def test_a_gauge_of_unknown_type() -> None:

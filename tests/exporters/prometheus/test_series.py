@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from sluiceway.config.load import load
+from sluiceway.errors import ConfigError
 from sluiceway.otlp import Batch
 from sluiceway.prometheus.translation import Rules
 from sluiceway.service import Collector
@@ -68,6 +69,16 @@ async def test_an_attribute_does_not_hide_a_label_of_ours() -> None:
         assert await shop.samples() == ['x{env="prod",exported_env="b",exported_job="a",job="s"} 1']
 
 
+@pytest.mark.parametrize(("name", "why"), [
+    ("{'é': x}", "cannot be the name of a label"), ("{__name__: x}", "cannot be the name of a label"),
+    ("{le: x}", "have labels of this name"), ("{a.b: x, a_b: y}", "this and a.b are the same label"),
+])  # fmt: skip
+def test_constant_labels_that_cannot_be(name: str, why: str) -> None:
+    """They are told before anything starts, with their place."""
+    with pytest.raises(ConfigError, match=why):
+        Shop(f"const_labels: {name}")
+
+
 async def test_namespace_and_strategies() -> None:
     """A namespace stands in front of every name; without suffixes and escaping names stay."""
     async with Shop("{namespace: app, translation_strategy: UnderscoreEscapingWithoutSuffixes}") as shop:
@@ -76,6 +87,13 @@ async def test_namespace_and_strategies() -> None:
     async with Shop("add_metric_suffixes: false") as shop:
         await shop.send(number("http.hits", 2, sum=CUMULATIVE, unit="s"))
         assert await shop.samples() == ["http_hits 2"]
+
+
+async def test_no_label_hides_the_name_of_a_metric() -> None:
+    """Not by underscores that stand for letters, either: who takes no UTF-8 sees `key` in front."""
+    async with Shop("translation_strategy: NoTranslation") as shop:
+        await shop.send(number("x", 1, {"日本name日本": "y", "éé": "z"}))
+        assert await shop.samples() == ['x{key__="z",key__name__="y"} 1']
 
 
 async def test_names_in_utf8_are_for_those_who_ask() -> None:
@@ -149,6 +167,13 @@ async def test_target_info_shows_the_newer_of_two_that_are_the_same() -> None:
         for version in ("1", "2", "1", "3"):
             await shop.send(number("x", 1), resource={"service.name": "s", "service.version": version})
         assert (await shop.samples())[0] == 'target_info{job="s",service_version="3"} 1'
+
+
+async def test_a_resource_too_large_to_show() -> None:
+    """There is no `target_info` of it, and its points are none the worse."""
+    async with Shop() as shop:
+        assert await shop.send(number("x", 1), resource={"service.name": "s", "a": "b" * 70_000}) is None
+        assert await shop.samples() == ['x{job="s"} 1']
 
 
 async def test_scopes() -> None:
@@ -301,7 +326,8 @@ async def test_descriptions_of_one_name() -> None:
     (number("x", 1, sum=DELTA, monotonic=False), "unsupported"), (Metric(name="日"), "nameless"),
     (number("x", -1, sum=DELTA), "malformed"), (number("x", float("nan"), sum=DELTA), "malformed"),
     (histogram("x", [1, 2], [1.0, 2.0], 1.0), "malformed"), (histogram("x", [1, 2, 3], [2.0, 2.0], 1.0), "malformed"),
-    (number("x", 1, {"a": "x" * 70_000}), "malformed"),
+    (number("x", 1, {"a": "x" * 70_000}), "malformed"), (number("x", 1, {"a" * 140_000: ""}), "malformed"),
+    (number("x" * 1_025, 1), "malformed"), (number("x", 1, unit="x" * 1_025), "malformed"),
 ])  # fmt: skip
 async def test_what_cannot_be_shown_is_rejected(metric: Metric, why: str) -> None:
     """It is counted by why, and the rest of the batch is shown."""

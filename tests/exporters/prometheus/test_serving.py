@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ssl
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 import trustme
 
 from sluiceway.errors import ConfigError, UnauthenticatedError
+from sluiceway.exporters.prometheus.scrape import Edition
 from sluiceway.prometheus._page import Page
 from sluiceway.prometheus.families import Format
 from sluiceway.testing import settle
@@ -38,7 +38,11 @@ async def exchange(shop: Shop, text: str, *, more: str = "") -> list[bytes]:
     ("GET /metrics HTTP/1.1\nHost: a\nConnection: close\n\n", 200),
     ("GET / HTTP/1.1\nHost: a\nConnection: close\n\n", 404),
     ("GET /metrics?x=y HTTP/1.0\n\n", 200), ("POST /metrics HTTP/1.1\nHost: a\nConnection: close\n\n", 405),
-    ("POST /metrics HTTP/1.1\nHost: a\nContent-Length: 3\n\nabc", 400), ("nonsense\n\n", 400),
+    ("POST /metrics HTTP/1.1\nHost: a\nContent-Length: 3\n\nabc", 405), ("nonsense\n\n", 400),
+    ("GET /metrics HTTP/1.1\nHost: a\nContent-Length: 3\n\nabc", 400), ("PRI * HTTP/2.0\n\nSM\n\n", 400),
+    ("GET /metrics HTTP/1.1\nHost: a\nAccept-Encoding: identity;q=0\nConnection: close\n\n", 406),
+    ("GET /metrics HTTP/1.1\nHost: a\nUpgrade: h2c\nConnection: Upgrade, close\n\n", 200),
+    ("CONNECT a:1 HTTP/1.1\nHost: a\n\n", 400), ("OPTIONS /metrics HTTP/1.1\nConnection: close\n\n", 405),
     ("GET http://x/metrics HTTP/1.1\nHost: a\n\n", 400), ("GET /metrics HTTP/1.1\nTransfer-Encoding: chunked\n\n", 400),
 ])  # fmt: skip
 async def test_requests_are_answered(request_text: str, status: int) -> None:
@@ -56,11 +60,13 @@ async def test_head_says_what_get_would() -> None:
         first, second = await exchange(shop, "HEAD /metrics HTTP/1.1\nHost: a\n\n", more=end)
         assert b"Content-Type: text/plain; version=0.0.4" in first
         assert b"X-Mine: yes" in second
-        assert second.endswith(b"x 1\n\r\n0\r\n\r\n")
+        assert second.endswith(b"Connection: close\r\n\r\n# TYPE x gauge\nx 1\n")
+        assert b"Content-Length: 19" in first
+        assert b"Content-Length: 19" in second
 
 
 async def test_a_head_without_an_end_is_cut_off() -> None:
-    """After ten seconds, or when it is larger than 16 KiB."""
+    """After ten seconds; and one that is larger than 16 KiB is told so."""
     async with Shop() as shop:
         reader, writer = await asyncio.open_connection("127.0.0.1", shop.exporter.port)
         writer.write(b"GET /metrics HTTP/1.1\r\n")
@@ -70,43 +76,91 @@ async def test_a_head_without_an_end_is_cut_off() -> None:
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await reader.readexactly(1)
         writer.close()
-        answer = await exchange_large(shop)
-        assert answer == b""
+        (answer,) = await exchange(shop, f"GET /metrics HTTP/1.1\nA: {'a' * 20_000}\n\n")
+        assert answer.startswith(b"HTTP/1.1 431 ")
 
 
-async def exchange_large(shop: Shop) -> bytes:
-    """What a head of 20 KB is answered."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", shop.exporter.port)
-    writer.write(b"GET /metrics HTTP/1.1\r\nA: " + b"a" * 20_000 + b"\r\n\r\n")
+async def ask(shop: Shop, *, compress: bool = False) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Ask for a page, and read its head only."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", shop.exporter.port, limit=1024)
+    coding = b"Accept-Encoding: gzip\r\n" if compress else b""
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n" + coding + b"\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    return reader, writer
+
+
+async def is_whole(reader: asyncio.StreamReader, size: int = 10_000_000) -> bool:
+    """Whether an answer of at least so many bytes does not end before."""
     try:
-        return await reader.read()
-    except ConnectionError:
-        return b""
-    finally:
-        writer.close()
+        await asyncio.wait_for(reader.readexactly(size), 20)
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return False
+    return True
+
+
+def wide(many: int = 5_000) -> Any:
+    """Metrics that make a page of ten megabytes, or of 2 KB each."""
+    return (number(f"x{at}", 1, {"a": "b" * 2_000}) for at in range(many))
 
 
 async def test_a_scraper_that_does_not_read_is_disconnected() -> None:
-    """After `write_timeout`, and the page that was made for it is given back."""
+    """After `write_timeout`."""
     async with Shop("write_timeout: 5s") as shop:
-        await shop.send(*(number(f"x{at}", 1, {"a": "b" * 2_000}) for at in range(5_000)))
-        reader, writer = await asyncio.open_connection("127.0.0.1", shop.exporter.port, limit=1)
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-        while not shop.exporter._store.readers:  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0)
+        await shop.send(*wide())
+        reader, writer = await ask(shop)
         await settle(500)
         await shop.clock.advance(6)
-        while shop.exporter._store.readers:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        assert not await ends_well(reader)
+        assert not await is_whole(reader)
         writer.close()
 
 
-async def ends_well(reader: asyncio.StreamReader) -> bool:
-    """Whether an answer in chunks is whole."""
-    with suppress(ConnectionError):
-        return (await reader.read()).endswith(b"\r\n0\r\n\r\n")
-    return False
+async def test_scrapers_that_do_not_read_delay_nobody() -> None:
+    """However many there are, the next scrape has its page at once, and the store can tidy up."""
+    async with Shop() as shop:
+        await shop.send(*wide())
+        slow = [await ask(shop) for _ in range(20)]
+        assert len(await shop.samples()) == 5_000
+        assert shop.exporter._store.readers == 0
+        for _, writer in slow:
+            writer.close()
+
+
+async def test_scrapes_at_once_share_a_page() -> None:
+    """All that ask while one is being made get the next one, which is made once and has what came before they asked."""
+    async with Shop() as shop:
+        await shop.send(*wide(2_000))
+        first = asyncio.create_task(shop.get())
+        while not shop.exporter._store.readers:  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0)
+        await shop.send(number("late", 1))
+        edition = Edition(Format.TEXT, utf8=False, gzip=False)
+        pages = await asyncio.gather(*(shop.exporter._press.page(edition) for _ in range(50)))
+        assert {id(page) for page in pages} == {id(pages[0])}
+        assert pages[0][-1].endswith(b"late 1\n")
+        await first
+
+
+async def test_answers_that_are_read_slowly_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond it those who read the oldest are cut off; the newest page is read to its end."""
+    monkeypatch.setattr("sluiceway.exporters.prometheus.server.MOST_HELD", 25_000_000)
+    async with Shop() as shop:
+        await shop.send(*wide())
+        slow = [await ask(shop) for _ in range(4)]  # of ten megabytes each, of which the newest does not count
+        assert [await is_whole(reader) for reader, _ in slow] == [False, True, True, True]
+        for _, writer in slow:
+            writer.close()
+
+
+async def test_a_page_too_large_for_memory_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer says so; compressed it may have room."""
+    monkeypatch.setattr("sluiceway.exporters.prometheus.SMALLEST_BOUND", 1_000_000)
+    monkeypatch.setattr("sluiceway.exporters.prometheus.LARGEST_PAGE", 1_000)
+    async with Shop("max_series: 900") as shop:
+        await shop.send(*wide(900))
+        async with shop.session.get(shop.url, headers={"Accept-Encoding": "identity"}) as answer:
+            assert (answer.status, b"ask for gzip" in await answer.read()) == (503, True)
+        async with shop.session.get(shop.url, headers={"Accept-Encoding": "gzip"}) as answer:
+            assert (answer.status, len(await answer.text()) > 1_800_000) == (200, True)
 
 
 async def test_scrapes_at_the_same_time_are_whole() -> None:
@@ -241,11 +295,10 @@ async def test_stopping_lets_a_scrape_end() -> None:
     """An answer that is being written is written to its end, and idle connections are closed at once."""
     shop = Shop()
     async with shop:
-        await shop.send(*(number("x", at, {"n": str(at)}) for at in range(3_000)))
+        await shop.send(*wide())
         await shop.get()  # leaves an idle connection behind
-        reader, writer = await asyncio.open_connection("127.0.0.1", shop.exporter.port)
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-        await reader.readuntil(b"\r\n\r\n")
+        reader, writer = await ask(shop)
+        assert shop.exporter._server._reading
         rest = asyncio.create_task(reader.read())
-    assert (await rest).endswith(b"0\r\n\r\n")
+    assert (await rest).endswith(b'x4999{a="' + b"b" * 2_000 + b'"} 1\n')
     writer.close()
