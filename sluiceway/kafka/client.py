@@ -99,9 +99,9 @@ class KafkaConnection:
             return False
         return True
 
-    def warn(self, text: str) -> None:
+    def warning(self, text: str) -> None:
         """Log something that is wrong, and may be so again and again, now and then."""
-        self._log.warn(text)
+        self._log.warning(text)
 
     def worked(self) -> None:
         """Something has worked: what was in the way before is so no longer."""

@@ -37,7 +37,7 @@ class Log:
         if self._is_news(text):
             self._logger.log(min(level, logging.WARNING), "librdkafka: %s", text)
 
-    def warn(self, text: str) -> None:
+    def warning(self, text: str) -> None:
         """Log a warning of ours, which may repeat itself as often."""
         text = self.redacted(text)
         if self._is_news(text):

@@ -34,7 +34,7 @@ async def test_a_warning_of_ours_comes_once_a_minute(caplog: pytest.LogCaptureFi
     clock = ManualClock()
     log = Log(logging.getLogger("kafka"), clock)
     for _ in range(3):
-        log.warn("not committed")
+        log.warning("not committed")
     await clock.advance(61)
-    log.warn("not committed")
+    log.warning("not committed")
     assert [record.getMessage() for record in caplog.records] == ["not committed"] * 2

@@ -226,7 +226,7 @@ class Member:
                 return
             self._lookout.hasten()
             text = explain(failed[0], group=self._config.group_id)
-            self._connection.warn(f"Offsets were not committed; what is behind them may come again: {text}")
+            self._connection.warning(f"Offsets were not committed; what is behind them may come again: {text}")
 
     def _look_for_lag(self, consumer: Consumer) -> None:
         """Note the ends of partitions: as the last answers had them, and of those that are paused by asking."""
