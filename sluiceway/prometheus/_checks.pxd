@@ -6,7 +6,7 @@ from libc.string cimport memmove
 
 from sluiceway.otlp._proto cimport buffer_put
 from sluiceway.prometheus._points cimport GAUGE, HISTOGRAM, SUM, SUMMARY, Point
-from sluiceway.prometheus._series cimport MAX_SCALE, MIN_SCALE, coarsen, total, trim
+from sluiceway.prometheus._values cimport MAX_SCALE, MIN_SCALE, coarsen, total, trim
 
 cdef enum:
     MOST_BOUNDS = 4096  # of a histogram, or quantiles of a summary
