@@ -48,6 +48,45 @@ cdef inline void distribution_clear(Distribution* d) noexcept nogil:
     memset(d, 0, sizeof(Distribution))
 
 
+cdef inline uint64_t* copied(const void* data, size_t size) except? NULL nogil:
+    """A copy of memory; NULL for none."""
+    cdef void* copy
+    if size == 0:
+        return NULL
+    copy = room(NULL, size)
+    memcpy(copy, data, size)
+    return <uint64_t*>copy
+
+
+cdef inline int distribution_copy(Distribution* copy, const Distribution* d) except -1 nogil:
+    """Make an empty distribution what another is."""
+    copy[0] = d[0]
+    copy.bounds = copy.values = NULL
+    copy.buckets[0] = copy.buckets[1] = NULL
+    copy.bounds = <double*>copied(d.bounds, d.bound_count * 8)
+    if d.values != NULL:
+        copy.values = <double*>copied(d.values, d.bound_count * 8)
+    copy.buckets[0] = copied(d.buckets[0], d.sizes[0] * 8)
+    copy.buckets[1] = copied(d.buckets[1], d.sizes[1] * 8)
+    return 0
+
+
+cdef inline Distribution as_distribution(const Point* point) noexcept nogil:
+    """What a point says, as it lies in the point: not to be given back or grown."""
+    cdef Distribution d
+    cdef int side
+    memset(&d, 0, sizeof(Distribution))
+    d.count, d.sum, d.has_sum = point.count, point.sum, point.has_sum
+    d.scale, d.threshold, d.zeros = point.scale, point.threshold, point.zeros
+    d.bound_count = <uint32_t>(point.bounds.size // 8)
+    d.bounds, d.values = <double*>point.bounds.data, <double*>point.values.data
+    for side in range(2):
+        d.offsets[side] = point.offsets[side]
+        d.sizes[side] = <uint32_t>(point.counts[side].size // 8)
+        d.buckets[side] = <uint64_t*>point.counts[side].data
+    return d
+
+
 cdef inline double bound_of(int64_t index, int64_t scale) noexcept nogil:
     """The lower bound of an exponential bucket: 2 ** (index * 2 ** -scale)."""
     cdef int64_t whole, part

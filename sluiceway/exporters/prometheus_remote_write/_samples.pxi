@@ -1,7 +1,7 @@
 """From points to samples of series: names are asked of Python, deltas added up, distributions taken apart."""
 
 
-cdef Series* series_of(RemoteWriteEncoder self, Group* group, Family* family, tuple labels, bint native) except NULL:
+cdef Series* series_of(RemoteWriteEncoder self, Group* group, Family* family, tuple labels) except NULL:
     """The series that has these labels, names and values by turns; made in the group where there is none."""
     cdef Entry* entry
     cdef Series* series
@@ -9,7 +9,6 @@ cdef Series* series_of(RemoteWriteEncoder self, Group* group, Family* family, tu
     cdef uint32_t i
     self.line.size = 0
     write_labels(&self.line, labels)
-    put_byte(&self.line, native)
     entry = index_put(
         &self.series_by_labels, &self.cache, hash_of(self.line.data, self.line.size, self.seed), self.line.data,
         self.line.size,
@@ -17,8 +16,8 @@ cdef Series* series_of(RemoteWriteEncoder self, Group* group, Family* family, tu
     if entry.value != NULL:
         return <Series*>entry.value
     series = <Series*>arena_zeroed(&self.cache, sizeof(Series))
-    series.group, series.family, series.native = group, family, native
-    series.labels = Text(entry.key, entry.size - 1)
+    series.group, series.family = group, family
+    series.labels = Text(entry.key, entry.size)
     if self.second:
         series.symbol_count = <uint32_t>len(labels)
         series.symbols = <Entry**>arena_take(&self.cache, sizeof(Entry*) * len(labels))
@@ -79,7 +78,7 @@ cdef Shape* make_shape(RemoteWriteEncoder self, uint32_t member) except? NULL wi
         return NULL
     base, parts = found[0], tuple(found[2])
     shape = <Shape*>arena_zeroed(&self.cache, sizeof(Shape))
-    shape.family = family_of(self, found[1])
+    shape.family = family_of(self, found[1], member == EXPONENTIAL_HISTOGRAM)
     self.line.size = 0
     write_labels(&self.line, base)
     entry = index_put(
@@ -90,11 +89,11 @@ cdef Shape* make_shape(RemoteWriteEncoder self, uint32_t member) except? NULL wi
     shape.identity, shape.group, shape.count = entry, <Group*>entry.value, <uint32_t>len(parts)
     shape.parts = <Series**>arena_take(&self.cache, sizeof(Series*) * len(parts))
     for i in range(shape.count):
-        shape.parts[i] = series_of(self, shape.group, shape.family, parts[i], member == EXPONENTIAL_HISTOGRAM)
+        shape.parts[i] = series_of(self, shape.group, shape.family, parts[i])
     return shape
 
 
-cdef Family* family_of(RemoteWriteEncoder self, tuple metadata) except NULL:
+cdef Family* family_of(RemoteWriteEncoder self, tuple metadata, bint native) except NULL:
     """Type, name, help and unit of a metric, as Prometheus has them."""
     cdef int kind = metadata[0]
     cdef bytes name = metadata[1]
@@ -108,86 +107,105 @@ cdef Family* family_of(RemoteWriteEncoder self, tuple metadata) except NULL:
     put_text(&self.line, 0x12, text_of(name))
     put_text(&self.line, 0x22, text_of(description))
     put_text(&self.line, 0x2A, text_of(unit))
+    put_byte(&self.line, native)
     entry = index_put(
         &self.families, &self.cache, hash_of(self.line.data, self.line.size, self.seed), self.line.data, self.line.size
     )
     if entry.value == NULL:
         family = <Family*>arena_zeroed(&self.cache, sizeof(Family))
         family.type = kind
-        family.metadata = Text(entry.key, entry.size)
+        family.kind = kind_of(self, kind, native, unit)
+        family.metadata = Text(entry.key, entry.size - 1)
         if self.second:
             family.help, family.unit = symbol(self, description), symbol(self, unit)
         entry.value = family
     return <Family*>entry.value
 
 
-cdef int add_point(RemoteWriteEncoder self, Shape* shape) except -1 nogil:
-    """Make a point samples, or say why it cannot be carried."""
+cdef Entry* kind_of(RemoteWriteEncoder self, int type, bint native, bytes unit) except NULL:
+    """One entry for each type and unit."""
+    self.line.size = 0
+    put_byte(&self.line, 0)  # as no family begins
+    put_byte(&self.line, <uint8_t>type)
+    put_byte(&self.line, native)
+    put_text(&self.line, 0x2A, text_of(unit))
+    return index_put(
+        &self.families, &self.cache, hash_of(self.line.data, self.line.size, self.seed), self.line.data, self.line.size
+    )
+
+
+cdef bint is_taken(RemoteWriteEncoder self, Shape* shape) noexcept nogil:
+    """Whether a metric of another type or unit came first to one of the series."""
+    cdef Series* series
+    cdef uint32_t i
+    for i in range(shape.count):
+        series = shape.parts[i]
+        if series.epoch == self.epoch and series.family.kind != shape.family.kind:
+            return True
+    return False
+
+
+cdef int add_point(RemoteWriteEncoder self, Shape* shape, Accumulator* stream) except -1 nogil:
+    """Make a point samples, or what it was added to, or say why it cannot be carried."""
     cdef Point* point = &self.point
     cdef int64_t time = milliseconds(point.time)
     cdef int64_t start = 0
-    cdef uint64_t began = point.start
-    cdef Accumulator* stream = NULL
-    cdef int outcome
-    if point.flags & NO_RECORDED_VALUE:
-        touch_group(self, shape.group)
-        return add_stale(self, shape, time)
-    if self.temporality == 1 and self.member != GAUGE and self.member != SUMMARY:
-        outcome = accumulate(self, shape, &stream)
-        if outcome != CARRIED:
-            return outcome
-        began = stream.now.start
+    cdef uint64_t began = point.start if stream == NULL else stream.now.start
+    cdef Distribution told
+    cdef const Distribution* distribution = &told if stream == NULL else &stream.now.distribution
+    if stream == NULL and is_taken(self, shape):
+        return OTHER_TYPE
     touch_group(self, shape.group)
+    if point.flags & NO_RECORDED_VALUE:
+        return add_stale(self, shape, time)
     if began and self.member != GAUGE and (self.member != SUM or self.monotonic):
         start = max(milliseconds(began), 1)  # zero would say that it is not known
     if self.member == GAUGE or self.member == SUM:
-        add_sample(self, shape.parts[0], time, start, bits(value_of(point) if stream == NULL else stream.now.value))
-    elif self.member == HISTOGRAM:
-        add_buckets_of(self, shape, stream, time, start)
-    elif self.member == SUMMARY:
-        add_quantiles(self, shape, time, start)
-    elif stream == NULL:
-        add_native(self, shape.parts[0], time, start, point)
+        add_sample(self, shape.family, shape.parts[0], time, start, bits(value_of(point, stream)))
+        if not (self.member == SUM and self.monotonic):
+            return CARRIED
     else:
-        add_native_sum(self, shape.parts[0], time, start, stream)
-    if self.member != GAUGE and (self.member != SUM or self.monotonic):
-        add_exemplars(self, shape, time)
+        if stream == NULL:
+            told = as_distribution(point)
+        if self.member == HISTOGRAM:
+            add_buckets_of(self, shape, distribution, time, start)
+        elif self.member == SUMMARY:
+            add_quantiles(self, shape, distribution, time, start)
+        else:
+            add_native(self, shape, distribution, time, start)
+    add_exemplars(self, shape, time)
     return CARRIED
 
 
-cdef inline double value_of(const Point* point) noexcept nogil:
+cdef inline double value_of(const Point* point, const Accumulator* stream) noexcept nogil:
+    if stream != NULL:
+        return <double>stream.now.integer if stream.now.is_integer else stream.now.number
     return <double>point.integer if point.is_integer else point.number
 
 
-cdef int accumulate(RemoteWriteEncoder self, Shape* shape, Accumulator** found) except -1 nogil:
+cdef int accumulate(RemoteWriteEncoder self, Shape* shape) except -1 nogil:
     """Add a delta point to the sum of its series."""
     cdef Accumulator* stream = shape.accumulator
-    cdef Point* point = &self.point
-    cdef bint adds = True
+    if is_taken(self, shape):
+        return OTHER_TYPE
     if stream == NULL or shape.generation != self.streams.generation:
         stream = stream_of(self, shape)
         if stream == NULL:
             return TOO_MANY
         shape.accumulator, shape.generation = stream, self.streams.generation
-    if point.time <= stream.now.time:
+    if self.point.time <= stream.now.time:
         return TOO_OLD
-    touch(&self.streams, stream, self.epoch, self.now)
-    if self.member == SUM:
-        add_number(&stream.now, point)
-    elif self.member == HISTOGRAM:
-        add_histogram(&stream.now, point)
-    else:
-        adds = add_exponential(&stream.now, point)
-    found[0] = stream
-    return CARRIED if adds else ODD_BUCKETS
+    touch(&self.streams, stream, self.epoch, self.now, shape.group)
+    add_delta(&stream.now, &self.point, self.member >> 3)
+    self.current.stream = stream
+    return CARRIED
 
 
 cdef Accumulator* stream_of(RemoteWriteEncoder self, Shape* shape) except? NULL nogil:
-    """By what the series is called, however its points wrote that; for a histogram by its bounds as well."""
+    """By what the series is called, however its points wrote that."""
     self.key.size = 0
     put_byte(&self.key, <uint8_t>self.member)
     put_text(&self.key, 0x0A, Text(shape.identity.key, shape.identity.size))
-    put(&self.key, self.point.bounds.data, self.point.bounds.size)
     return accumulator(
         &self.streams, hash_of(self.key.data, self.key.size, self.seed), self.key.data, self.key.size
     )
@@ -210,13 +228,13 @@ cdef int touch_group(RemoteWriteEncoder self, Group* group, bint told=False) exc
     return 0
 
 
-cdef int touch_series(RemoteWriteEncoder self, Series* series) except -1 nogil:
+cdef int touch_series(RemoteWriteEncoder self, Family* family, Series* series) except -1 nogil:
     cdef Group* group = series.group
     if series.epoch == self.epoch:
         return 0
     if group.epoch != self.epoch:  # the point is of another, of which a series has the same name
         touch_group(self, group)
-    series.epoch = self.epoch
+    series.epoch, series.family = self.epoch, family
     series.first = series.last = NULL
     series.exemplars = series.last_exemplar = NULL
     series.count = 0
@@ -232,11 +250,11 @@ cdef int touch_series(RemoteWriteEncoder self, Series* series) except -1 nogil:
 
 
 cdef Sample* add_sample(
-    RemoteWriteEncoder self, Series* series, int64_t time, int64_t start, uint64_t value
+    RemoteWriteEncoder self, Family* family, Series* series, int64_t time, int64_t start, uint64_t value
 ) except NULL nogil:
     cdef Sample* sample = <Sample*>arena_zeroed(&self.arena, sizeof(Sample))
-    touch_series(self, series)
-    sample.time, sample.start, sample.value, sample.number = time, start, value, series.count
+    touch_series(self, family, series)
+    sample.time, sample.start, sample.value, sample.point = time, start, value, self.current
     series.count += 1
     if series.last == NULL:
         series.first = sample
@@ -250,97 +268,78 @@ cdef Sample* add_sample(
 
 cdef int add_stale(RemoteWriteEncoder self, Shape* shape, int64_t time) except -1 nogil:
     """A series that ends. A histogram that does not say its buckets ends with all that are known of it."""
-    cdef uint32_t i
     cdef Series* series = shape.group.parts
-    cdef Buckets none
-    cdef double stale
-    memset(&none, 0, sizeof(Buckets))
-    memcpy(&stale, &STALE, 8)
-    if self.member == HISTOGRAM and self.point.bounds.size == 0:
+    cdef Distribution none
+    cdef uint32_t i
+    if self.member == EXPONENTIAL_HISTOGRAM:
+        memset(&none, 0, sizeof(Distribution))
+        memcpy(&none.sum, &STALE, 8)
+        none.has_sum = True
+        add_native(self, shape, &none, time, 0)
+    elif self.member == HISTOGRAM and self.point.bounds.size == 0:
         while series != NULL:
-            if not series.native:
-                add_sample(self, series, time, 0, STALE)
+            if series.family.kind == shape.family.kind:
+                add_sample(self, shape.family, series, time, 0, STALE)
             series = series.next
-        return CARRIED
-    for i in range(shape.count):
-        if shape.parts[i].native:
-            self.native.size = 0
-            put_histogram(&self.native, &self.scratch, 0, 0, stale, 0, 0, &none, &none)
-            add_native_sample(self, shape.parts[i], time, 0)
-        else:
-            add_sample(self, shape.parts[i], time, 0, STALE)
+    else:
+        for i in range(shape.count):
+            add_sample(self, shape.family, shape.parts[i], time, 0, STALE)
     return CARRIED
 
 
 cdef int add_buckets_of(
-    RemoteWriteEncoder self, Shape* shape, Accumulator* stream, int64_t time, int64_t start
+    RemoteWriteEncoder self, Shape* shape, const Distribution* d, int64_t time, int64_t start
 ) except -1 nogil:
     """The series of a histogram: one for each bound, with all that is not above it; then all, their sum and number."""
-    cdef Point* point = &self.point
-    cdef uint32_t bounds = shape.count - 3
+    cdef Family* family = shape.family
+    cdef Series** parts = shape.parts
     cdef uint64_t below = 0
-    cdef uint64_t count = point.count
-    cdef bint has_sum = point.has_sum
-    cdef double total = point.sum
-    cdef Buckets buckets = buckets_of(point, 0)
-    cdef int64_t place
     cdef uint32_t i
-    if stream != NULL:
-        buckets = stream.now.sides[EXPLICIT]
-        count, has_sum, total = stream.now.count, stream.now.has_sum, stream.now.sum
-    for i in range(bounds):
-        place = <int64_t>i - buckets.offset
-        if 0 <= place < <int64_t>buckets.size:
-            below += buckets.counts[place]
-        add_sample(self, shape.parts[i], time, start, bits(<double>below))
-    add_sample(self, shape.parts[bounds], time, start, bits(<double>count))
-    if has_sum:
-        add_sample(self, shape.parts[bounds + 1], time, start, bits(total))
-    add_sample(self, shape.parts[bounds + 2], time, start, bits(<double>count))
+    for i in range(d.bound_count):
+        below += d.buckets[0][i]
+        add_sample(self, family, parts[i], time, start, bits(<double>below))
+    add_sample(self, family, parts[d.bound_count], time, start, bits(<double>d.count))
+    if d.has_sum:
+        add_sample(self, family, parts[d.bound_count + 1], time, start, bits(d.sum))
+    add_sample(self, family, parts[d.bound_count + 2], time, start, bits(<double>d.count))
     return 0
 
 
-cdef int add_quantiles(RemoteWriteEncoder self, Shape* shape, int64_t time, int64_t start) except -1 nogil:
-    cdef double* values = <double*>self.point.values.data
-    cdef uint32_t quantiles = shape.count - 2
+cdef int add_quantiles(
+    RemoteWriteEncoder self, Shape* shape, const Distribution* d, int64_t time, int64_t start
+) except -1 nogil:
     cdef uint32_t i
-    for i in range(quantiles):
-        add_sample(self, shape.parts[i], time, start, bits(values[i]))
-    add_sample(self, shape.parts[quantiles], time, start, bits(self.point.sum))
-    add_sample(self, shape.parts[quantiles + 1], time, start, bits(<double>self.point.count))
+    for i in range(d.bound_count):
+        add_sample(self, shape.family, shape.parts[i], time, start, bits(d.values[i]))
+    add_sample(self, shape.family, shape.parts[d.bound_count], time, start, bits(d.sum))
+    add_sample(self, shape.family, shape.parts[d.bound_count + 1], time, start, bits(<double>d.count))
     return 0
 
 
 cdef int add_native(
-    RemoteWriteEncoder self, Series* series, int64_t time, int64_t start, Point* point
+    RemoteWriteEncoder self, Shape* shape, const Distribution* d, int64_t time, int64_t start
 ) except -1 nogil:
-    cdef Buckets positive = buckets_of(point, 0)
-    cdef Buckets negative = buckets_of(point, 1)
-    self.native.size = 0
-    put_histogram(
-        &self.native, &self.scratch, point.scale, point.count, point.sum, point.zeros, point.threshold,
-        &positive, &negative,
-    )
-    return add_native_sample(self, series, time, start)
-
-
-cdef int add_native_sum(
-    RemoteWriteEncoder self, Series* series, int64_t time, int64_t start, Accumulator* stream
-) except -1 nogil:
-    self.native.size = 0
-    put_histogram(
-        &self.native, &self.scratch, stream.now.scale, stream.now.count, stream.now.sum, stream.now.zero_count,
-        stream.now.zero_threshold, &stream.now.sides[POSITIVE], &stream.now.sides[NEGATIVE],
-    )
-    return add_native_sample(self, series, time, start)
-
-
-cdef int add_native_sample(RemoteWriteEncoder self, Series* series, int64_t time, int64_t start) except -1 nogil:
-    """A sample that is the histogram just written."""
-    cdef Sample* sample = add_sample(self, series, time, start, 0)
-    cdef uint8_t* place = arena_take(&self.arena, self.native.size)
-    memcpy(place, self.native.data, self.native.size)
-    sample.native = Text(place, self.native.size)
+    """A sample that is a native histogram: the fields of a `Histogram` but for its times."""
+    cdef Sample* sample = add_sample(self, shape.family, shape.parts[0], time, start, 0)
+    cdef Buffer* out = &self.native
+    cdef double threshold = zero_threshold(d.threshold)
+    cdef uint8_t* place
+    out.size = 0
+    put_byte(out, 0x08)
+    put_varint(out, d.count)
+    put_byte(out, 0x19)
+    put(out, &d.sum, 8)
+    put_byte(out, 0x20)
+    put_varint(out, to_zigzag(d.scale))
+    put_byte(out, 0x29)
+    put(out, &threshold, 8)
+    put_byte(out, 0x30)
+    put_varint(out, d.zeros)
+    put_spans(out, &self.scratch, 0x42, 0x4A, d.offsets[1], d.buckets[1], d.sizes[1])
+    put_spans(out, &self.scratch, 0x5A, 0x62, d.offsets[0], d.buckets[0], d.sizes[0])
+    place = arena_take(&self.arena, out.size)
+    memcpy(place, out.data, out.size)
+    sample.native = Text(place, out.size)
     return 0
 
 
@@ -461,12 +460,14 @@ cdef int tell_resource(RemoteWriteEncoder self) except -1 nogil:
     if shape == NULL:
         return 0
     series = shape.parts[0]
-    if series.epoch == self.epoch and series.last != NULL and shape.group.told:
-        series.last.time = series.told = max(time, series.told)
+    if series.epoch == self.epoch:
+        if shape.group.told:
+            series.last.time = series.told = max(time, series.told)
         return 0
     if series.told and series.told - FORGIVEN <= time < series.told + TOLD_EVERY:
         return 0
     touch_group(self, shape.group, True)
-    add_sample(self, series, time, 0, bits(1.0))
+    self.current = &self.nobody
+    add_sample(self, shape.family, series, time, 0, bits(1.0))
     series.told = time
     return 0
