@@ -34,9 +34,9 @@ What cannot be carried is rejected and counted, with its reason, and never sent:
 | of a series that a metric of another type or unit has, in the same batch | who came first keeps it |
 | of a series that has a newer point in the same millisecond, with another value | Prometheus keeps one sample |
 
-The last two happen where resources are told apart by nothing that becomes a label: give them a `service.instance.id`, or
-see `resource_to_telemetry_conversion`. A histogram's count is the sum of its buckets; of quantiles that come twice the
-last stays; delta histograms whose bounds change begin anew. The exporter `prometheus` has the same rules.
+The last two happen where resources are told apart by nothing that becomes a label: give them a `service.instance.id`,
+or see `resource_to_telemetry_conversion`. A histogram's count is the sum of its buckets; of quantiles that come twice
+the last stays; delta histograms whose bounds change begin anew. The exporter `prometheus` has the same rules.
 
 | The receiver's answer | What follows |
 | --- | --- |

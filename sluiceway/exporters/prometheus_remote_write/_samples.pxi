@@ -401,15 +401,24 @@ cdef Exemplar* read_exemplar(RemoteWriteEncoder self, Text content, int64_t time
         label_by_python(self, exemplar, trace, span)
         return exemplar
     exemplar.texts = <Text*>arena_take(&self.arena, 4 * sizeof(Text))
-    if span.size:
+    if is_id(span):
         exemplar.texts[0] = Text(<bytes_at><const char*>b"span_id", 7)
         put_hexadecimal(self, span, &exemplar.texts[1])
         exemplar.count = 2
-    if trace.size:
+    if is_id(trace):
         exemplar.texts[exemplar.count] = Text(<bytes_at><const char*>b"trace_id", 8)
         put_hexadecimal(self, trace, &exemplar.texts[exemplar.count + 1])
         exemplar.count += 2
     return exemplar
+
+
+cdef inline bint is_id(Text id) noexcept nogil:
+    """Whether there is one, and not of zeros."""
+    cdef size_t i
+    for i in range(id.size):
+        if id.data[i]:
+            return True
+    return False
 
 
 cdef int label_by_python(RemoteWriteEncoder self, Exemplar* exemplar, Text trace, Text span) except -1 with gil:

@@ -207,6 +207,10 @@ cdef int judge(RemoteWriteEncoder self) except -1 nogil:
         return NO_TIME
     if point.time > self.now + FARTHEST_AHEAD:
         return AHEAD
+    if is_delta(self) and not self.accumulates:
+        return IS_DELTA
+    if self.member != GAUGE and self.member != SUMMARY and self.temporality != 1 and self.temporality != 2:
+        return NO_TEMPORALITY
     if point.bounds.size // 8 > MOST_BOUNDS:
         return ODD_BUCKETS
     if self.member == EXPONENTIAL_HISTOGRAM and point.scale < MIN_SCALE:
@@ -218,10 +222,6 @@ cdef int judge(RemoteWriteEncoder self) except -1 nogil:
         point, self.member >> 3, is_delta(self) and not stale, not self.monotonic
     ):
         return NO_VALUE if is_number else ODD_QUANTILES if self.member == SUMMARY else ODD_BUCKETS
-    if is_delta(self) and not self.accumulates:
-        return IS_DELTA
-    if self.member != GAUGE and self.member != SUMMARY and self.temporality != 1 and self.temporality != 2:
-        return NO_TEMPORALITY
     return CARRIED
 
 

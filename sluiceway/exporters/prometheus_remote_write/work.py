@@ -105,15 +105,7 @@ class Encoding:
     """
 
     def __init__(self, config: PrometheusRemoteWriteConfig, clock: Clock) -> None:
-        names = SeriesNames(
-            config.strategy,
-            namespace=config.namespace,
-            external=config.labels,
-            scope_info=not config.disable_scope_info,
-            target_info=config.target_info.enabled,
-            resource_labels=config.resource_to_telemetry_conversion.enabled,
-            without_identity=config.resource_to_telemetry_conversion.exclude_service_attributes,
-        )
+        names = SeriesNames(config.rules, external=config.labels, target_info=config.target_info.enabled)
         self._delta = config.delta_to_cumulative
         self.kernel = RemoteWriteEncoder(
             names.describe, names.label_exemplar, second=config.is_second, metadata=config.send_metadata,

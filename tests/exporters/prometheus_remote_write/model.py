@@ -160,7 +160,7 @@ class Model:
             place = 0
             if kind == "histogram":
                 place = sum(1 for bound in point.explicit_bounds if not value <= bound)
-            ids = {n: i.hex() for n, i in (("span_id", exemplar.span_id), ("trace_id", exemplar.trace_id)) if i}
+            ids = {n: i.hex() for n, i in (("span_id", exemplar.span_id), ("trace_id", exemplar.trace_id)) if any(i)}
             labels = tuple(sorted(ids.items()))
             if exemplar.filtered_attributes:
                 raw = _bytes(KeyValueList(values=exemplar.filtered_attributes))
@@ -210,6 +210,10 @@ def _judged(metric: Any, kind: str, point: Any, now: int) -> str | None:
         return "no time"
     if point.time_unix_nano > now + AHEAD:
         return "future"
+    if kind not in ("gauge", "summary"):
+        temporality = getattr(metric, kind).aggregation_temporality
+        if temporality != 2:
+            return "delta" if temporality == 1 else "temporality"
     if kind == "exponential_histogram" and point.scale < -4:
         return "scale"
     if kind in ("gauge", "sum") and point.WhichOneof("value") is None and not point.flags & 1:
@@ -220,10 +224,6 @@ def _judged(metric: Any, kind: str, point: Any, now: int) -> str | None:
         return "buckets"
     if kind == "summary" and not _prepare_quantiles(point):
         return "quantiles"
-    if kind not in ("gauge", "summary"):
-        temporality = getattr(metric, kind).aggregation_temporality
-        if temporality != 2:
-            return "delta" if temporality == 1 else "temporality"
     return None
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sluiceway.exporters.prometheus_remote_write.series import SeriesNames
 from sluiceway.otlp import join
 from sluiceway.otlp.metrics import ExponentialHistogram, Histogram, Temporality
-from sluiceway.prometheus.naming import Strategy
+from sluiceway.prometheus.translation import Rules
 from tests.exporters.prometheus_remote_write.bench import metrics
 from tests.exporters.prometheus_remote_write.reading import Read, read
 from tests.exporters.prometheus_remote_write.test_encoder import NOW, encoder
@@ -27,7 +27,7 @@ BOUNDS = (0.5, 1.0, 2.0)
 
 def summed(**changed):
     """An encoder that adds up."""
-    names = SeriesNames(Strategy.UNDERSCORES_SUFFIXES, target_info=False, scope_info=False)
+    names = SeriesNames(Rules(scope_info=False), target_info=False)
     return encoder(names, **({"accumulate": True, "second": True} | changed))
 
 
@@ -271,7 +271,7 @@ def test_one_request_of_a_batch_is_taken_back():
 
 def test_a_resource_says_its_latest_time_again_after_a_refusal():
     """What told of it was taken back with the batch."""
-    names = SeriesNames(Strategy.UNDERSCORES_SUFFIXES, scope_info=False)
+    names = SeriesNames(Rules(scope_info=False))
     kernel = encoder(names, second=True)
     batch = metrics(lambda into: into.gauge("g").add(1, time=NOW))
     for _ in range(2):

@@ -17,6 +17,7 @@ from sluiceway.exporters.prometheus_remote_write.series import SeriesNames
 from sluiceway.otlp import Batch, Signal
 from sluiceway.otlp.metrics import ExponentialHistogram, Histogram
 from sluiceway.prometheus.naming import Strategy
+from sluiceway.prometheus.translation import SERVICE, Rules
 from tests.exporters.prometheus_remote_write.bench import metrics
 from tests.exporters.prometheus_remote_write.model import Model
 from tests.exporters.prometheus_remote_write.reading import bits, read
@@ -90,11 +91,13 @@ def _tame_point(kind, point, random):
 def test_the_encoder_says_what_the_model_says(second, seed, is_tame, limit):
     """Whatever the batches are, every sample of every series is there, once, and each point that is not is counted."""
     random = Random(seed)
-    names = SeriesNames(
-        random.choice(list(Strategy)), namespace=random.choice(["", "ns"]), external={"cluster": "x", "a": "external"},
-        scope_info=random.random() < 0.7, resource_labels=random.random() < 0.5, target_info=random.random() < 0.8,
-        without_identity=random.random() < 0.5,
+    shown, left_out = random.random() < 0.5, SERVICE if random.random() < 0.5 else ()
+    rules = Rules(
+        random.choice(list(Strategy)), random.choice(["", "ns"]), {}, random.random() < 0.7,
+        lambda key: shown and key not in left_out,
     )  # fmt: skip
+    external = {"cluster": "x", "a": "external"}
+    names = SeriesNames(rules, external=external, target_info=random.random() < 0.8)
     kernel, model = encoder(names, second=second, max_bytes=limit), Model(names, second, NOW)
     for _ in range(2):
         raw = payload(random, Signal.METRICS)
@@ -119,7 +122,7 @@ def test_picked_points_are_those_of_one_request(seed):
     random = Random(seed)
     raw = payload(random, Signal.METRICS)
     batch = Batch.from_proto(MetricsData.FromString(raw))
-    kernel = encoder(SeriesNames(Strategy.UNDERSCORES_SUFFIXES), max_bytes=1)
+    kernel = encoder(SeriesNames(Rules()), max_bytes=1)
     requests, owners, _ = kernel.encode(raw, NOW)
     told = struct.unpack(f"<{batch.items}I", owners)
     lots = [pick(raw, owners, number) for number in (*range(len(requests)), NOWHERE)]
@@ -145,7 +148,7 @@ def points(raw: bytes) -> list[bytes]:
 
 def test_a_histogram_of_too_many_bounds_is_left_out():
     """Each bound is a series, of which one point could else make millions."""
-    kernel = encoder(SeriesNames(Strategy.UNDERSCORES_SUFFIXES))
+    kernel = encoder(SeriesNames(Rules()))
 
     def reasons(bounds):
         value = Histogram(tuple(map(float, range(bounds))), (1,) * (bounds + 1), sum=1.0)
@@ -157,7 +160,7 @@ def test_a_histogram_of_too_many_bounds_is_left_out():
 
 def test_what_is_known_of_series_is_bounded():
     """When it is too much, the encoder begins anew, and says the same."""
-    kernel = encoder(SeriesNames(Strategy.UNDERSCORES_SUFFIXES), max_cached=100_000)
+    kernel = encoder(SeriesNames(Rules()), max_cached=100_000)
     for number in range(50):
         batch = metrics(lambda into, n=number: into.gauge(f"g{n}").add(n, {"a": "x" * 1000}, time=NOW + n * 10**9))
         ((content, *_), *_), _, _ = kernel.encode(batch.payload, NOW)
@@ -177,7 +180,7 @@ def test_a_series_is_of_the_type_that_came_first(turned):
     def spread(into, at):
         into.histogram("foo").add_histogram(Histogram((1.0,), (1, 2), sum=1.0), time=at)
 
-    kernel = encoder(SeriesNames(Strategy.UNDERSCORES_SUFFIXES), max_bytes=1)
+    kernel = encoder(SeriesNames(Rules()), max_bytes=1)
     writes = [count, spread] if not turned else [spread, count]
     for step in range(3):
         at = NOW + step * 10**9
@@ -193,7 +196,7 @@ def test_a_series_is_of_the_type_that_came_first(turned):
 
 def test_units_without_suffixes_are_not_mixed():
     """Seconds and milliseconds of one name would be one series."""
-    names = SeriesNames(Strategy.UNDERSCORES)
+    names = SeriesNames(Rules(Strategy.UNDERSCORES))
     batch = metrics(*(lambda into, unit=unit: into.gauge("wait", unit).add(1, time=NOW) for unit in ("s", "ms")))
     assert encoder(names).encode(batch.payload, NOW)[2] == {"type": 1}
 
@@ -205,9 +208,7 @@ def newest(*points: tuple[int, float]):
         for at, value in points:
             into.gauge("g").add(value, time=at)
 
-    requests, owners, reasons = encoder(SeriesNames(Strategy.UNDERSCORES_SUFFIXES, target_info=False)).encode(
-        metrics(gauge).payload, NOW
-    )
+    requests, owners, reasons = encoder(SeriesNames(Rules(), target_info=False)).encode(metrics(gauge).payload, NOW)
     found = [(at - NOW // 10**6, value) for at, _, value in read(requests[0][0], second=False)[0].samples]
     assert list(struct.unpack(f"<{len(points)}I", owners)).count(NOWHERE) == sum(reasons.values())
     return found, reasons
@@ -236,7 +237,7 @@ def test_a_histogram_that_lost_a_bucket_goes_as_a_whole():
         spread.add_histogram(Histogram((1.0, 2.0), (1, 2, 3), sum=1.0), time=NOW)
         spread.add_histogram(Histogram((1.0,), (1, 2)), time=NOW + 1)
 
-    kernel = encoder(SeriesNames(Strategy.UNDERSCORES_SUFFIXES, target_info=False))
+    kernel = encoder(SeriesNames(Rules(), target_info=False))
     requests, _, reasons = kernel.encode(metrics(write).payload, NOW)
     found = all_series(requests, second=False)
     told = {(dict(labels)["__name__"], dict(labels).get("le")): one.samples[0][2] for labels, one in found.items()}
@@ -250,7 +251,7 @@ def test_a_histogram_that_lost_a_bucket_goes_as_a_whole():
 def test_points_far_ahead_of_the_clock_are_left_out(ahead, reasons):
     """One of them would have Prometheus refuse all that comes after it, of every series."""
     batch = metrics(lambda into: into.gauge("g").add(1, time=NOW + ahead * 10**9))
-    assert encoder(SeriesNames(Strategy.UNDERSCORES_SUFFIXES)).encode(batch.payload, NOW)[2] == reasons
+    assert encoder(SeriesNames(Rules())).encode(batch.payload, NOW)[2] == reasons
 
 
 @pytest.mark.parametrize(
@@ -272,7 +273,7 @@ def test_points_far_ahead_of_the_clock_are_left_out(ahead, reasons):
 )
 def test_what_cannot_be_is_left_out(write, reason):
     """The exporter for scrapers refuses the same."""
-    kernel = encoder(SeriesNames(Strategy.UNDERSCORES_SUFFIXES))
+    kernel = encoder(SeriesNames(Rules()))
     assert kernel.encode(metrics(write).payload, NOW)[2] == {reason: 1}
 
 
@@ -280,7 +281,7 @@ def test_a_bound_of_infinity_is_the_last_bucket():
     """A histogram that writes it out has no second series of the same labels."""
     value = Histogram((1.0, float("inf")), (1, 2, 3), sum=1.0)
     batch = metrics(lambda into: into.histogram("h").add_histogram(value, time=NOW))
-    found = all_series(encoder(SeriesNames(Strategy.UNDERSCORES_SUFFIXES)).encode(batch.payload, NOW)[0], second=False)
+    found = all_series(encoder(SeriesNames(Rules())).encode(batch.payload, NOW)[0], second=False)
     told = {dict(labels)["le"]: one.samples[0][2] for labels, one in found.items() if "le" in dict(labels)}
     assert told == {"1": bits(1.0), "+Inf": bits(6.0)}
 
@@ -288,5 +289,5 @@ def test_a_bound_of_infinity_is_the_last_bucket():
 def test_a_quantile_that_comes_twice_is_one_series():
     """The last one stays."""
     batch = metrics(lambda into: into.summary("s").add_summary(1, 1.0, [(0.5, 1.0), (0.5, 2.0)], time=NOW))
-    found = all_series(encoder(SeriesNames(Strategy.UNDERSCORES_SUFFIXES)).encode(batch.payload, NOW)[0], second=False)
+    found = all_series(encoder(SeriesNames(Rules())).encode(batch.payload, NOW)[0], second=False)
     assert [one.samples[0][2] for labels, one in found.items() if "quantile" in dict(labels)] == [bits(2.0)]
