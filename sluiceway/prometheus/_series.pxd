@@ -6,9 +6,7 @@ from libc.string cimport memmove
 
 from sluiceway.otlp._arena cimport out_of_memory
 from sluiceway.prometheus._points cimport Point
-from sluiceway.prometheus._values cimport (
-    Distribution, add_buckets, add_exponential, bound_of, distribution_clear, room, same_bounds, set_point,
-)
+from sluiceway.prometheus._values cimport Distribution, bound_of, distribution_clear, room, set_point
 
 cdef enum:
     MOST_GAPS = 4  # times without data in a delta stream that are remembered, for what comes late

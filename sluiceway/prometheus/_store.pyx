@@ -23,16 +23,14 @@ from sluiceway.prometheus._exemplars cimport oldest, read_exemplar
 from sluiceway.prometheus._points cimport (
     EXPONENTIAL, GAUGE, HISTOGRAM, NO_RECORDED_VALUE, SUM, SUMMARY, Point, keep, point_free, read_point,
 )
-from sluiceway.prometheus._series cimport (
-    MOST_EXEMPLARS, Exemplar, Series, Stream, add_buckets, add_exponential, is_new, room, same_bounds, set_distribution,
-)
+from sluiceway.prometheus._series cimport MOST_EXEMPLARS, Exemplar, Series, Stream, is_new, set_distribution
 from sluiceway.prometheus._shelf cimport Shelf
+from sluiceway.prometheus._values cimport add_buckets, add_exponential, add_number, room, same_bounds
 
-from sluiceway.prometheus.labels import exemplar_name, text_of
+from sluiceway.prometheus.labels import exemplar_labels, text_of
 
 cdef enum:
     LONGEST_LABELS = 65536  # bytes of a series' labels
-    LONGEST_EXEMPLAR = 128  # characters of its labels: OpenMetrics
     MOST_OVERFLOWS = 1000  # overflow series
 
 cdef enum:  # why points are refused, negated
@@ -388,20 +386,13 @@ cdef class Store(Shelf):
     cdef int add_up(self, Metric* metric, Series* series) except -1:
         """Add the point, a delta, to the series' value; what has other buckets begins anew."""
         cdef Point* point = &self.point
-        cdef int64_t sum = 0
         if not series.has_value or not series.adds_up or series.kind != metric.kind:
             return self.take(metric, series)
         if metric.kind == HISTOGRAM and not same_bounds(series.distribution, point):
             return self.take(metric, series)
         series.time = max(series.time, point.time)
         if metric.kind == SUM:
-            if series.is_integer and point.is_integer and series.integer <= 0x7FFFFFFFFFFFFFFF - point.integer:
-                series.integer += point.integer
-            else:
-                series.number = number_of(series.is_integer, series.integer, series.number) + number_of(
-                    point.is_integer, point.integer, point.number
-                )
-                series.is_integer = False
+            add_number(&series.is_integer, &series.integer, &series.number, point)
         elif metric.kind == HISTOGRAM:
             add_buckets(series.distribution, point)
         else:
@@ -461,19 +452,7 @@ cdef class Store(Shelf):
 
     cdef bytes exemplar_labels(self, bytes trace_id, bytes span_id):
         """The ids, and as many of the attributes as OpenMetrics has room for."""
-        cdef dict labels = {}
-        cdef Py_ssize_t left = LONGEST_EXEMPLAR
-        if any(trace_id):
-            labels[b"trace_id"] = trace_id.hex().encode()
-        if any(span_id):
-            labels[b"span_id"] = span_id.hex().encode()
-        left -= sum([len(name) + len(value) for name, value in labels.items()])
-        for key, text, _ in self.gathered():
-            name = exemplar_name(key)  # in front of an exemplar nothing is quoted
-            size = len(name.decode("utf-8", "replace")) + len(text.decode("utf-8", "replace"))
-            if name not in labels and text and size <= left:
-                left -= size
-                labels[name] = text
+        cdef dict labels = exemplar_labels(trace_id, span_id, [(key, text) for key, text, _ in self.gathered()])
         arena_free(&self.arena)
         return encode_labels(&self.labels, labels)
 
@@ -722,10 +701,6 @@ cdef class Store(Shelf):
             self.metric_ids = {told: number for told, number in self.metric_ids.items() if number not in gone}
             self.free_metrics.extend(gone)
         return 0
-
-
-cdef inline double number_of(bint is_integer, int64_t integer, double number) noexcept nogil:
-    return <double>integer if is_integer else number
 
 
 cdef list fields_of(bytes raw):
