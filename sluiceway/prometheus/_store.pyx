@@ -430,7 +430,8 @@ cdef class Store(Shelf):
         cdef Text span_id
         cdef bytes labels
         cdef uint32_t place = 0
-        read_exemplar(p, end, &told, &trace_id, &span_id, &self.attributes, &self.arena)
+        if not read_exemplar(p, end, &told.value, &told.time, &trace_id, &span_id, &self.canonical):
+            return 0
         if isnan(told.value):
             return 0
         if metric.kind == HISTOGRAM:
@@ -452,8 +453,8 @@ cdef class Store(Shelf):
 
     cdef bytes exemplar_labels(self, bytes trace_id, bytes span_id):
         """The ids, and as many of the attributes as OpenMetrics has room for."""
-        cdef dict labels = exemplar_labels(trace_id, span_id, [(key, text) for key, text, _ in self.gathered()])
-        arena_free(&self.arena)
+        cdef list told = self.read_attributes(self.canonical.data, self.canonical.data + self.canonical.size)
+        cdef dict labels = exemplar_labels(trace_id, span_id, [(key, text) for key, text, _ in told])
         return encode_labels(&self.labels, labels)
 
     cdef Stream* stream_of(self, uint32_t metric, uint64_t resource, uint64_t scope, bint make) except? NULL:

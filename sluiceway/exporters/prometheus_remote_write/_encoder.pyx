@@ -25,12 +25,11 @@ from sluiceway.otlp._containers cimport (
 from sluiceway.otlp._message cimport next_field
 from sluiceway.otlp._proto cimport RELEASE_ABOVE, Buffer, buffer_free, bytes_at, varint_size
 from sluiceway.prometheus._checks cimport prepare
+from sluiceway.prometheus._exemplars cimport read_exemplar
 from sluiceway.prometheus._native cimport put_spans, zero_threshold
 from sluiceway.prometheus._points cimport NO_RECORDED_VALUE, Point, read_point
 from sluiceway.prometheus._values cimport MIN_SCALE, Distribution, as_distribution
-from sluiceway.prometheus._writing cimport (
-    as_double, fixed64, put, put_byte, put_text, put_varint, to_zigzag, varint,
-)
+from sluiceway.prometheus._writing cimport put, put_byte, put_text, put_varint, to_zigzag, varint
 
 cdef enum:
     MOST_BOUNDS = 1000  # of a histogram or summary: each is a series of its own

@@ -352,7 +352,7 @@ cdef int add_exemplars(RemoteWriteEncoder self, Shape* shape, int64_t time) exce
     cdef uint32_t place
     cdef size_t i
     for i in range(count):
-        exemplar = read_exemplar(self, contents[i], time)
+        exemplar = exemplar_of(self, contents[i], time)
         if exemplar == NULL:
             continue
         series = shape.parts[0]
@@ -369,34 +369,16 @@ cdef int add_exemplars(RemoteWriteEncoder self, Shape* shape, int64_t time) exce
     return 0
 
 
-cdef Exemplar* read_exemplar(RemoteWriteEncoder self, Text content, int64_t time) except? NULL nogil:
+cdef Exemplar* exemplar_of(RemoteWriteEncoder self, Text content, int64_t time) except? NULL nogil:
     """An exemplar with its labels; NULL for one without a value."""
     cdef Exemplar* exemplar = <Exemplar*>arena_zeroed(&self.arena, sizeof(Exemplar))
-    cdef bytes_at p = content.data
-    cdef bytes_at end = p + content.size
-    cdef uint32_t tag = 0
-    cdef bint has_value = False
-    cdef Text value
-    cdef Text trace = Text(p, 0)
-    cdef Text span = Text(p, 0)
-    exemplar.time = time
-    self.scratch.size = 0
-    while p < end:
-        p = next_field(p, end, &tag, &value)
-        if tag == 0x11 and fixed64(value):
-            exemplar.time = milliseconds(fixed64(value))
-        elif tag == 0x19:
-            has_value, exemplar.value = True, as_double(value)
-        elif tag == 0x31:
-            has_value, exemplar.value = True, <double><int64_t>fixed64(value)
-        elif tag == 0x22:
-            span = value
-        elif tag == 0x2A:
-            trace = value
-        elif tag == 0x3A:
-            put_text(&self.scratch, 0x0A, value)
-    if not has_value:
+    cdef uint64_t nanoseconds = 0
+    cdef Text trace, span
+    if not read_exemplar(
+        content.data, content.data + content.size, &exemplar.value, &nanoseconds, &trace, &span, &self.scratch
+    ):
         return NULL
+    exemplar.time = milliseconds(nanoseconds) if nanoseconds else time
     if self.scratch.size:
         label_by_python(self, exemplar, trace, span)
         return exemplar
