@@ -159,7 +159,7 @@ class RemoteWriteExporter:
             return
         except PermanentError as error:
             if request.has_points:
-                work.refused[request.number] = error
+                work.refused[request.number] = error, self._encoding.take_back(work, request.number)
                 self._in_vain += 1
             else:
                 self._context.logger.debug("%s", error)
@@ -169,8 +169,7 @@ class RemoteWriteExporter:
 
     def _part(self, work: Work) -> None:
         """See to the requests that were refused: in parts they may yet be taken."""
-        for number, error in reversed(work.refused.items()):
-            is_free = self._encoding.take_back(work, number)
+        for number, (error, is_free) in reversed(work.refused.items()):
             work.divide(work.points_of(number), error, tries=is_free and self._in_vain < MOST_IN_VAIN)
         work.refused.clear()
 

@@ -89,7 +89,7 @@ cdef struct Carried:
 
 
 cdef struct Waiting:
-    # A delta: they are added up in the order of their times, when all are there.
+    # A delta of a batch whose deltas are not in the order of their times: they are added up when all are there.
     Carried* point
     Shape* shape
     Text content
@@ -236,6 +236,8 @@ cdef class RemoteWriteEncoder:
     cdef Group* last_group
     cdef Buffer carried  # a Carried* for each point; NULL for one that is not
     cdef Buffer waiting
+    cdef bint waits  # deltas are to be added up at the end
+    cdef bint disordered  # they should have been
     cdef Carried* current
     cdef Carried nobody  # in place of a point, for what tells of resources
     cdef bint clashes  # samples of a series have the same time
@@ -323,15 +325,11 @@ cdef class RemoteWriteEncoder:
         points, or tells of resources alone; for each point, in order, the number of its request as a uint32, or
         0xFFFFFFFF for one that cannot be carried; and how many these are, by reason.
         """
-        cdef bytes_at p = <bytes_at>PyBytes_AS_STRING(payload)
-        cdef size_t size = len(payload)
         cdef uint32_t i
-        self.begin(now)
-        if size > RELEASE_ABOVE:
-            with nogil:
-                run(self, p, size)
-        else:
-            run(self, p, size)
+        self.walk(payload, now, False)
+        if self.disordered:
+            self.revert()
+            self.walk(payload, now, True)
         requests, self.requests = self.requests, []
         return requests, self.tell_owners(), {
             REASON_NAMES[i]: self.rejected[i] for i in range(REASONS) if self.rejected[i]
@@ -362,6 +360,18 @@ cdef class RemoteWriteEncoder:
     def expire(self, uint64_t before):
         """Forget the delta series of which nothing came since, in nanoseconds of the wall clock."""
         expire_all(&self.streams, before)
+
+    cdef int walk(self, bytes payload, uint64_t now, bint waits) except -1:
+        cdef bytes_at p = <bytes_at>PyBytes_AS_STRING(payload)
+        cdef size_t size = len(payload)
+        self.begin(now)
+        self.waits, self.disordered = waits, False
+        if size > RELEASE_ABOVE:
+            with nogil:
+                run(self, p, size)
+        else:
+            run(self, p, size)
+        return 0
 
     cdef int begin(self, uint64_t now) except -1:
         settle_all(&self.streams)
@@ -406,6 +416,7 @@ cdef class RemoteWriteEncoder:
 
 
 include "_walk.pxi"
+include "_shapes.pxi"
 include "_samples.pxi"
 include "_clashes.pxi"
 include "_requests.pxi"

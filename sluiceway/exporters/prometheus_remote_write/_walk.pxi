@@ -11,6 +11,8 @@ cdef int run(RemoteWriteEncoder self, bytes_at p, size_t size) except -1 nogil:
             malformed()
         if tag == FIRST:
             add_resource(self, body, p)
+    if self.disordered:
+        return 0
     add_waiting(self)
     settle_clashes(self)
     return write_all(self)
@@ -155,18 +157,20 @@ cdef int add_points(RemoteWriteEncoder self, bytes_at p, bytes_at end) except -1
 
 
 cdef int take_point(RemoteWriteEncoder self, Shape* shape, Carried* point, Text content) except -1 nogil:
-    """Make a point samples; one that has to be added up waits for its turn."""
+    """Make a point samples, or have it wait for its turn."""
     cdef Waiting waiting
-    if is_delta(self) and not self.point.flags & NO_RECORDED_VALUE:
-        waiting = Waiting(point, shape, content, self.member, self.monotonic)
-        put(&self.waiting, &waiting, sizeof(Waiting))
-        return CARRIED
     self.current = point
-    return add_point(self, shape, NULL)
+    if not is_delta(self) or self.point.flags & NO_RECORDED_VALUE:
+        return add_point(self, shape, NULL)
+    if not self.waits:
+        return add_up(self, shape)
+    waiting = Waiting(point, shape, content, self.member, self.monotonic)
+    put(&self.waiting, &waiting, sizeof(Waiting))
+    return CARRIED
 
 
 cdef int add_waiting(RemoteWriteEncoder self) except -1 nogil:
-    """Add deltas up, by the order of their times."""
+    """Add up the deltas that had to wait, by the order of their times."""
     cdef Waiting* all = <Waiting*>self.waiting.data
     cdef size_t count = self.waiting.size // sizeof(Waiting)
     cdef Carried** carried = <Carried**>self.carried.data
@@ -183,9 +187,7 @@ cdef int add_waiting(RemoteWriteEncoder self) except -1 nogil:
         self.current, self.member, self.monotonic = one.point, one.member, one.monotonic
         read_point(&self.point, self.member >> 3, one.content.data, one.content.data + one.content.size)
         judge(self)
-        outcome = accumulate(self, one.shape)
-        if outcome == CARRIED:
-            outcome = add_point(self, one.shape, one.point.stream)
+        outcome = add_up(self, one.shape)
         if outcome != CARRIED:
             self.rejected[outcome] += 1
             carried[one.point.number] = NULL
@@ -223,25 +225,3 @@ cdef int judge(RemoteWriteEncoder self) except -1 nogil:
     ):
         return NO_VALUE if is_number else ODD_QUANTILES if self.member == SUMMARY else ODD_BUCKETS
     return CARRIED
-
-
-cdef Shape* shape_of(RemoteWriteEncoder self) except? NULL nogil:
-    """What a point becomes; NULL where it cannot be named."""
-    cdef Entry* entry
-    cdef Shape* shape
-    cdef uint64_t h
-    cdef uint32_t bounds = <uint32_t>self.point.bounds.size
-    self.key.size = 0
-    put(&self.key, &self.resource.id, 4)
-    put(&self.key, &self.scope.id, 4)
-    put(&self.key, &self.metric.id, 4)
-    put(&self.key, &bounds, 4)
-    put(&self.key, self.point.bounds.data, bounds)
-    put(&self.key, self.point.key.data, self.point.key.size)
-    h = hash_of(self.key.data, self.key.size, self.seed)
-    entry = index_find(&self.shapes, h, self.key.data, self.key.size)
-    if entry == NULL:
-        shape = make_shape(self, self.member)
-        entry = index_add(&self.shapes, &self.cache, h, self.key.data, self.key.size)
-        entry.value = shape
-    return <Shape*>entry.value

@@ -60,7 +60,8 @@ class Work:
     """For each point the number of its request, as a uint32."""
     left_out: dict[str, int]
     """How many points no request has, by reason."""
-    refused: dict[int, PermanentError] = field(default_factory=dict)
+    refused: dict[int, tuple[PermanentError, bool]] = field(default_factory=dict)
+    """Why requests were refused, and whether parts of them may be sent: what they added up was taken back."""
     unwritten: int = 0
     """Points of which samples were not written, as far as the receiver tells."""
     parts: list[Batch] = field(default_factory=list)
@@ -157,6 +158,7 @@ class Encoding:
     def _encode(self, batch: Batch) -> Work:
         from cramjam import snappy
 
+        self._newest = None
         bodies, owners, left_out = self.kernel.encode(batch.payload, self._clock.time_ns())
         requests = {
             number: Request(number, bytes(snappy.compress_raw(body)), Written(*counts), has_points)
