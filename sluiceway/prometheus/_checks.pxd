@@ -6,7 +6,7 @@ from libc.string cimport memmove
 
 from sluiceway.otlp._proto cimport buffer_put
 from sluiceway.prometheus._points cimport GAUGE, HISTOGRAM, SUM, SUMMARY, Point
-from sluiceway.prometheus._series cimport MAX_SCALE, MIN_SCALE, coarsen, total, trim
+from sluiceway.prometheus._values cimport MAX_SCALE, MIN_SCALE, coarsen, total, trim
 
 cdef enum:
     MOST_BOUNDS = 4096  # of a histogram, or quantiles of a summary
@@ -101,14 +101,20 @@ cdef inline bint prepare_exponential(Point* point) noexcept nogil:
     return True
 
 
-cdef inline bint prepare(Point* point, int kind, bint is_delta) noexcept nogil:
-    """Check a point and bring it into the form in which it is kept; False where it makes no sense."""
+cdef inline bint is_countable(Point* point, bint may_fall) noexcept nogil:
+    """Whether a delta can be added up: one NaN would stay for ever, and a counter does not fall."""
+    if point.is_integer:
+        return may_fall or point.integer >= 0
+    return isfinite(point.number) and (may_fall or point.number >= 0)
+
+
+cdef inline bint prepare(Point* point, int kind, bint is_delta, bint may_fall=False) noexcept nogil:
+    """Check a point and bring it into the form in which it is kept; False where it makes no sense.
+
+    `may_fall` is for deltas of sums that are not monotonic.
+    """
     if kind == GAUGE or kind == SUM:
-        if not point.has_value:
-            return False
-        return not is_delta or (
-            point.integer >= 0 if point.is_integer else isfinite(point.number) and point.number >= 0
-        )
+        return point.has_value and (not is_delta or is_countable(point, may_fall))
     if is_delta and point.has_sum and not isfinite(point.sum):
         return False
     if kind == HISTOGRAM:

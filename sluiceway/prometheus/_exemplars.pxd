@@ -1,54 +1,39 @@
 """Exemplars, read from their bytes."""
 
-from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memcpy
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from sluiceway.otlp._anyvalue cimport malformed
-from sluiceway.otlp._arena cimport Arena
-from sluiceway.otlp._attributes cimport Attributes, Text, attributes_begin, gather
-from sluiceway.otlp._proto cimport bytes_at, read_length, read_tag, skip_value
-from sluiceway.prometheus._series cimport Exemplar, Series
+from sluiceway.otlp._attributes cimport Text
+from sluiceway.otlp._message cimport next_field
+from sluiceway.otlp._proto cimport Buffer, bytes_at
+from sluiceway.prometheus._series cimport Series
+from sluiceway.prometheus._writing cimport as_double, fixed64, put_text
 
 
-cdef inline int read_exemplar(
-    bytes_at p, bytes_at end, Exemplar* told, Text* trace_id, Text* span_id, Attributes* attributes, Arena* arena
+cdef inline bint read_exemplar(
+    bytes_at p, bytes_at end, double* value, uint64_t* time, Text* trace_id, Text* span_id, Buffer* attributes
 ) except -1 nogil:
-    """Its value and time, its ids, and the attributes that its point does not have."""
+    """Its value and time, its ids, and as a KeyValueList what its point does not have; False for one without a value."""
     cdef uint32_t tag = 0
-    cdef size_t size = 0
-    cdef int64_t integer = 0
-    told.value, told.time, told.size = 0.0, 0, 0
+    cdef bint has_value = False
+    cdef Text content
+    value[0], time[0] = 0.0, 0
     trace_id[0] = span_id[0] = Text(p, 0)
-    attributes_begin(attributes)
+    attributes.size = 0
     while p < end:
-        p = read_tag(p, end, &tag)
-        if p == NULL:
-            malformed()
-        if tag & 7 == 2:
-            p = read_length(p, end, &size)
-            if p == NULL:
-                malformed()
-            if tag == 0x3A:
-                gather(attributes, arena, p, p, size, 0)
-            elif tag == 0x22:
-                span_id[0] = Text(p, size)
-            elif tag == 0x2A:
-                trace_id[0] = Text(p, size)
-            p += size
-        elif tag & 7 == 1 and end - p >= 8:
-            if tag == 0x11:
-                memcpy(&told.time, p, 8)
-            elif tag == 0x19:
-                memcpy(&told.value, p, 8)
-            elif tag == 0x31:
-                memcpy(&integer, p, 8)
-                told.value = <double>integer
-            p += 8
-        else:
-            p = skip_value(p, end, tag, 5)
-            if p == NULL:
-                malformed()
-    return 0
+        p = next_field(p, end, &tag, &content)
+        if tag == 0x11:
+            time[0] = fixed64(content)
+        elif tag == 0x19:
+            has_value, value[0] = True, as_double(content)
+        elif tag == 0x31:
+            has_value, value[0] = True, <double><int64_t>fixed64(content)
+        elif tag == 0x22:
+            span_id[0] = content
+        elif tag == 0x2A:
+            trace_id[0] = content
+        elif tag == 0x3A:
+            put_text(attributes, 0x0A, content)
+    return has_value
 
 
 cdef inline uint32_t oldest(Series* series) noexcept nogil:

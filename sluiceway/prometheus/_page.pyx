@@ -12,6 +12,7 @@ from libc.stdio cimport snprintf
 from libc.string cimport memcpy, strlen
 
 from sluiceway.otlp._proto cimport Buffer, buffer_free, buffer_put, buffer_put_varint, bytes_at, read_varint
+from sluiceway.prometheus._native cimport put_spans, zero_threshold
 from sluiceway.prometheus._points cimport EXPONENTIAL, GAUGE, HISTOGRAM, SUM, SUMMARY, keep
 from sluiceway.prometheus._series cimport Distribution, Exemplar, Series, bound_of
 from sluiceway.prometheus._shelf cimport Family
@@ -36,7 +37,6 @@ cdef enum:  # types of `io.prometheus.client`
 cdef enum:
     MOST_BYTES = 262144  # that a part grows by before others have their turn
 
-cdef double DEFAULT_THRESHOLD = 1e-128  # of a native histogram's zero bucket: the specification
 cdef uint64_t MILLION = 1_000_000
 cdef uint64_t BILLION = 1_000_000_000
 
@@ -544,10 +544,10 @@ cdef class Page:
             self.put_buckets(series)
         else:
             put_tag(out, 0x28, zigzagged(d.scale))
-            put_fixed(out, 0x31, d.threshold if d.threshold > 0 else DEFAULT_THRESHOLD)
+            put_fixed(out, 0x31, zero_threshold(d.threshold))
             put_tag(out, 0x38, d.zeros)
-            self.put_spans(d, 1, 0x4A, 0x52)
-            self.put_spans(d, 0, 0x62, 0x6A)
+            put_spans(out, &self.deep, 0x4A, 0x52, d.offsets[1], d.buckets[1], d.sizes[1])
+            put_spans(out, &self.deep, 0x62, 0x6A, d.offsets[0], d.buckets[0], d.sizes[0])
             for i in range(series.exemplar_count):
                 if series.exemplars[i] != NULL and series.exemplars[i].time:
                     self.put_exemplar(out, 0x82, series.exemplars[i])
@@ -573,50 +573,6 @@ cdef class Page:
             return 0
         finally:
             buffer_free(&bucket)
-
-    cdef int put_spans(self, Distribution* d, int side, uint64_t span_tag, uint64_t delta_tag) except -1:
-        """Buckets as spans with gaps between, and each count as its distance from the one before.
-
-        Gaps of one or two buckets are cheaper written as zeros. OpenTelemetry counts buckets by their lower bound,
-        Prometheus by their upper one: a difference of one (the specification, "Exponential Histograms").
-        """
-        cdef uint64_t* counts = d.buckets[side]
-        cdef uint32_t size = d.sizes[side]
-        cdef uint32_t start, end, gap
-        cdef uint32_t i = 0
-        cdef uint64_t last = 0
-        cdef int64_t offset = d.offsets[side] + 1
-        self.deep.size = 0
-        while i < size and counts[i] == 0:
-            i += 1
-        offset += i
-        while i < size:
-            start = end = i
-            gap = 0
-            while i < size and gap <= 2:
-                gap = gap + 1 if counts[i] == 0 else 0
-                i += 1
-                if gap == 0:
-                    end = i
-            self.put_span(span_tag, offset, end - start)
-            for i in range(start, end):
-                keep(buffer_put_varint(&self.deep, zigzagged(<int64_t>(counts[i] - last))))
-                last = counts[i]
-            i = end
-            while i < size and counts[i] == 0:
-                i += 1
-            offset = i - end
-        return put_sized(&self.inner, delta_tag, &self.deep) if self.deep.size else 0
-
-    cdef int put_span(self, uint64_t tag, int64_t offset, uint32_t length) except -1:
-        cdef Buffer span
-        span.data, span.size, span.capacity = NULL, 0, 0
-        try:
-            put_tag(&span, 0x08, zigzagged(offset))
-            put_tag(&span, 0x10, length)
-            return put_sized(&self.inner, tag, &span)
-        finally:
-            buffer_free(&span)
 
 
 cdef inline bytes_at labels_of(Exemplar* exemplar) noexcept:

@@ -24,16 +24,14 @@ from sluiceway.prometheus._exemplars cimport oldest, read_exemplar
 from sluiceway.prometheus._points cimport (
     EXPONENTIAL, GAUGE, HISTOGRAM, NO_RECORDED_VALUE, SUM, SUMMARY, Point, keep, point_free, read_point,
 )
-from sluiceway.prometheus._series cimport (
-    MOST_EXEMPLARS, Exemplar, Series, Stream, add_buckets, add_exponential, is_new, room, same_bounds, set_distribution,
-)
+from sluiceway.prometheus._series cimport MOST_EXEMPLARS, Exemplar, Series, Stream, is_new, set_distribution
 from sluiceway.prometheus._shelf cimport Shelf, weight_of
+from sluiceway.prometheus._values cimport add_buckets, add_exponential, add_number, room, same_bounds
 
-from sluiceway.prometheus.labels import exemplar_name, text_of
+from sluiceway.prometheus.labels import exemplar_labels, text_of
 
 cdef enum:
     LONGEST_LABELS = 65536  # bytes of a series' labels
-    LONGEST_EXEMPLAR = 128  # characters of its labels: OpenMetrics
     LONGEST_KEY = 131072  # bytes of a point's attributes as they come
     LONGEST_NAME = 1024  # bytes of a metric's name or unit; OpenTelemetry has 255 and 63 characters
     MOST_OVERFLOWS = 1000  # overflow series
@@ -429,20 +427,13 @@ cdef class Store(Shelf):
     cdef int add_up(self, Metric* metric, Series* series) except -1:
         """Add the point, a delta, to the series' value; what has other buckets begins anew."""
         cdef Point* point = &self.point
-        cdef int64_t sum = 0
         if not series.has_value or not series.adds_up or series.kind != metric.kind:
             return self.take(metric, series)
         if metric.kind == HISTOGRAM and not same_bounds(series.distribution, point):
             return self.take(metric, series)
         series.time = max(series.time, point.time)
         if metric.kind == SUM:
-            if series.is_integer and point.is_integer and series.integer <= 0x7FFFFFFFFFFFFFFF - point.integer:
-                series.integer += point.integer
-            else:
-                series.number = number_of(series.is_integer, series.integer, series.number) + number_of(
-                    point.is_integer, point.integer, point.number
-                )
-                series.is_integer = False
+            add_number(&series.is_integer, &series.integer, &series.number, point)
         elif metric.kind == HISTOGRAM:
             add_buckets(series.distribution, point)
         else:
@@ -480,7 +471,8 @@ cdef class Store(Shelf):
         cdef Text span_id
         cdef bytes labels
         cdef uint32_t place = 0
-        read_exemplar(p, end, &told, &trace_id, &span_id, &self.attributes, &self.arena)
+        if not read_exemplar(p, end, &told.value, &told.time, &trace_id, &span_id, &self.canonical):
+            return 0
         if isnan(told.value):
             return 0
         if metric.kind == HISTOGRAM:
@@ -502,20 +494,8 @@ cdef class Store(Shelf):
 
     cdef bytes exemplar_labels(self, bytes trace_id, bytes span_id):
         """The ids, and as many of the attributes as OpenMetrics has room for."""
-        cdef dict labels = {}
-        cdef Py_ssize_t left = LONGEST_EXEMPLAR
-        if any(trace_id):
-            labels[b"trace_id"] = trace_id.hex().encode()
-        if any(span_id):
-            labels[b"span_id"] = span_id.hex().encode()
-        left -= sum([len(name) + len(value) for name, value in labels.items()])
-        for key, text, _ in self.gathered():
-            name = exemplar_name(key)  # in front of an exemplar nothing is quoted
-            size = len(name.decode("utf-8", "replace")) + len(text.decode("utf-8", "replace"))
-            if name not in labels and text and size <= left:
-                left -= size
-                labels[name] = text
-        arena_free(&self.arena)
+        cdef list told = self.read_attributes(self.canonical.data, self.canonical.data + self.canonical.size)
+        cdef dict labels = exemplar_labels(trace_id, span_id, [(key, text) for key, text, _ in told])
         return encode_labels(&self.labels, labels)
 
     cdef Stream* stream_of(self, uint32_t metric, uint64_t resource, uint64_t scope, bint make) except? NULL:
@@ -776,10 +756,6 @@ cdef class Store(Shelf):
             self.metric_aliases.keep_only(self.metric_sizes)
             self.free_metrics.extend(gone)
         return 0
-
-
-cdef inline double number_of(bint is_integer, int64_t integer, double number) noexcept nogil:
-    return <double>integer if is_integer else number
 
 
 cdef list fields_of(bytes raw):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from sluiceway.otlp.anyvalue import decode_value
 from sluiceway.prometheus.naming import Strategy, label_name
 
-__all__ = ["exemplar_name", "number_text", "text_of"]
+__all__ = ["exemplar_labels", "exemplar_name", "number_text", "text_of"]
+
+LONGEST_EXEMPLAR: Final = 128
+"""Characters of all labels of an exemplar together, as OpenMetrics has it."""
 
 
 def text_of(content: bytes) -> bytes:
@@ -40,6 +44,20 @@ def exemplar_name(key: bytes) -> bytes:
     """The name of an exemplar's label, by the old rules whatever the strategy: OpenMetrics 1.0 has no other ones."""
     escaped = label_name(key.decode(errors="replace"), Strategy.UNDERSCORES_SUFFIXES)
     return escaped.encode() or b"key"
+
+
+def exemplar_labels(trace_id: bytes, span_id: bytes, attributes: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The ids of an exemplar, and as many of its attributes as OpenMetrics has room for; ids of zeros are none."""
+    ids = {b"trace_id": trace_id, b"span_id": span_id}
+    labels = {name: id.hex().encode() for name, id in ids.items() if any(id)}
+    left = LONGEST_EXEMPLAR - sum(len(name) + len(text) for name, text in labels.items())
+    for key, text in attributes:
+        name = exemplar_name(key)
+        size = len(name.decode(errors="replace")) + len(text.decode(errors="replace"))
+        if name not in labels and text and size <= left:
+            left -= size
+            labels[name] = text
+    return labels
 
 
 def number_text(value: float) -> str:

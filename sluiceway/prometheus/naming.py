@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
-__all__ = ["Kind", "Strategy", "is_legacy", "label_name", "metric_name", "unit_words", "without_utf8"]
+__all__ = ["Kind", "Strategy", "StrategyName", "is_legacy", "label_name", "metric_name", "unit_words", "without_utf8"]
 
 
 class Strategy(StrEnum):
@@ -25,6 +25,13 @@ class Strategy(StrEnum):
     UTF8_SUFFIXES = "NoUTF8EscapingWithSuffixes"
     UTF8 = "NoTranslation"
 
+    @classmethod
+    def chosen(cls, translation_strategy: str, *, add_metric_suffixes: bool) -> Strategy:
+        """What the Collector's two settings say together: the older one counts where the newer is empty."""
+        if translation_strategy:
+            return cls(translation_strategy)
+        return cls.UNDERSCORES_SUFFIXES if add_metric_suffixes else cls.UNDERSCORES
+
     @property
     def escapes(self) -> bool:
         """Whether all but ASCII letters, digits, `_` and (in names of metrics) `:` become `_`."""
@@ -34,6 +41,16 @@ class Strategy(StrEnum):
     def adds_suffixes(self) -> bool:
         """Whether unit and type are told at the end of a metric's name."""
         return self in (Strategy.UNDERSCORES_SUFFIXES, Strategy.UTF8_SUFFIXES)
+
+
+StrategyName: TypeAlias = Literal[
+    "",
+    "UnderscoreEscapingWithSuffixes",
+    "UnderscoreEscapingWithoutSuffixes",
+    "NoUTF8EscapingWithSuffixes",
+    "NoTranslation",
+]
+"""What `translation_strategy` may be."""
 
 
 class Kind(StrEnum):
@@ -66,7 +83,7 @@ _LEGACY_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 def metric_name(name: str, unit: str, kind: Kind, monotonic: bool, strategy: Strategy, namespace: str = "") -> str:
-    """The name of a metric; empty where no letter or digit is left of it, so that it has none.
+    """The name of a metric; empty where no letter or digit is left of it, so that it has none, whatever its unit.
 
     - Escaping (the specification, "Metric Metadata"): what Prometheus' old rules do not allow becomes `_`, several of
       them one. Names do not begin or end with one, and a leading digit gets one in front (`otlptranslator`).
@@ -83,7 +100,8 @@ def metric_name(name: str, unit: str, kind: Kind, monotonic: bool, strategy: Str
     if not strategy.escapes:
         return _plain(name, (main, per, ending), namespace) if name else ""
     if strategy.adds_suffixes:
-        built = _escaped([part for part in _NOT_IN_NAMES.split(name) if part], (main, per, ending))
+        parts = [part for part in _NOT_IN_NAMES.split(name) if part]
+        built = _escaped(parts, (main, per, ending)) if parts else ""
     else:
         built = "_".join(part for part in _NOT_IN_NAMES_BUT_UNDERSCORES.split(name) if part)
     if not built.strip("_"):

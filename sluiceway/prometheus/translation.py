@@ -5,14 +5,14 @@ The rules are those of OpenTelemetry's "Prometheus and OpenMetrics Compatibility
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from sluiceway.prometheus.families import Family, Type
 from sluiceway.prometheus.naming import Kind, Strategy, is_legacy, label_name, metric_name, unit_words
 
-__all__ = ["CONFLICT", "NAMELESS", "Origin", "Rules", "Translation"]
+__all__ = ["CONFLICT", "NAMELESS", "SERVICE", "Origin", "Rules", "Translation"]
 
 CONFLICT: Final = -1
 NAMELESS: Final = -3
@@ -26,9 +26,12 @@ _TYPES: Final = {
     Kind.GAUGE: Type.GAUGE, Kind.SUM: Type.GAUGE, Kind.HISTOGRAM: Type.HISTOGRAM,
     Kind.EXPONENTIAL_HISTOGRAM: Type.HISTOGRAM, Kind.SUMMARY: Type.SUMMARY,
 }  # fmt: skip
+_RESERVED: Final = {9: b"le", 10: b"le", 11: b"quantile"}
 _ONE: Final = {Type.GAUGE, Type.UNKNOWN}
 _JOINED: Final = (b"job", b"instance")
-_SERVICE: Final = (b"service.name", b"service.namespace", b"service.instance.id")
+SERVICE: Final = ("service.name", "service.namespace", "service.instance.id")
+"""The attributes of a resource that `job` and `instance` are made of."""
+_SERVICE: Final = tuple(key.encode() for key in SERVICE)
 
 Labels = dict[bytes, bytes]
 Origin = tuple[Labels, tuple[bytes, bytes], list[tuple[bytes, bytes]]]
@@ -90,6 +93,32 @@ class Translation:
         self.claims |= dict.fromkeys(family.claimed, family)
         return family
 
+    def shown(
+        self, name: bytes, unit: bytes, description: bytes, kind: int, is_counter: bool, is_unknown: bool = False
+    ) -> Family:
+        """How a metric is shown, `kind` being the number of its field in `Metric`; without a name where it has none."""
+        told, known_unit, rules = _KINDS[kind], unit.decode(errors="replace"), self._rules
+        text = metric_name(name.decode(errors="replace"), known_unit, told, is_counter, rules.strategy, rules.namespace)
+        words = "_".join(word for word in unit_words(known_unit) if word)
+        type = Type.COUNTER if is_counter else Type.UNKNOWN if is_unknown else _TYPES[told]
+        return Family(text, type, description.decode(errors="replace"), words)
+
+    def labels(self, attributes: Iterable[tuple[bytes, bytes]], own: Labels, kind: int) -> Labels:
+        """The labels of a point of this kind: those that its series have for other reasons, and its attributes.
+
+        Where a name is taken by one of `own`, or by the series that make up a histogram or summary, `exported_` stands
+        in front. Of attributes that become the same label the values are joined by `;`, in the order they come in.
+        """
+        reserved = _RESERVED.get(kind)
+        labels: Labels = {}
+        for key, text in attributes:
+            if text:  # in Prometheus an empty label is none
+                name = self.label(key)
+                while name in own or name == reserved:
+                    name = b"exported_" + name
+                labels[name] = labels[name] + b";" + text if name in labels else text
+        return labels | own
+
     def family(
         self, store: Opens, name: bytes, unit: bytes, description: bytes, kind: int, is_counter: bool, is_unknown: bool
     ) -> int:
@@ -98,23 +127,16 @@ class Translation:
         Of one name the first type wins, and so does the first description (the specification, "Metric Metadata"). A
         gauge that was of unknown type in Prometheus is so again (the section "Gauges"), and goes with other gauges.
         """
-        told, known_unit = _KINDS[kind], unit.decode(errors="replace")
-        rules = self._rules
-        shown = metric_name(
-            name.decode(errors="replace"), known_unit, told, is_counter, rules.strategy, rules.namespace
-        )
+        family = self.shown(name, unit, description, kind, is_counter, is_unknown)
+        shown = family.name
         if not shown:
             self._tell("has no name that Prometheus could take", name.decode(errors="replace"))
             return NAMELESS
-        text = description.decode(errors="replace")
-        words = "_".join(word for word in unit_words(known_unit) if word)
-        kind_shown = Type.COUNTER if is_counter else Type.UNKNOWN if is_unknown else _TYPES[told]
-        family = Family(shown, kind_shown, text, words)
         number = self._numbers.get(shown)
         if number is not None and (
-            self.claims[shown].type is kind_shown or {self.claims[shown].type, kind_shown} == _ONE
+            self.claims[shown].type is family.type or {self.claims[shown].type, family.type} == _ONE
         ):
-            if self.claims[shown].help != text:
+            if self.claims[shown].help != family.help:
                 self._tell("comes with different descriptions, of which the first is shown", shown)
             return number
         if any(claimed in self.claims for claimed in family.claimed):

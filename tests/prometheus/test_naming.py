@@ -40,7 +40,7 @@ S = Strategy
     ("job:rate5m", "", Kind.GAUGE, False, "job:rate5m"),
     ("température", "Cel", Kind.GAUGE, False, "temp_rature_celsius"),
     ("日本", "", Kind.GAUGE, False, ""),
-    ("", "s", Kind.SUM, True, "seconds_total"),
+    ("", "s", Kind.SUM, True, ""),
 ])  # fmt: skip
 def test_names_are_escaped_and_say_unit_and_type(
     name: str, unit: str, kind: Kind, monotonic: bool, expected: str

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Annotated, Final, Literal, Self
+from typing import Final, Self
 
 from pydantic import Field, model_validator
 
 from sluiceway.config.server import HttpServer
 from sluiceway.config.settings import mistake
 from sluiceway.config.types import Duration, Section, Settings, StringList
-from sluiceway.prometheus.naming import Strategy, label_name
-from sluiceway.prometheus.translation import Rules
+from sluiceway.prometheus.naming import Strategy, StrategyName, label_name
+from sluiceway.prometheus.translation import SERVICE, Rules
 
 __all__ = ["PrometheusConfig"]
-
-_SERVICE = ("service.name", "service.namespace", "service.instance.id")
 
 
 class ResourceConstantLabels(Settings):
@@ -74,16 +72,7 @@ class PrometheusConfig(HttpServer):
     """Whether the labels `otel_scope_...` are left out."""
     add_metric_suffixes: bool = True
     """Deprecated: use `translation_strategy`. Whether names end with unit and type."""
-    translation_strategy: Annotated[
-        Literal[
-            "",
-            "UnderscoreEscapingWithSuffixes",
-            "UnderscoreEscapingWithoutSuffixes",
-            "NoUTF8EscapingWithSuffixes",
-            "NoTranslation",
-        ],
-        Field(),
-    ] = ""
+    translation_strategy: StrategyName = ""
     """How names become Prometheus'; empty is `UnderscoreEscapingWithSuffixes`, or as `add_metric_suffixes` has it."""
     max_series: int = Field(default=100_000, ge=1)
     """How many series are kept, of about 1 KiB each and 150 bytes an exemplar, and at most in 4 KiB for each of them,
@@ -106,9 +95,7 @@ class PrometheusConfig(HttpServer):
     @property
     def strategy(self) -> Strategy:
         """How names are translated."""
-        if self.translation_strategy:
-            return Strategy(self.translation_strategy)
-        return Strategy.UNDERSCORES_SUFFIXES if self.add_metric_suffixes else Strategy.UNDERSCORES
+        return Strategy.chosen(self.translation_strategy, add_metric_suffixes=self.add_metric_suffixes)
 
     @property
     def rules(self) -> Rules:
@@ -130,5 +117,5 @@ class PrometheusConfig(HttpServer):
         if self.resource_constant_labels is not None:
             return self.resource_constant_labels.takes
         conversion = self.resource_to_telemetry_conversion
-        left_out = _SERVICE if conversion.exclude_service_attributes else ()
+        left_out = SERVICE if conversion.exclude_service_attributes else ()
         return lambda key: conversion.enabled and key not in left_out

@@ -22,9 +22,21 @@ Remote write 1.0 is what every receiver knows, and the default. 2.0 (`protobuf_m
 brings types, help, units and start times along, in fewer bytes, and tells what was written; Prometheus knows it from
 3.0 on.
 
-What cannot be carried is rejected and counted, with its reason, and never sent: delta points when they are not added
-up, come late or are of too many series (`max_streams`); points without time, value or temporality, of metrics without
-a name, with buckets that do not fit their bounds or more than 1000 of them.
+What cannot be carried is rejected and counted, with its reason, and never sent:
+
+| Points | Why |
+| --- | --- |
+| deltas, unless they are added up; those of more series than `max_streams` | Prometheus has no deltas |
+| deltas not newer than what an earlier batch had of their series | within a batch they are brought in order |
+| without time, value or temporality; of metrics without a name | there is nothing to write |
+| with buckets, bounds or quantiles that cannot be, or more than 1000 of them | there is nothing to read |
+| more than ten minutes ahead of our clock | Prometheus' own limit; 2.42 takes one, and then nothing else |
+| of a series that a metric of another type or unit has, in the same batch | who came first keeps it |
+| of a series that has a newer point in the same millisecond, with another value | Prometheus keeps one sample |
+
+The last two happen where resources are told apart by nothing that becomes a label: give them a `service.instance.id`,
+or see `resource_to_telemetry_conversion`. A histogram's count is the sum of its buckets; of quantiles that come twice
+the last stays; delta histograms whose bounds change begin anew. The exporter `prometheus` has the same rules.
 
 | The receiver's answer | What follows |
 | --- | --- |
@@ -34,7 +46,7 @@ a name, with buckets that do not fit their bounds or more than 1000 of them.
 | 429, 5xx | sent again, after `Retry-After` if given |
 | 401, 403, 404, 405, 407, 415 | the settings are wrong, which the status tells; sent again |
 | 400, 422 (out of order, duplicate), 413 | sent in halves, until what is refused stands alone and is dropped |
-| the same, while other requests of the batch arrive | as above; with `delta_to_cumulative` dropped at once |
+| the same, ten thousand times and nothing taken meanwhile | dropped, until something is taken again |
 | the same, when the headers of 2.0 say that a part was written | what is missing counts as rejected |
 | other 4xx, redirects | dropped |
 | none: no connection, cut off, timeout | sent again |
@@ -56,7 +68,6 @@ exporters:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -65,7 +76,7 @@ from sluiceway.errors import PermanentError, RetryableError
 from sluiceway.exporters.prometheus_remote_write.answers import Written
 from sluiceway.exporters.prometheus_remote_write.receiver import Receiver
 from sluiceway.exporters.prometheus_remote_write.settings import PrometheusRemoteWriteConfig
-from sluiceway.exporters.prometheus_remote_write.work import Encoding, Request, Work
+from sluiceway.exporters.prometheus_remote_write.work import ABOUT_DATA, MOST_IN_VAIN, Encoding, Request, Work
 from sluiceway.extras import require
 from sluiceway.otlp import Batch, Signal, join
 
@@ -79,8 +90,12 @@ _WHY: Final = {
     "scale": "exponential histograms of a scale below -4",
     "no value": "points without a value",
     "no time": "points without a time",
-    "buckets": "histograms whose buckets do not fit their bounds, or with more than a thousand",
+    "buckets": "histograms whose buckets cannot be, or with more than a thousand",
     "name": "points of metrics without a name",
+    "quantiles": "summaries with quantiles that are not between 0 and 1, or with more than a thousand",
+    "future": "points more than ten minutes ahead of our clock",
+    "type": "points of series that another metric has, of another type or unit",
+    "duplicate": "points of series that have a newer one in the same millisecond, with another value",
 }
 
 
@@ -97,6 +112,7 @@ class RemoteWriteExporter:
         self._turn = asyncio.Lock()
         self._room = asyncio.Semaphore(config.parallelism)
         self._sent = [0, 0, 0, 0]
+        self._in_vain = 0
         self._left_out = dict.fromkeys(_WHY, 0)
         self._publish()
 
@@ -121,10 +137,7 @@ class RemoteWriteExporter:
                 first = errors[0]
                 delay = max(delays, default=None)
                 raise RetryableError(str(first), retry_after=delay, code=first.code, advice=first.advice) from first
-            if work.is_refused:
-                self._encoding.refused(work)
-                raise next(iter(work.refused.values()))
-            work.part(divides=self._encoding.divides)
+            self._part(work)
             await self._send_parts(work)
             self._encoding.done(work)
             return self._settle(work)
@@ -146,32 +159,47 @@ class RemoteWriteExporter:
             return
         except PermanentError as error:
             if request.has_points:
-                work.refused[request.number] = error
+                work.refused[request.number] = error, self._encoding.take_back(work, request.number)
+                self._in_vain += 1
             else:
                 self._context.logger.debug("%s", error)
         else:
-            self._count(work, request, taken, lambda: work.points_of(request.number))
+            self._count(work, request, taken)
         del work.requests[request.number]
 
+    def _part(self, work: Work) -> None:
+        """See to the requests that were refused: in parts they may yet be taken."""
+        for number, (error, is_free) in reversed(work.refused.items()):
+            work.divide(work.points_of(number), error, tries=is_free and self._in_vain < MOST_IN_VAIN)
+        work.refused.clear()
+
     async def _send_parts(self, work: Work) -> None:
-        """Send what was refused beside other requests in ever smaller parts, one after the other."""
+        """Send what was refused in ever smaller parts, one after the other, so that each series keeps its order."""
         while work.parts:
-            points = work.parts[-1]
+            part = await self._encoding.part(work.parts[-1])
             try:
-                for request in await self._encoding.requests(points):
-                    self._count(work, request, await self._receiver.post(request), lambda: points)  # noqa: B023
+                for request in part.requests.values():
+                    if request.has_points:
+                        self._count(part, request, await self._receiver.post(request))
             except PermanentError as error:
-                work.parts.pop()
-                work.divide(points, error)
+                self._encoding.take_back(part)
+                self._in_vain += 1
+                work.divide(work.parts.pop(), error, tries=self._in_vain < MOST_IN_VAIN)
+            except BaseException:  # it will be encoded anew
+                self._encoding.take_back(part)
+                raise
             else:
                 work.parts.pop()
+                work.settle(part)
 
-    def _count(self, work: Work, request: Request, taken: Written, points: Callable[[], Batch]) -> None:
+    def _count(self, work: Work, request: Request, taken: Written) -> None:
         """Count what was written of a request, and how many of its points were not, as far as that can be told."""
         holds = request.holds
         missing = holds.samples + holds.histograms - taken.samples - taken.histograms
         if missing > 0:
-            work.unwritten += min(missing, points().items)
+            work.unwritten += min(missing, work.points_of(request.number).items)
+        if request.has_points:
+            self._in_vain = 0
         for place, number in enumerate((1, taken.samples, taken.histograms, taken.exemplars)):
             self._sent[place] += number
 
@@ -179,16 +207,19 @@ class RemoteWriteExporter:
         """Say what of a batch did not arrive, of which all that could be sent was."""
         for why, points in work.left_out.items():
             self._left_out[why] += points
-        lost, reasons = [*work.lost], [*work.reasons]
-        if work.left_out:
-            lost.append(work.points_left_out())
-            reasons += [f"{points} {_WHY[why]}" for why, points in work.left_out.items()]
+        if not work.rejected:
+            return None
+        if (
+            work.errors
+            and work.rejected == work.batch.items
+            and (work.batch.items == 1 or work.errors[0].code not in ABOUT_DATA)
+        ):
+            raise work.errors[0]
+        reasons = [str(error) for error in work.errors[:1]]
+        reasons += [f"{points} {_WHY[why]}" for why, points in work.left_out.items()]
         if work.unwritten:
             reasons.append("the receiver says that it has not written all samples")
-        rejected = sum(batch.items for batch in lost) + work.unwritten
-        if not rejected:
-            return None
-        return PartialSuccess(rejected, "; ".join(reasons), join(lost) if lost and not work.unwritten else None)
+        return PartialSuccess(work.rejected, "; ".join(reasons), None if work.unwritten else join(work.lost))
 
     def _publish(self) -> None:
         """Make our own metrics, by the Collector's names where it has them."""

@@ -6,11 +6,16 @@ series belong together, such as the buckets of a histogram, form a group, and no
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memcmp, memcpy, memset
 
+from sluiceway.exporters.prometheus_remote_write._accumulate cimport (
+    Accumulator, Accumulators, accumulator, accumulators_free, add_delta, expire_all, settle_all, take_back, touch,
+)
+from sluiceway.exporters.prometheus_remote_write._index cimport (
+    Entry, Index, hash_of, index_add, index_find, index_free, index_put,
+)
 from sluiceway.otlp._anyvalue cimport malformed
 from sluiceway.otlp._arena cimport Arena, Piece, arena_free, arena_take, arena_zeroed, out_of_memory
 from sluiceway.otlp._attributes cimport Text
@@ -19,18 +24,12 @@ from sluiceway.otlp._containers cimport (
 )
 from sluiceway.otlp._message cimport next_field
 from sluiceway.otlp._proto cimport RELEASE_ABOVE, Buffer, buffer_free, bytes_at, varint_size
-from sluiceway.exporters.prometheus_remote_write._accumulate cimport (
-    EXPLICIT, NEGATIVE, POSITIVE, Accumulator, Accumulators, accumulator, accumulators_free, add_exponential,
-    add_histogram, add_number, buckets_of, expire_all, revert_all, settle_all, touch,
-)
-from sluiceway.exporters.prometheus_remote_write._index cimport (
-    Entry, Index, hash_of, index_add, index_find, index_free, index_put,
-)
-from sluiceway.exporters.prometheus_remote_write._native cimport COARSEST, Buckets, put_histogram
-from sluiceway.exporters.prometheus_remote_write._writing cimport (
-    as_double, fixed64, put, put_byte, put_text, put_varint, varint,
-)
+from sluiceway.prometheus._checks cimport prepare
+from sluiceway.prometheus._exemplars cimport read_exemplar
+from sluiceway.prometheus._native cimport put_spans, zero_threshold
 from sluiceway.prometheus._points cimport NO_RECORDED_VALUE, Point, read_point
+from sluiceway.prometheus._values cimport MIN_SCALE, Distribution, as_distribution
+from sluiceway.prometheus._writing cimport put, put_byte, put_text, put_varint, to_zigzag, varint
 
 cdef enum:
     MOST_BOUNDS = 1000  # of a histogram or summary: each is a series of its own
@@ -39,6 +38,8 @@ cdef enum:
     TOLD_EVERY = 30_000  # milliseconds between two samples that say what a resource is
     FORGIVEN = 3_600_000  # by which the last one may have been ahead of time, before it counts as a mistake
     INFO = 0  # in place of a metric's tag: the series of a resource
+
+cdef uint64_t FARTHEST_AHEAD = 600_000_000_000ULL  # nanoseconds a point may be ahead of our clock: Prometheus' own limit
 
 cdef enum:  # why a point cannot be carried
     IS_DELTA = 0
@@ -50,11 +51,16 @@ cdef enum:  # why a point cannot be carried
     NO_TIME = 6
     ODD_BUCKETS = 7
     NO_NAME = 8
-    REASONS = 9
+    ODD_QUANTILES = 9
+    AHEAD = 10
+    OTHER_TYPE = 11
+    DUPLICATE = 12
+    REASONS = 13
     CARRIED = 100
 
 REASON_NAMES = (
     "delta", "temporality", "out of order", "max_streams", "scale", "no value", "no time", "buckets", "name",
+    "quantiles", "future", "type", "duplicate",
 )
 
 cdef uint64_t STALE = 0x7FF0000000000002ULL
@@ -70,36 +76,54 @@ cdef struct Exemplar:
     uint32_t count
 
 
+cdef struct Group
+
+
+cdef struct Carried:
+    # A point that goes along.
+    Group* group
+    Accumulator* stream  # that it was added to, if it was a delta
+    uint64_t time  # nanoseconds
+    uint32_t number  # in its batch
+    bint lost  # a newer one of the same series has the same millisecond
+
+
+cdef struct Waiting:
+    # A delta of a batch whose deltas are not in the order of their times: they are added up when all are there.
+    Carried* point
+    Shape* shape
+    Text content
+    uint32_t member
+    uint64_t monotonic
+
+
 cdef struct Sample:
     Sample* next
     int64_t time  # milliseconds
     int64_t start
     uint64_t value  # the bits of a double
     Text native  # the fields of a Histogram; NULL for a plain sample
-    uint32_t number
+    Carried* point
 
 
 cdef struct Family:
     # What is said of a metric, the same for all of its series.
     uint32_t type
+    Entry* kind  # type and unit, which all samples of a series must have in common
     Entry* help  # symbols
     Entry* unit
     Text metadata  # a field of the first message
     uint64_t mark  # of the last request that holds it
 
 
-cdef struct Group
-
-
 cdef struct Series:
     Series* next  # in its group
     Series* touched
     Group* group
-    Family* family
+    Family* family  # of the metric that came first in the last batch that had any
     Text labels  # as fields of the first message
     Entry** symbols  # as names and values by turns, for the second
     uint32_t symbol_count
-    bint native
     uint64_t epoch
     Sample* first
     Sample* last
@@ -156,6 +180,17 @@ cdef int by_time(const void* left, const void* right) noexcept nogil:
     cdef const Sample* b = (<const Sample**>right)[0]
     if a.time != b.time:
         return 1 if a.time > b.time else -1
+    return later(a.point, b.point)
+
+
+cdef int by_turn(const void* left, const void* right) noexcept nogil:
+    return later((<const Waiting*>left).point, (<const Waiting*>right).point)
+
+
+cdef inline int later(const Carried* a, const Carried* b) noexcept nogil:
+    """1 where the first is newer, or came later at the same time, else -1."""
+    if a.time != b.time:
+        return 1 if a.time > b.time else -1
     return 1 if a.number > b.number else -1
 
 
@@ -199,7 +234,13 @@ cdef class RemoteWriteEncoder:
     cdef Index fresh  # symbols that are not worth keeping
     cdef Group* first_group
     cdef Group* last_group
-    cdef Buffer owners
+    cdef Buffer carried  # a Carried* for each point; NULL for one that is not
+    cdef Buffer waiting
+    cdef bint waits  # deltas are to be added up at the end
+    cdef bint disordered  # they should have been
+    cdef Carried* current
+    cdef Carried nobody  # in place of a point, for what tells of resources
+    cdef bint clashes  # samples of a series have the same time
     cdef uint64_t rejected[REASONS]
     cdef uint64_t now
     cdef Point point
@@ -256,14 +297,14 @@ cdef class RemoteWriteEncoder:
 
     cdef void free_buffers(self, size_t above=0) noexcept:
         """Give back the buffers that are larger."""
-        cdef Buffer* buffers[16]
+        cdef Buffer* buffers[17]
         cdef int i
-        buffers[0], buffers[1], buffers[2], buffers[3] = &self.owners, &self.key, &self.resource_bytes, &self.scope_bytes
+        buffers[0], buffers[1], buffers[2], buffers[3] = &self.carried, &self.key, &self.resource_bytes, &self.scope_bytes
         buffers[4], buffers[5], buffers[6], buffers[7] = &self.scratch, &self.native, &self.body, &self.symbol_bytes
         buffers[8], buffers[9], buffers[10] = &self.line, &self.refs, &self.point.key
         buffers[11], buffers[12], buffers[13] = &self.point.bounds, &self.point.counts[0], &self.point.counts[1]
-        buffers[14], buffers[15] = &self.point.values, &self.point.exemplars
-        for i in range(16):
+        buffers[14], buffers[15], buffers[16] = &self.point.values, &self.point.exemplars, &self.waiting
+        for i in range(17):
             if buffers[i].capacity > above:
                 buffer_free(buffers[i])
 
@@ -284,36 +325,53 @@ cdef class RemoteWriteEncoder:
         points, or tells of resources alone; for each point, in order, the number of its request as a uint32, or
         0xFFFFFFFF for one that cannot be carried; and how many these are, by reason.
         """
-        cdef bytes_at p = <bytes_at>PyBytes_AS_STRING(payload)
-        cdef size_t size = len(payload)
         cdef uint32_t i
-        self.begin(now)
-        if size > RELEASE_ABOVE:
-            with nogil:
-                run(self, p, size)
-        else:
-            run(self, p, size)
+        self.walk(payload, now, False)
+        if self.disordered:
+            self.revert()
+            self.walk(payload, now, True)
         requests, self.requests = self.requests, []
         return requests, self.tell_owners(), {
             REASON_NAMES[i]: self.rejected[i] for i in range(REASONS) if self.rejected[i]
         }
 
-    def revert(self):
-        """Forget that the last batch was encoded: it was refused, and comes again, or parts of it."""
+    def revert(self, request=None):
+        """Forget that the last batch was encoded, or what went into one request: it was refused, and may come again."""
         cdef Group* group = self.first_group
+        cdef Accumulator** link = &self.streams.touched
+        cdef Accumulator* one
         cdef Series* series
-        revert_all(&self.streams)
+        cdef bint whole = request is None
+        cdef uint32_t number = NOWHERE if whole else request
+        while link[0] != NULL:
+            one = link[0]
+            if whole or (<const Group*>one.owner).request == number:
+                link[0] = one.touched
+                take_back(one)
+            else:
+                link = &one.touched
         while group != NULL:
-            series = group.first
+            series = group.first if whole or group.request == number else NULL
             while series != NULL:
                 series.told = series.told_before
                 series = series.touched
             group = group.touched
-        self.first_group = NULL
 
     def expire(self, uint64_t before):
         """Forget the delta series of which nothing came since, in nanoseconds of the wall clock."""
         expire_all(&self.streams, before)
+
+    cdef int walk(self, bytes payload, uint64_t now, bint waits) except -1:
+        cdef bytes_at p = <bytes_at>PyBytes_AS_STRING(payload)
+        cdef size_t size = len(payload)
+        self.begin(now)
+        self.waits, self.disordered = waits, False
+        if size > RELEASE_ABOVE:
+            with nogil:
+                run(self, p, size)
+        else:
+            run(self, p, size)
+        return 0
 
     cdef int begin(self, uint64_t now) except -1:
         settle_all(&self.streams)
@@ -326,7 +384,8 @@ cdef class RemoteWriteEncoder:
         if self.cached > self.max_cached:
             self.forget()
         self.first_group = self.last_group = NULL
-        self.owners.size = 0
+        self.carried.size = self.waiting.size = 0
+        self.clashes = False
         memset(self.rejected, 0, sizeof(self.rejected))
         self.requests = []
         self.epoch += 1
@@ -346,16 +405,18 @@ cdef class RemoteWriteEncoder:
         self.cached = 0
 
     cdef bytes tell_owners(self):
-        cdef size_t count = self.owners.size // sizeof(Group*)
+        cdef size_t count = self.carried.size // sizeof(Carried*)
         cdef bytes told = PyBytes_FromStringAndSize(NULL, 4 * count)
         cdef uint32_t* place = <uint32_t*>PyBytes_AS_STRING(told)
-        cdef Group** groups = <Group**>self.owners.data
+        cdef Carried** points = <Carried**>self.carried.data
         cdef size_t i
         for i in range(count):
-            place[i] = groups[i].request if groups[i] != NULL else NOWHERE
+            place[i] = NOWHERE if points[i] == NULL or points[i].lost else points[i].group.request
         return told
 
 
 include "_walk.pxi"
+include "_shapes.pxi"
 include "_samples.pxi"
+include "_clashes.pxi"
 include "_requests.pxi"

@@ -4,11 +4,11 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from sluiceway.exporters.prometheus_remote_write._writing cimport put, put_text
 from sluiceway.otlp._attributes cimport Text
 from sluiceway.otlp._containers cimport FIRST, SECOND, SCOPE, is_data
 from sluiceway.otlp._message cimport next_field
 from sluiceway.otlp._proto cimport Buffer, buffer_free, bytes_at
+from sluiceway.prometheus._writing cimport put, put_text
 
 cdef enum:
     LEVELS = 5  # the whole, resources, scopes, metrics, their data

@@ -55,6 +55,9 @@ cdef int write_group(RemoteWriteEncoder self, Group* group) except -1 nogil:
     cdef Series* series = group.first
     cdef Family* family
     while series != NULL:
+        if series.first == NULL:  # its points are lost
+            series = series.touched
+            continue
         family = series.family
         if self.with_metadata and not self.second and family.mark != self.mark:
             family.mark = self.mark
@@ -76,35 +79,11 @@ cdef int write_group(RemoteWriteEncoder self, Group* group) except -1 nogil:
 
 
 cdef int write_samples(RemoteWriteEncoder self, Series* series, uint8_t native_tag) except -1 nogil:
-    """The samples in the order of their times; one that says the same as the one before is left out."""
     cdef Sample* sample = series.first
-    cdef Sample* before = NULL
-    cdef Sample** sorted
-    cdef uint32_t i = 0
-    if not series.unsorted:
-        while sample != NULL:
-            write_sample(self, sample, native_tag)
-            sample = sample.next
-        return 0
-    sorted = <Sample**>arena_take(&self.arena, sizeof(Sample*) * series.count)
     while sample != NULL:
-        sorted[i] = sample
-        i += 1
+        write_sample(self, sample, native_tag)
         sample = sample.next
-    qsort(sorted, series.count, sizeof(Sample*), by_time)
-    for i in range(series.count):
-        if before == NULL or not is_repeated(before, sorted[i]):
-            write_sample(self, sorted[i], native_tag)
-            before = sorted[i]
     return 0
-
-
-cdef bint is_repeated(const Sample* before, const Sample* sample) noexcept nogil:
-    if before.time != sample.time or before.native.size != sample.native.size:
-        return False
-    if before.native.data == NULL:
-        return before.value == sample.value
-    return memcmp(before.native.data, sample.native.data, sample.native.size) == 0
 
 
 cdef int write_sample(RemoteWriteEncoder self, const Sample* sample, uint8_t native_tag) except -1 nogil:

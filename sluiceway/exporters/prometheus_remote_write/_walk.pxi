@@ -11,6 +11,10 @@ cdef int run(RemoteWriteEncoder self, bytes_at p, size_t size) except -1 nogil:
             malformed()
         if tag == FIRST:
             add_resource(self, body, p)
+    if self.disordered:
+        return 0
+    add_waiting(self)
+    settle_clashes(self)
     return write_all(self)
 
 
@@ -126,98 +130,98 @@ cdef int add_points(RemoteWriteEncoder self, bytes_at p, bytes_at end) except -1
     cdef int outcome
     cdef Text value
     cdef Shape* shape
-    cdef Group* group
+    cdef Carried* point
     while p < end:
         p = next_field(p, end, &tag, &value)
         if tag != FIRST:
             continue
         read_point(&self.point, self.member >> 3, value.data, value.data + value.size)
-        shape = NULL
         outcome = judge(self)
+        point = NULL
         if outcome == CARRIED:
             shape = shape_of(self)
-            outcome = NO_NAME if shape == NULL else add_point(self, shape)
-        group = NULL
+            if shape == NULL:
+                outcome = NO_NAME
+            else:
+                point = <Carried*>arena_zeroed(&self.arena, sizeof(Carried))
+                point.group, point.time = shape.group, self.point.time
+                point.number = <uint32_t>(self.carried.size // sizeof(Carried*))
+                outcome = take_point(self, shape, point, value)
         if outcome == CARRIED:
-            group = shape.group
             self.latest = max(self.latest, self.point.time)
         else:
             self.rejected[outcome] += 1
-        put(&self.owners, &group, sizeof(Group*))
+            point = NULL
+        put(&self.carried, &point, sizeof(Carried*))
     return 0
 
 
-cdef int judge(RemoteWriteEncoder self) noexcept nogil:
-    """Whether a point can be carried, as far as it says itself."""
-    cdef Point* point = &self.point
-    cdef bint stale = point.flags & NO_RECORDED_VALUE != 0
-    cdef size_t buckets, bounds
-    if point.time == 0:
-        return NO_TIME
-    if point.bounds.size // 8 > MOST_BOUNDS:
-        return ODD_BUCKETS
-    if self.member == GAUGE or self.member == SUM:
-        if not point.has_value and not stale:
-            return NO_VALUE
-    if self.member == HISTOGRAM:
-        buckets, bounds = point.counts[0].size // 8, point.bounds.size // 8
-        if not (buckets == bounds + 1 or (stale and buckets == 0) or (buckets == 0 and bounds == 0)):
-            return ODD_BUCKETS
-        if not ascending(self):
-            return ODD_BUCKETS
-    if self.member == EXPONENTIAL_HISTOGRAM and point.scale < COARSEST:
-        return TOO_COARSE
-    if not stale and not makes_sense(self):
-        return NO_VALUE if self.member == GAUGE or self.member == SUM else ODD_BUCKETS
-    if self.member != GAUGE and self.member != SUMMARY and self.temporality != 2:
-        if self.temporality != 1:
-            return NO_TEMPORALITY
-        if not self.accumulates:
-            return IS_DELTA
+cdef int take_point(RemoteWriteEncoder self, Shape* shape, Carried* point, Text content) except -1 nogil:
+    """Make a point samples, or have it wait for its turn."""
+    cdef Waiting waiting
+    self.current = point
+    if not is_delta(self) or self.point.flags & NO_RECORDED_VALUE:
+        return add_point(self, shape, NULL)
+    if not self.waits:
+        return add_up(self, shape)
+    waiting = Waiting(point, shape, content, self.member, self.monotonic)
+    put(&self.waiting, &waiting, sizeof(Waiting))
     return CARRIED
 
 
-cdef bint makes_sense(RemoteWriteEncoder self) noexcept nogil:
-    """Deltas must be numbers that can be added up: one NaN would stay for ever, and a counter does not fall."""
-    cdef Point* point = &self.point
-    if self.temporality != 1 or self.member == GAUGE or self.member == SUMMARY:
-        return True
-    if self.member != SUM:
-        return not point.has_sum or isfinite(point.sum)
-    if point.is_integer:
-        return point.integer >= 0 or not self.monotonic
-    return isfinite(point.number) and (point.number >= 0 or not self.monotonic)
-
-
-cdef bint ascending(RemoteWriteEncoder self) noexcept nogil:
-    cdef double* bounds = <double*>self.point.bounds.data
+cdef int add_waiting(RemoteWriteEncoder self) except -1 nogil:
+    """Add up the deltas that had to wait, by the order of their times."""
+    cdef Waiting* all = <Waiting*>self.waiting.data
+    cdef size_t count = self.waiting.size // sizeof(Waiting)
+    cdef Carried** carried = <Carried**>self.carried.data
+    cdef Waiting* one
+    cdef int outcome
     cdef size_t i
-    cdef size_t count = self.point.bounds.size // 8
-    if count and not bounds[0] == bounds[0]:
-        return False
     for i in range(1, count):
-        if not bounds[i] > bounds[i - 1]:
-            return False
-    return True
+        if all[i].point.time < all[i - 1].point.time:
+            qsort(all, count, sizeof(Waiting), by_turn)
+            break
+    self.temporality = 1
+    for i in range(count):
+        one = &all[i]
+        self.current, self.member, self.monotonic = one.point, one.member, one.monotonic
+        read_point(&self.point, self.member >> 3, one.content.data, one.content.data + one.content.size)
+        judge(self)
+        outcome = add_up(self, one.shape)
+        if outcome != CARRIED:
+            self.rejected[outcome] += 1
+            carried[one.point.number] = NULL
+    return 0
 
 
-cdef Shape* shape_of(RemoteWriteEncoder self) except? NULL nogil:
-    """What a point becomes; NULL where it cannot be named."""
-    cdef Entry* entry
-    cdef Shape* shape
-    cdef uint64_t h
-    cdef uint32_t bounds = <uint32_t>self.point.bounds.size
-    self.key.size = 0
-    put(&self.key, &self.resource.id, 4)
-    put(&self.key, &self.scope.id, 4)
-    put(&self.key, &self.metric.id, 4)
-    put(&self.key, &bounds, 4)
-    put(&self.key, self.point.bounds.data, bounds)
-    put(&self.key, self.point.key.data, self.point.key.size)
-    h = hash_of(self.key.data, self.key.size, self.seed)
-    entry = index_find(&self.shapes, h, self.key.data, self.key.size)
-    if entry == NULL:
-        shape = make_shape(self, self.member)
-        entry = index_add(&self.shapes, &self.cache, h, self.key.data, self.key.size)
-        entry.value = shape
-    return <Shape*>entry.value
+cdef inline bint is_delta(RemoteWriteEncoder self) noexcept nogil:
+    return self.temporality == 1 and self.member != GAUGE and self.member != SUMMARY
+
+
+cdef int judge(RemoteWriteEncoder self) except -1 nogil:
+    """Whether a point can be carried, as far as it says itself; its numbers are brought into the form they are kept in."""
+    cdef Point* point = &self.point
+    cdef bint stale = point.flags & NO_RECORDED_VALUE != 0
+    cdef bint is_number = self.member == GAUGE or self.member == SUM
+    cdef uint64_t none = 0
+    cdef size_t i
+    if point.time == 0:
+        return NO_TIME
+    if point.time > self.now + FARTHEST_AHEAD:
+        return AHEAD
+    if is_delta(self) and not self.accumulates:
+        return IS_DELTA
+    if self.member != GAUGE and self.member != SUMMARY and self.temporality != 1 and self.temporality != 2:
+        return NO_TEMPORALITY
+    if point.bounds.size // 8 > MOST_BOUNDS:
+        return ODD_BUCKETS
+    if self.member == EXPONENTIAL_HISTOGRAM and point.scale < MIN_SCALE:
+        return TOO_COARSE
+    if stale and self.member == HISTOGRAM and point.counts[0].size == 0:  # it need not say them
+        for i in range(point.bounds.size // 8 + 1):
+            put(&point.counts[0], &none, 8)
+    if not (stale and is_number) and not prepare(
+        point, self.member >> 3, is_delta(self) and not stale, not self.monotonic
+    ):
+        return NO_VALUE if is_number else ODD_QUANTILES if self.member == SUMMARY else ODD_BUCKETS
+    return CARRIED

@@ -1,6 +1,4 @@
-"""What a data point's series are called: names, labels and metadata, by OpenTelemetry's rules for Prometheus.
-
-https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/
+"""What a data point's series are called: names, labels and metadata, by the rules that `Translation` has.
 
 The encoder asks once for each set of labels and keeps the answer, so nothing here need be fast.
 """
@@ -9,37 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from sluiceway.prometheus.labels import text_of
-from sluiceway.prometheus.naming import Kind, Strategy, label_name, metric_name, unit_words
+from sluiceway.prometheus.families import Family, Type
+from sluiceway.prometheus.labels import exemplar_labels, text_of
+from sluiceway.prometheus.translation import Labels, Origin, Rules, Translation
 
 if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 __all__ = ["Answer", "SeriesNames", "bound_text"]
 
-Labels: TypeAlias = tuple[bytes, ...]
-"""Names and values by turns, in the order of the names."""
+Flat: TypeAlias = tuple[bytes, ...]
+"""Names and values of labels by turns, in the order of the names."""
 Metadata: TypeAlias = tuple[int, bytes, bytes, bytes]
 """Type, name, help and unit of a metric."""
-Answer: TypeAlias = tuple[Labels, Metadata, list[Labels]]
+Answer: TypeAlias = tuple[Flat, Metadata, list[Flat]]
 """The labels that all series of a point share; what is said of its metric; the labels of each series."""
 
-NAME: Final = "__name__"
-TARGET_INFO: Final = "target_info"
-LONGEST_EXEMPLAR: Final = 128
-"""Characters of all labels of an exemplar together, as OpenMetrics has it."""
+NAME: Final = b"__name__"
+GAUGE, HISTOGRAM, SUMMARY = 5, 9, 11
+"""Numbers of fields in `Metric`."""
 
-_KINDS: Final = {
-    0x2A: Kind.GAUGE, 0x3A: Kind.SUM, 0x4A: Kind.HISTOGRAM, 0x52: Kind.EXPONENTIAL_HISTOGRAM, 0x5A: Kind.SUMMARY,
-}  # fmt: skip
-_COUNTER, _GAUGE, _HISTOGRAM, _SUMMARY, _INFO = 1, 2, 3, 5, 6
-_TYPES: Final = {
-    Kind.GAUGE: _GAUGE, Kind.HISTOGRAM: _HISTOGRAM, Kind.EXPONENTIAL_HISTOGRAM: _HISTOGRAM, Kind.SUMMARY: _SUMMARY,
-}  # fmt: skip
-_IDENTITY: Final = ("service.namespace", "service.name", "service.instance.id")
+_TYPES: Final = {Type.COUNTER: 1, Type.GAUGE: 2, Type.HISTOGRAM: 3, Type.SUMMARY: 5, Type.INFO: 6}
 T = TypeVar("T")
 
 _LARGEST_CACHE: Final = 4096
@@ -47,39 +38,16 @@ _LARGEST_KEY: Final = 4096
 """Bytes that are remembered: what a sender makes larger is read anew each time."""
 
 
-class _Resource(NamedTuple):
-    """A resource: all of its attributes, and the labels `job` and `instance`."""
-
-    attributes: Mapping[str, str]
-    identity: Mapping[str, str]
-
-
 class SeriesNames:
-    """Names series as the settings say. `external` are labels that all get which have none of that name."""
+    """Names series by the rules. `external` are labels that all get which have none of that name."""
 
-    def __init__(
-        self,
-        strategy: Strategy,
-        *,
-        namespace: str = "",
-        external: Mapping[str, str] | None = None,
-        scope_info: bool = True,
-        target_info: bool = True,
-        resource_labels: bool = False,
-        without_identity: bool = False,
-    ) -> None:
-        self._strategy = strategy
-        self._namespace = namespace
-        self._external = {name: text for name, text in (external or {}).items() if text}
-        self._scope_info = scope_info
-        self._target_info = target_info
-        self._resource_labels = resource_labels
-        self._left_out = _IDENTITY if without_identity else ()
-        remember = _remember
-        self._resource = remember(_read_resource)
-        self._scope = remember(self._name_scope)
-        self._metric = remember(self._name_metric)
-        self._label = remember(partial(label_name, strategy=strategy))
+    def __init__(self, rules: Rules, *, external: Mapping[str, str] | None = None, target_info: bool = True) -> None:
+        self._translation = Translation(rules)
+        self._external = {name.encode(): text.encode() for name, text in (external or {}).items() if text}
+        self._target_family = self._translation.target_family() if target_info else None
+        self._resource = _remember(self._read_resource)
+        self._scope = _remember(self._read_scope)
+        self._family = _remember(self._translation.shown)
 
     def describe(
         self,
@@ -96,124 +64,83 @@ class SeriesNames:
 
         `head` is name, unit and description of the metric; `values` are bounds or quantiles.
         """
-        known = self._resource(resource)
+        own, _, target = self._resource(resource)
         if not member:
-            return self._describe_resource(known)
-        kind = _KINDS[member]
-        name, metadata = self._metric(head, kind, monotonic)
-        if not name:
+            return self._describe_resource(target)
+        kind = member >> 3
+        family = self._family(*head, kind, monotonic)
+        if not family.name:
             return None
-        labels = self._labels(_attributes(attributes), known)
-        if self._scope_info:
-            labels |= self._scope(scope, schema_url)
-        labels = self._completed(labels, known)
-        return _flat({**labels, NAME: name}), metadata, _parts(kind, name, labels, values)
+        own = own | self._scope(scope, schema_url)
+        labels = self._external | self._translation.labels(_attributes(attributes), own, kind)
+        name = family.name.encode()
+        return _flat({**labels, NAME: name}), _metadata(family), _parts(kind, name, labels, values)
 
-    def label_exemplar(self, attributes: bytes, trace: bytes, span: bytes) -> Labels:
-        """The labels of an exemplar; its attributes are left out where they make it too long."""
-        ids = {name: id.hex() for name, id in (("trace_id", trace), ("span_id", span)) if id}
-        labels = self._joined(_attributes(attributes))
-        whole = {**labels, **ids}
-        fits = sum(len(name) + len(text) for name, text in whole.items()) <= LONGEST_EXEMPLAR
-        return _flat(whole if fits else ids)
+    def label_exemplar(self, attributes: bytes, trace: bytes, span: bytes) -> Flat:
+        """The labels of an exemplar."""
+        return _flat(exemplar_labels(trace, span, _attributes(attributes)))
 
-    def _describe_resource(self, known: _Resource) -> Answer | None:
-        rest = {key: value for key, value in known.attributes.items() if key not in _IDENTITY}
-        if not self._target_info or not rest or not known.identity:
+    def _describe_resource(self, target: list[tuple[bytes, bytes]]) -> Answer | None:
+        family = self._target_family
+        if family is None or not target:
             return None
-        name = f"{self._namespace}_{TARGET_INFO}" if self._namespace else TARGET_INFO
-        labels = _flat({**self._completed(self._joined(rest), known), NAME: name})
-        return labels, (_INFO, name.encode(), b"Target metadata", b""), [labels]
+        labels = self._external | self._translation.labels(target, {}, GAUGE)
+        flat = _flat({**labels, NAME: family.name.encode()})
+        return flat, _metadata(family), [flat]
 
-    def _name_metric(self, head: tuple[bytes, bytes, bytes], kind: Kind, monotonic: bool) -> tuple[str, Metadata]:
-        title, unit, text = (part.decode(errors="replace") for part in head)
-        name = ""
-        if metric_name(title, "", kind, False, self._strategy):  # or a unit would be all that it has
-            name = metric_name(title, unit, kind, monotonic, self._strategy, self._namespace)
-        counts = _COUNTER if kind is Kind.SUM and monotonic else _GAUGE
-        words = "_".join(filter(None, unit_words(unit)))
-        return name, (_TYPES.get(kind, counts), name.encode(), text.encode(), words.encode())
+    def _read_resource(self, content: bytes) -> Origin:
+        return self._translation.resource(dict(_attributes(content)))
 
-    def _labels(self, attributes: Mapping[str, str], known: _Resource) -> dict[str, str]:
-        if self._resource_labels:
-            attributes = {
-                **attributes,
-                **{key: value for key, value in known.attributes.items() if key not in self._left_out},
-            }
-        return self._joined(attributes)
+    def _read_scope(self, content: bytes, schema_url: bytes) -> Labels:
+        from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 
-    def _joined(self, attributes: Mapping[str, str]) -> dict[str, str]:
-        """Labels of attributes; of those whose names become the same the values are joined, in the order of keys."""
-        labels: dict[str, str] = {}
-        for key in sorted(attributes):
-            name, text = self._label(key), attributes[key]
-            if not name or not text:  # to Prometheus an empty label is none
-                continue
-            before = labels.get(name)
-            labels[name] = text if before is None or before == text else f"{before};{text}"
-        return labels
-
-    def _completed(self, labels: dict[str, str], known: _Resource) -> dict[str, str]:
-        return {**self._external, **labels, **known.identity}
-
-    def _name_scope(self, scope: bytes, schema_url: bytes) -> dict[str, str]:
-        name, version, attributes = _read_scope(scope)
-        labels = self._joined({f"otel_scope_{key}": value for key, value in attributes.items()})
-        url = schema_url.decode(errors="replace")
-        own = {"otel_scope_name": name, "otel_scope_version": version, "otel_scope_schema_url": url}
-        return labels | {label: text for label, text in own.items() if text}
+        scope = InstrumentationScope.FromString(content)
+        attributes = dict(_texts(scope.attributes))
+        return self._translation.scope(scope.name.encode(), scope.version.encode(), schema_url, attributes)
 
 
-def bound_text(value: float) -> str:
+def bound_text(value: float) -> bytes:
     """A bound or quantile as the label `le` or `quantile` has it: without an exponent, and without `.0`."""
     if value in (float("inf"), float("-inf")):
-        return "+Inf" if value > 0 else "-Inf"
+        return b"+Inf" if value > 0 else b"-Inf"
     text = format(Decimal(repr(value)), "f") if value == value else "NaN"
-    return text.removesuffix(".0")
+    return text.removesuffix(".0").encode()
 
 
-def _parts(kind: Kind, name: str, labels: Mapping[str, str], values: Iterable[float]) -> list[Labels]:
+def _metadata(family: Family) -> Metadata:
+    return _TYPES[family.type], family.name.encode(), family.help.encode(), family.unit.encode()
+
+
+def _parts(kind: int, name: bytes, labels: Labels, values: Iterable[float]) -> list[Flat]:
     """The labels of each series of a point, in the encoder's order."""
-    total, count = ({**labels, NAME: f"{name}_{end}"} for end in ("sum", "count"))
-    match kind:
-        case Kind.HISTOGRAM:
-            bounds = [*map(bound_text, values), "+Inf"]
-            buckets = [{**labels, NAME: f"{name}_bucket", "le": bound} for bound in bounds]
-            return [_flat(part) for part in (*buckets, total, count)]
-        case Kind.SUMMARY:
-            quantiles = [{**labels, NAME: name, "quantile": bound_text(value)} for value in values]
-            return [_flat(part) for part in (*quantiles, total, count)]
-        case _:
-            return [_flat({**labels, NAME: name})]
+    total, count = ({**labels, NAME: name + end} for end in (b"_sum", b"_count"))
+    if kind == HISTOGRAM:
+        bounds = [*map(bound_text, values), b"+Inf"]
+        buckets = [{**labels, NAME: name + b"_bucket", b"le": bound} for bound in bounds]
+        return [_flat(part) for part in (*buckets, total, count)]
+    if kind == SUMMARY:
+        quantiles = [{**labels, NAME: name, b"quantile": bound_text(value)} for value in values]
+        return [_flat(part) for part in (*quantiles, total, count)]
+    return [_flat({**labels, NAME: name})]
 
 
-def _flat(labels: Mapping[str, str]) -> Labels:
-    return tuple(text.encode(errors="replace") for name in sorted(labels) for text in (name, labels[name]))
+def _flat(labels: Labels) -> Flat:
+    return tuple(text for name in sorted(labels) for text in (name, labels[name]))
 
 
-def _attributes(content: bytes) -> Mapping[str, str]:
-    """Attributes as texts, of KeyValues behind the tag 0x0A; the last of each key."""
+def _attributes(content: bytes) -> list[tuple[bytes, bytes]]:
+    """Attributes as texts, of KeyValues behind the tag 0x0A."""
     from opentelemetry.proto.common.v1.common_pb2 import KeyValueList
 
     return _texts(KeyValueList.FromString(content).values)
 
 
-def _texts(pairs: Iterable[KeyValue]) -> Mapping[str, str]:
-    return {pair.key: text_of(pair.value.SerializeToString()).decode(errors="replace") for pair in pairs}
-
-
-def _read_resource(content: bytes) -> _Resource:
-    attributes = _attributes(content)
-    namespace, service, instance = (attributes.get(key, "") for key in _IDENTITY)
-    job = f"{namespace}/{service}" if namespace and service else service
-    return _Resource(attributes, {name: text for name, text in (("job", job), ("instance", instance)) if text})
-
-
-def _read_scope(content: bytes) -> tuple[str, str, Mapping[str, str]]:
-    from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-
-    scope = InstrumentationScope.FromString(content)
-    return scope.name, scope.version, _texts(scope.attributes)
+def _texts(pairs: Iterable[KeyValue]) -> list[tuple[bytes, bytes]]:
+    """Keys and texts in the order of the keys; of one that comes twice the first counts."""
+    found: dict[bytes, bytes] = {}
+    for pair in pairs:
+        found.setdefault(pair.key.encode(), text_of(pair.value.SerializeToString()))
+    return sorted(found.items())
 
 
 def _remember(function: Callable[..., T]) -> Callable[..., T]:

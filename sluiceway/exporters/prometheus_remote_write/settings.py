@@ -11,7 +11,8 @@ from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQue
 from sluiceway.config.http_client import HttpClient
 from sluiceway.config.settings import mistake
 from sluiceway.config.types import Duration, Section, Settings, Size
-from sluiceway.prometheus.naming import Strategy, label_name
+from sluiceway.prometheus.naming import Strategy, StrategyName, label_name
+from sluiceway.prometheus.translation import SERVICE, Rules
 
 __all__ = ["DeltaToCumulative", "PrometheusRemoteWriteConfig", "RemoteWriteClient", "RemoteWriteQueue"]
 
@@ -141,13 +142,7 @@ class PrometheusRemoteWriteConfig(RemoteWriteClient):
     """Stands in front of every metric's name, with `_` between."""
     external_labels: dict[str, str] = Field(default_factory=dict)
     """Labels that every series gets which has none of that name."""
-    translation_strategy: Literal[
-        "",
-        "UnderscoreEscapingWithSuffixes",
-        "UnderscoreEscapingWithoutSuffixes",
-        "NoUTF8EscapingWithSuffixes",
-        "NoTranslation",
-    ] = ""
+    translation_strategy: StrategyName = ""
     """How names are made Prometheus's; empty is what `add_metric_suffixes` says. A receiver must know UTF-8 names for
     the last two."""
     add_metric_suffixes: bool = True
@@ -212,15 +207,23 @@ class PrometheusRemoteWriteConfig(RemoteWriteClient):
     @property
     def strategy(self) -> Strategy:
         """How names are translated."""
-        if self.translation_strategy:
-            return Strategy(self.translation_strategy)
-        return Strategy.UNDERSCORES_SUFFIXES if self.add_metric_suffixes else Strategy.UNDERSCORES
+        return Strategy.chosen(self.translation_strategy, add_metric_suffixes=self.add_metric_suffixes)
 
     @property
     def parallelism(self) -> int:
         """How many requests of a batch are under way at the same time."""
         queue = self.remote_write_queue or RemoteWriteQueue()
         return self.max_batch_request_parallelism or queue.num_consumers
+
+    @property
+    def rules(self) -> Rules:
+        """What is said of names and labels."""
+        conversion = self.resource_to_telemetry_conversion
+        left_out = SERVICE if conversion.exclude_service_attributes else ()
+        return Rules(
+            self.strategy, self.namespace, {}, not self.disable_scope_info,
+            lambda key: conversion.enabled and key not in left_out,
+        )  # fmt: skip
 
     @property
     def labels(self) -> dict[str, str]:

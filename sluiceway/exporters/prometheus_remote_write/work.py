@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from secrets import randbits
@@ -23,18 +23,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["Encoding", "Request", "Work"]
+__all__ = ["ABOUT_DATA", "MOST_IN_VAIN", "Encoding", "Request", "Work"]
 
 INLINE: Final = 256 * 1024
 """Bytes: larger batches are encoded in a thread, so that the event loop stays free."""
 MOST_WORKS: Final = 64
 """Batches that are remembered while they wait to be sent again. With the queue there is one: the next comes when the
 one before is over."""
-MOST_DIVIDED: Final = 64
-"""How often parts of one batch are divided. One bad point among n takes log2(n)."""
+MOST_IN_VAIN: Final = 10_000
+"""Requests that are refused one after the other, none taken meanwhile, until parts of them are not tried any more: who
+takes nothing whatever it is sent is not asked for each point."""
 NOWHERE: Final = 0xFFFFFFFF
 
-_ABOUT_DATA: Final = frozenset({"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"})
+ABOUT_DATA: Final = frozenset({"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"})
+"""Codes of errors that speak of the data or of its size: what else is in the request may be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,46 +58,45 @@ class Work:
     requests: dict[int, Request]
     owners: bytes
     """For each point the number of its request, as a uint32."""
-    left_out: Mapping[str, int]
+    left_out: dict[str, int]
     """How many points no request has, by reason."""
-    total: int
-    """Requests with points."""
-    refused: dict[int, PermanentError] = field(default_factory=dict)
+    refused: dict[int, tuple[PermanentError, bool]] = field(default_factory=dict)
+    """Why requests were refused, and whether parts of them may be sent: what they added up was taken back."""
     unwritten: int = 0
     """Points of which samples were not written, as far as the receiver tells."""
     parts: list[Batch] = field(default_factory=list)
-    """What was refused while other requests arrived, and goes again in parts; the next one last."""
+    """What was refused, and goes again in parts; the next one last."""
     lost: list[Batch] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-    divided: int = 0
+    errors: list[PermanentError] = field(default_factory=list)
+    """Why it was lost."""
+
+    def __post_init__(self) -> None:
+        if self.left_out:
+            self.lost.append(self.points_of(NOWHERE))
 
     @property
-    def is_refused(self) -> bool:
-        """Whether nothing of it arrived, as the receiver refused all requests."""
-        return bool(self.refused) and len(self.refused) == self.total
+    def rejected(self) -> int:
+        """Points that did not arrive and never will."""
+        return sum(batch.items for batch in self.lost) + self.unwritten
 
     def points_of(self, number: int) -> Batch:
         """The points of one request, as a batch."""
         return self.batch.with_payload(*pick(self.batch.payload, self.owners, number))
 
-    def points_left_out(self) -> Batch:
-        """The points that no request has."""
-        return self.points_of(NOWHERE)
-
-    def part(self, *, divides: bool) -> None:
-        """See to the requests that were refused while others arrived: in parts they may yet be taken."""
-        for number, error in reversed(self.refused.items()):
-            self.divide(self.points_of(number), error, divides=divides)
-        self.refused.clear()
-
-    def divide(self, points: Batch, error: PermanentError, *, divides: bool = True) -> None:
+    def divide(self, points: Batch, error: PermanentError, *, tries: bool) -> None:
         """Have points that were refused sent in halves, or count them as lost where that would not help."""
-        if divides and points.items > 1 and error.code in _ABOUT_DATA and self.divided < MOST_DIVIDED:
-            self.divided += 1
+        if tries and points.items > 1 and error.code in ABOUT_DATA:
             self.parts += split(points, items=(points.items + 1) // 2)[::-1]
-            return
-        self.lost.append(points)
-        self.reasons = self.reasons or [str(error)]
+        else:
+            self.lost.append(points)
+            self.errors.append(error)
+
+    def settle(self, part: Work) -> None:
+        """Take over what is known of a part that is settled."""
+        self.lost += part.lost
+        self.unwritten += part.unwritten
+        for why, points in part.left_out.items():
+            self.left_out[why] = self.left_out.get(why, 0) + points
 
 
 class Encoding:
@@ -105,15 +106,7 @@ class Encoding:
     """
 
     def __init__(self, config: PrometheusRemoteWriteConfig, clock: Clock) -> None:
-        names = SeriesNames(
-            config.strategy,
-            namespace=config.namespace,
-            external=config.labels,
-            scope_info=not config.disable_scope_info,
-            target_info=config.target_info.enabled,
-            resource_labels=config.resource_to_telemetry_conversion.enabled,
-            without_identity=config.resource_to_telemetry_conversion.exclude_service_attributes,
-        )
+        names = SeriesNames(config.rules, external=config.labels, target_info=config.target_info.enabled)
         self._delta = config.delta_to_cumulative
         self.kernel = RemoteWriteEncoder(
             names.describe, names.label_exemplar, second=config.is_second, metadata=config.send_metadata,
@@ -135,43 +128,44 @@ class Encoding:
         self._expire()
         return await _called(self._begin, batch)
 
-    async def requests(self, points: Batch) -> list[Request]:
-        """The requests for a part of a batch that is at work; not where deltas are added up, which it would again."""
-        return list((await _called(self._encode, points))[0].values())
+    async def part(self, points: Batch) -> Work:
+        """The work that a part of a batch is. It is not remembered: unless it is settled it has to be taken back."""
+        try:
+            return await _called(self._encode, points)
+        except asyncio.CancelledError:
+            if self._newest is not None and self._newest.batch is points:
+                self.take_back(self._newest)
+            raise
 
-    @property
-    def divides(self) -> bool:
-        """Whether a part of a batch may be encoded anew."""
-        return self._delta is None
+    def take_back(self, work: Work, request: int | None = None) -> bool:
+        """Forget the deltas that were added up for work, or for one of its requests; False where that is too late."""
+        if work is not self._newest:
+            return self._delta is None
+        self.kernel.revert(request)
+        return True
 
     def done(self, work: Work) -> None:
         """Forget work of which nothing is left."""
         self._works.pop(id(work.batch.payload), None)
 
-    def refused(self, work: Work) -> None:
-        """Forget work of which nothing arrived, deltas included: it may come again in parts."""
-        self.done(work)
-        if work is self._newest:
-            self.kernel.revert()
-
     def _begin(self, batch: Batch) -> Work:
-        requests, owners, left_out = self._encode(batch)
-        total = sum(request.has_points for request in requests.values())
-        work = self._newest = Work(batch, requests, owners, left_out, total)
+        work = self._encode(batch)
         self._works[id(batch.payload)] = work
         if len(self._works) > self._most_works:
             self._works.popitem(last=False)
         return work
 
-    def _encode(self, batch: Batch) -> tuple[dict[int, Request], bytes, Mapping[str, int]]:
+    def _encode(self, batch: Batch) -> Work:
         from cramjam import snappy
 
+        self._newest = None
         bodies, owners, left_out = self.kernel.encode(batch.payload, self._clock.time_ns())
         requests = {
             number: Request(number, bytes(snappy.compress_raw(body)), Written(*counts), has_points)
             for number, (body, *counts, has_points) in enumerate(bodies)
         }
-        return requests, owners, left_out
+        self._newest = Work(batch, requests, owners, dict(left_out))
+        return self._newest
 
     def _expire(self) -> None:
         if self._delta is None:

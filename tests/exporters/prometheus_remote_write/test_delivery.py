@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import cramjam
 import pytest
 
 from sluiceway.component import PartialSuccess
@@ -13,10 +15,10 @@ from sluiceway.otlp import join
 from sluiceway.otlp.metrics import Temporality
 from sluiceway.pipelines.branches import ExporterBranch
 from sluiceway.pipelines.ledger import Account
-from sluiceway.testing import settle
+from sluiceway.testing import ManualClock, settle
 from tests.exporters.backends import HttpBackend
 from tests.exporters.prometheus_remote_write.bench import V2, exporter, gauges, metrics, received, wrapped
-from tests.exporters.prometheus_remote_write.reading import bits
+from tests.exporters.prometheus_remote_write.reading import Read, bits, read
 
 AT = 1_700_000_000_000_000_000
 WRITTEN = "X-Prometheus-Remote-Write-{}-Written"
@@ -24,6 +26,7 @@ SMALL = "max_batch_size_bytes: 1, target_info: {enabled: false}"
 """A request for each series."""
 
 
+NO_INFO = "target_info: {enabled: false}"
 SCRIPT = (204, 400, 204, 503, 400, 400, 204, 204)
 
 
@@ -157,7 +160,7 @@ async def test_only_what_failed_is_sent_again(backend):
 
 
 async def test_one_refused_request_of_several_is_given_back(backend):
-    """Others of the batch have arrived, so it cannot go in halves: its points are counted and kept."""
+    """A single point cannot go in halves: it is counted and kept."""
     backend.script = [204, 400, 204]
     async with exporter(url(backend), f"{SMALL}, max_batch_request_parallelism: 1") as out:
         told = await out.consume(gauges(AT, 3))
@@ -217,8 +220,10 @@ async def test_a_refused_resource_costs_nothing(backend):
 
 async def test_a_resource_is_told_of_every_half_a_minute(backend):
     """At the time of its latest point; one from a wrong clock does not silence it for years."""
-    async with exporter(url(backend)) as out:
+    clock = ManualClock()
+    async with exporter(url(backend), clock=clock) as out:
         for seconds in (0, 10, 29, 30, 31, 75, 10**9, 80, 90):
+            await clock.advance(seconds if seconds == 10**9 else 0)
             await out.consume(gauges(AT + seconds * 10**9))
     times = [
         one.samples[0][0] - AT // 10**6
@@ -259,35 +264,91 @@ async def test_a_delta_that_is_sent_again_is_added_once(backend):
     assert totals(backend) == [bits(5.0), bits(5.0), bits(5.0), bits(12.0)]
 
 
+@dataclass
+class Choosy(HttpBackend):
+    """Answers as `choose` says of each request's series, and keeps what it took."""
+
+    choose: Callable[[set[str]], int] = lambda _names: 204
+    taken: list[Read] = field(default_factory=list)
+
+    async def _answer(self, reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        size = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+        body = await reader.readexactly(size)
+        again = asyncio.StreamReader()
+        again.feed_data(head + body)
+        found = read(bytes(cramjam.snappy.decompress_raw(body)), second=False)
+        self.status = self.choose({text for one in found for _, text in one.labels})
+        if self.status == 204:
+            self.taken += found
+        await super()._answer(again, writer)
+
+
+def poisonous(names: set[str]) -> int:
+    """A status that refuses all that has a certain series."""
+    return 400 if "poison" in names else 204
+
+
+def total(backend: Choosy, name: str) -> int:
+    """The newest value that was taken of a series."""
+    return [one for one in backend.taken if dict(one.labels)["__name__"] == name][-1].samples[-1][2]
+
+
 async def test_a_delta_in_a_refused_batch_is_added_once():
-    """The batch comes again in halves: what was added is taken back before."""
+    """The batch goes again in halves: what was added is taken back before."""
     account = Account("metrics", "out")
-
-    @dataclass
-    class Picky(HttpBackend):
-        """Refuses requests with a certain series, all of them."""
-
-        async def _answer(self, reader, writer):
-            self.status = 400 if await self.poisoned(reader) else 204
-            await super()._answer(self.again, writer)
-
-        async def poisoned(self, reader) -> bool:
-            head = await reader.readuntil(b"\r\n\r\n")
-            size = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
-            body = await reader.readexactly(size)
-            self.again = asyncio.StreamReader()
-            self.again.feed_data(head + body)
-            return b"poison" in body
-
-    async with Picky(status=204).running() as backend:
+    async with Choosy(choose=poisonous).running() as backend:
         out = wrapped(url(backend), "delta_to_cumulative: {}, target_info: {enabled: false}")
         async with out, asyncio.timeout(20):
             branch = ExporterBranch(out, account)
             await branch.consume(jobs(AT, 5))
             poison = gauges(AT, name="poison")
             await branch.consume(join([jobs(AT + 10**9, 7), poison, jobs(AT + 2 * 10**9, 1)]))
-    assert totals(backend)[-1] == bits(13.0)
+    assert total(backend, "jobs_total") == bits(13.0)
     assert (account.delivered, sum(account.dropped.values())) == (3, 1)
+
+
+def counters(at: int, *names: str):
+    """A batch with a delta of five for each name."""
+    return metrics(
+        *(lambda into, n=n: into.sum(n, temporality=Temporality.DELTA).add(5, time=at, start=at - 1) for n in names)
+    )
+
+
+async def test_deltas_of_a_request_refused_beside_others_go_in_halves():
+    """What the others added stays, what a part added that is refused or cut off is taken back."""
+    broken: list[int] = []
+
+    def choose(names):
+        return broken.pop() if broken and "a_total" in names and "poison" not in names else poisonous(names)
+
+    async with Choosy(choose=choose).running() as backend:
+        more = "delta_to_cumulative: {}, target_info: {enabled: false}, max_batch_size_bytes: 400"
+        async with exporter(url(backend), more) as out:
+            await out.consume(counters(AT, "a", "b", "c", "d"))
+            assert len(backend.requests) > 1
+            broken.append(503)
+            batch = join([counters(AT + 10**9, "a", "b", "c"), gauges(AT, name="poison"), counters(AT + 10**9, "d")])
+            with pytest.raises(RetryableError):
+                await out.consume(batch)
+            told = await out.consume(batch)
+    assert told.rejected == told.batch.items == 1
+    assert {name: total(backend, f"{name}_total") for name in "abcd"} == dict.fromkeys("abcd", bits(10.0))
+
+
+async def test_a_receiver_that_takes_nothing_is_not_asked_for_each_point(monkeypatch):
+    """After many refusals in a row a request is lost whole; one that is taken has parts tried again."""
+    monkeypatch.setattr("sluiceway.exporters.prometheus_remote_write.MOST_IN_VAIN", 20)
+    async with Choosy(choose=poisonous).running() as backend, exporter(url(backend), NO_INFO) as out:
+        told = await out.consume(gauges(AT, 1000, name="poison"))
+        assert told.rejected == told.batch.items == 1000
+        assert len(backend.requests) < 50
+        assert (await out.consume(gauges(AT, 5, name="poison"))).rejected == 5
+        await out.consume(gauges(AT))
+        before = len(backend.requests)
+        told = await out.consume(join([gauges(AT, name="poison"), gauges(AT, 9)]))
+        assert told.rejected == 1
+        assert len(backend.requests) > before + 2
 
 
 async def test_too_many_delta_series_are_counted(backend):

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluiceway.exporters.prometheus_remote_write.series import SeriesNames
+from sluiceway.otlp import join
 from sluiceway.otlp.metrics import ExponentialHistogram, Histogram, Temporality
-from sluiceway.prometheus.naming import Strategy
+from sluiceway.prometheus.translation import Rules
 from tests.exporters.prometheus_remote_write.bench import metrics
 from tests.exporters.prometheus_remote_write.reading import Read, read
 from tests.exporters.prometheus_remote_write.test_encoder import NOW, encoder
@@ -26,7 +27,7 @@ BOUNDS = (0.5, 1.0, 2.0)
 
 def summed(**changed):
     """An encoder that adds up."""
-    names = SeriesNames(Strategy.UNDERSCORES_SUFFIXES, target_info=False, scope_info=False)
+    names = SeriesNames(Rules(scope_info=False), target_info=False)
     return encoder(names, **({"accumulate": True, "second": True} | changed))
 
 
@@ -57,10 +58,12 @@ class Sums:
         """Make a batch of one point of each kind, and add it."""
         integer, double = random.randrange(-(2**40), 2**40), random.uniform(-5, 5)
         counts = tuple(random.randrange(100) for _ in self.buckets)
+        scale = random.randrange(-4, 21)
+        most = int(min(140, 1000 * 2.0**scale))  # where there are doubles, and no more buckets than are kept
         native = ExponentialHistogram(
-            random.randrange(-4, 21),
-            (random.randrange(-300, 300), [random.choice([0, 1, 9]) for _ in range(random.randrange(20))]),
-            (random.randrange(-300, 300), [random.choice([0, 1, 9]) for _ in range(random.randrange(5))]),
+            scale,
+            (random.randrange(-most, most), [random.choice([0, 1, 9]) for _ in range(random.randrange(6))]),
+            (random.randrange(-most, most), [random.choice([0, 1, 9]) for _ in range(random.randrange(5))]),
             zero_count=random.randrange(3),
             sum=double,
         )
@@ -171,26 +174,104 @@ def test_what_gets_nothing_for_long_is_forgotten():
     assert number(last(encode("b", NOW + 4)[0])["b_total", ""].samples[0][2]) == 2.0
 
 
-def test_buckets_too_far_apart_for_any_scale_are_left_out():
-    """They would take memory without bound; what was added before stays."""
+def natives(*values: ExponentialHistogram):
+    """What deltas of one series have become at last."""
+    kernel = summed()
+    for step, value in enumerate(values):
+        at = NOW + step * SECOND
+        batch = metrics(
+            lambda into, at=at, value=value: into.exponential("e", temporality=DELTA).add_exponential(
+                value, time=at, start=at - 1
+            )
+        )
+        requests, _, reasons = kernel.encode(batch.payload, at)
+        assert not reasons
+    return last(requests)["e", ""].histograms[-1][2]
+
+
+def test_buckets_that_lie_far_apart_become_coarse():
+    """As coarse as it takes for no more than are kept of one sign, all of them counted."""
+    far = 1000 << 8
+    count, _, scale, _, _, positive, _ = natives(
+        ExponentialHistogram(8, (-far, (1,)), sum=1.0), ExponentialHistogram(8, (far, (2,)), sum=1.0)
+    )
+    assert (count, scale) == (3, -3)
+    assert positive == ((-1000 // 8 + 1, 1), (1000 // 8 + 1, 2))
+
+
+def test_a_threshold_that_grows_takes_in_what_lies_below():
+    """Buckets below it become zeros; one that it cuts goes whole, and raises it."""
+    small = ExponentialHistogram(0, (0, (1, 2, 4, 8)), zero_count=1, sum=1.0)  # from 1, 2, 4, and 8 on
+    wide = ExponentialHistogram(0, (2, (16,)), zero_count=32, zero_threshold=3.0, sum=1.0)
+    for pair in ((small, wide), (wide, small)):
+        count, _, _, threshold, zeros, positive, _ = natives(*pair)
+        assert (count, threshold, zeros) == (64, 4.0, 36)
+        assert positive == ((3, 20), (4, 8))
+
+
+def test_other_bounds_begin_anew():
+    """As in the exporter for scrapers: to Prometheus a reset, which the new start says."""
     kernel = summed()
 
-    def encode(at, offset):
-        value = ExponentialHistogram(8, (offset, (1,)), sum=1.0)
+    def encode(at, *value):
         batch = metrics(
-            lambda into: into.exponential("far", temporality=DELTA).add_exponential(value, time=at, start=at - 1)
+            lambda into: into.histogram("h", temporality=DELTA).add_histogram(
+                Histogram(*value, sum=1.0), time=at, start=at - SECOND
+            )
         )
-        return kernel.encode(batch.payload, at)
+        return last(kernel.encode(batch.payload, at)[0])
 
-    encode(NOW, -(2**31))
-    assert encode(NOW + 1, 2**31 - 1)[2] == {"buckets": 1}
-    _, _, (count, *_) = last(encode(NOW + 2, -(2**31))[0])["far", ""].histograms[0]
-    assert count == 2
+    encode(NOW, (1.0,), (1, 2))
+    assert number(encode(NOW + SECOND, (1.0,), (1, 2))["h_count", ""].samples[0][2]) == 6
+    found = encode(NOW + 2 * SECOND, (1.0, 2.0), (1, 2, 3))
+    assert number(found["h_count", ""].samples[0][2]) == 6
+    assert found["h_count", ""].samples[0][1] == (NOW + SECOND) // 10**6
+
+
+@given(seed=st.integers(0, 2**32))
+@checked
+def test_deltas_of_a_batch_are_added_up_in_the_order_of_their_times(seed):
+    """However they stand in it."""
+    random = Random(seed)
+    sums = Sums()
+    batches = [sums.add(random, NOW + step * SECOND) for step in range(5)]
+    shuffled = random.sample(batches, len(batches))
+    straight, _, _ = summed().encode(join(batches).payload, NOW)
+    requests, _, reasons = summed().encode(join(shuffled).payload, NOW)
+    assert not reasons
+    assert last(requests) == last(straight)
+    sums.check(last(requests), (NOW - SECOND) // 10**6)
+
+
+def test_a_delta_in_the_same_millisecond_is_in_the_sum():
+    """One sample tells of both, and none is rejected."""
+    batch = metrics(
+        *(lambda into, n=n: into.sum("n", temporality=DELTA).add(5, time=NOW + n, start=NOW + n - 1) for n in range(2))
+    )
+    requests, _, reasons = summed().encode(batch.payload, NOW)
+    assert reasons == {}
+    assert [number(bits) for _, _, bits in last(requests)["n_total", ""].samples] == [10.0]
+
+
+def test_one_request_of_a_batch_is_taken_back():
+    """What the others added stays."""
+    kernel = summed(max_bytes=1)
+
+    def batch(at):
+        return metrics(
+            *(lambda into, n=n: into.sum(n, temporality=DELTA).add(5, time=at, start=at - 1) for n in ("a", "b"))
+        )
+
+    kernel.encode(batch(NOW).payload, NOW)
+    kernel.encode(batch(NOW + 1).payload, NOW)
+    kernel.revert(1)
+    found = last(kernel.encode(batch(NOW + 2).payload, NOW)[0])
+    assert {name: number(one.samples[0][2]) for (name, _), one in found.items()} == {"a_total": 15.0, "b_total": 10.0}
 
 
 def test_a_resource_says_its_latest_time_again_after_a_refusal():
     """What told of it was taken back with the batch."""
-    names = SeriesNames(Strategy.UNDERSCORES_SUFFIXES, scope_info=False)
+    names = SeriesNames(Rules(scope_info=False))
     kernel = encoder(names, second=True)
     batch = metrics(lambda into: into.gauge("g").add(1, time=NOW))
     for _ in range(2):

@@ -1,6 +1,6 @@
 """Fields of protobuf written to a buffer that grows; memory that is out is an exception."""
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from sluiceway.otlp._arena cimport out_of_memory
@@ -29,6 +29,10 @@ cdef inline int put_text(Buffer* buffer, uint8_t tag, Text text) except -1 nogil
     put_byte(buffer, tag)
     put_varint(buffer, text.size)
     return put(buffer, text.data, text.size)
+
+
+cdef inline uint64_t to_zigzag(int64_t value) noexcept nogil:
+    return (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
 
 
 cdef inline uint64_t fixed64(Text value) noexcept nogil:
