@@ -227,7 +227,10 @@ class KafkaBroker:
             consumer.close()
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
-        """The offsets that a consumer group has committed."""
+        """The offsets that a consumer group has committed.
+
+        librdkafka 2.16 may crash the process where the group has offsets of a topic that was just deleted.
+        """
         asked = [ConsumerGroupTopicPartitions(group)]
         places = _answer(lambda: self.admin.list_consumer_group_offsets(asked)[group]).topic_partitions
         return {(place.topic, place.partition): place.offset for place in places}
