@@ -186,7 +186,7 @@ cdef int add_waiting(RemoteWriteEncoder self) except -1 nogil:
         one = &all[i]
         self.current, self.member, self.monotonic = one.point, one.member, one.monotonic
         read_point(&self.point, self.member >> 3, one.content.data, one.content.data + one.content.size)
-        judge(self)
+        judge(self)  # it was carried before; this brings it into its form again
         outcome = add_up(self, one.shape)
         if outcome != CARRIED:
             self.rejected[outcome] += 1

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.exporters.prometheus_remote_write.messages import First, Second
 
-__all__ = ["STALE", "Read", "bits", "read"]
+__all__ = ["STALE", "Read", "bits", "number", "read"]
 
 STALE = 0x7FF0000000000002
 
@@ -18,6 +18,11 @@ Labels = tuple[tuple[str, str], ...]
 def bits(value: float) -> int:
     """A double as it is on the wire, in which NaN differs from NaN."""
     return int(struct.unpack("<Q", struct.pack("<d", value))[0])
+
+
+def number(bits: int) -> float:
+    """What a double's bits mean."""
+    return float(struct.unpack("<d", struct.pack("<Q", bits))[0])
 
 
 @dataclass

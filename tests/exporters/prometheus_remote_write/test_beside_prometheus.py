@@ -7,18 +7,23 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from random import Random
 from urllib.parse import quote
 
 import pytest
 
 from sluiceway.component import PartialSuccess, SystemClock
 from sluiceway.errors import RetryableError
+from sluiceway.exporters.prometheus_remote_write.series import SeriesNames
 from sluiceway.otlp import join
 from sluiceway.otlp.metrics import Exemplar, ExponentialHistogram, Histogram, Temporality
 from sluiceway.pipelines.branches import ExporterBranch
 from sluiceway.pipelines.ledger import Account
+from sluiceway.prometheus.translation import Rules
 from tests.exporters.prometheus_remote_write.bench import exporter as timeless
 from tests.exporters.prometheus_remote_write.bench import gauges, metrics, wrapped
+from tests.exporters.prometheus_remote_write.model import Model
+from tests.exporters.prometheus_remote_write.reading import number
 from tests.ports import free_port
 from tests.servers.prometheus import PrometheusServer, fetch, prometheus_server
 
@@ -329,6 +334,47 @@ async def test_of_two_sources_of_one_series_the_newest_point_is_kept(server):
     ]
     assert await deliver(server, join(batches)) == (1, 2)
     assert samples(server, "shared") == {(): [(at // 10**6, 2.0)]}
+
+
+def crowd(into, random: Random, name: str, start: int) -> None:
+    """Points of metrics of several types that share series and milliseconds."""
+    for _ in range(random.randrange(1, 12)):
+        at = start + random.randrange(6) * SECOND + random.choice([0, 1, 500_000])
+        value, room = random.randrange(3), {"room": f"r{random.randrange(3)}"}
+        match random.randrange(4):
+            case 0:
+                into.gauge(name).add(value, room, time=at)
+            case 1:
+                into.sum(name).add(value, room, time=at)
+            case 2:
+                into.histogram(name).add_histogram(Histogram((1.0,), (value, 2), sum=1.0), room, time=at)
+            case 3:
+                point = ExponentialHistogram(0, (0, (value, 1)), sum=1.0)
+                into.exponential(name).add_exponential(point, room, time=at)
+
+
+async def test_whatever_shares_series_nothing_is_lost_unsaid(server):
+    """What Prometheus then has is what the plain model keeps, to the sample; all else was counted."""
+    for seed in range(20):
+        random, name, start = Random(seed), f"crowd{seed}x", ago(40)
+        batch = join([metrics(lambda into: crowd(into, random, name, start)) for _ in range(3)])  # noqa: B023
+        expected, _, carried = Model(SeriesNames(Rules()), second=False, now=ago(0)).encode(batch.proto())
+        assert await deliver(server, batch) == (carried.count(True), carried.count(False))
+        found = {
+            tuple(sorted(one["metric"].items())): (
+                [(round(at * 1000), float(value)) for at, value in one.get("values", ())],
+                [(round(at * 1000), float(told["count"])) for at, told in one.get("histograms", ())],
+            )
+            for one in server.query(f'{{__name__=~"{name}.*"}}[1h]')
+        }
+        assert found == {
+            labels: (
+                [(at, number(bits)) for at, _, bits in one.samples],
+                [(at, float(told[0])) for at, _, told in one.histograms],
+            )
+            for labels, one in expected.items()
+            if dict(labels)["__name__"] != "target_info"
+        }
 
 
 @pytest.mark.parametrize(("value", "outcome"), [(1, (1, 0)), (2, (0, 1))])

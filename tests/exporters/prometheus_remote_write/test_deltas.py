@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from fractions import Fraction
 from random import Random
@@ -16,7 +15,7 @@ from sluiceway.otlp import join
 from sluiceway.otlp.metrics import ExponentialHistogram, Histogram, Temporality
 from sluiceway.prometheus.translation import Rules
 from tests.exporters.prometheus_remote_write.bench import metrics
-from tests.exporters.prometheus_remote_write.reading import Read, read
+from tests.exporters.prometheus_remote_write.reading import Read, number, read
 from tests.exporters.prometheus_remote_write.test_encoder import NOW, encoder
 from tests.otlp.strategies import checked
 
@@ -35,11 +34,6 @@ def last(requests) -> dict[tuple[str, str], Read]:
     """The series by name and bound."""
     found = [one for content, *_ in requests for one in read(content, second=True)]
     return {(dict(one.labels)["__name__"], dict(one.labels).get("le", "")): one for one in found}
-
-
-def number(bits: int) -> float:
-    """What a double's bits mean."""
-    return struct.unpack("<d", struct.pack("<Q", bits))[0]
 
 
 class Sums:
