@@ -15,10 +15,12 @@ Not stored: unknown fields, the dropped-attributes counts and entity references 
 | --- | --- |
 | a NUL in a text or a key, a value beyond `max_value_size`, a resource beyond 256 KiB | these items are rejected |
 | SQLSTATE 22, 23, 44, 54, P0001: PostgreSQL, or a trigger, refuses a value | halved until the item stands alone |
+| the same, but a row that the table took before and 16 others are refused too | data waits, the status names the rule |
 | 08, 40, 53, 57, 55P03 and any other; the connection is lost; no room, shutting down, deadlock, a lock | again later |
 | the connection is lost while COMMIT is under way | again later; what was stored is not stored twice |
 | 28, 3D, 42501: wrong password, no such database, no permission | data waits, the status says what to do |
 | 42, 3F, 0A, 22P03, 22P04: a table is missing or was changed | data waits, the status names the column and what to do |
+| a column has another type, from one batch to the next | likewise; no row is written before the tables were looked at |
 | no extension, or an edition without a feature | plain partitions, or without the feature, with a log line |
 
 Data waits as long as `retry_on_failure` allows. With a queue on disk a batch is known again after a crash, too; without
@@ -42,57 +44,27 @@ exporters:
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self
 
 from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
-from sluiceway.exporters.timescaledb.columns import tables_of
 from sluiceway.exporters.timescaledb.keys import Keys, part_of
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 from sluiceway.extras import require
 from sluiceway.otlp import Batch, Signal, join, pick, split
 
 if TYPE_CHECKING:
-    from sluiceway.exporters.timescaledb.pool import Connection, Pool
-    from sluiceway.exporters.timescaledb.schema import Schema
+    from sluiceway.exporters.timescaledb.part import Part
+    from sluiceway.exporters.timescaledb.pool import Pool
+    from sluiceway.exporters.timescaledb.transaction import Named
 
 __all__ = ["COMPONENT", "TimescaleExporter", "TimescaleSettings"]
 
-CHUNK: Final = 256 * 1024
-"""Bytes of COPY data that are handed over at a time."""
-LARGE: Final = 128 * 1024
-"""Bytes of a batch above which its rows are made in a thread."""
-MOST: Final = 256 * 1024 * 1024
-"""Bytes of the rows of one batch; a batch with more is written in parts, as small items may have a large resource."""
 UPKEEP_INTERVAL: Final = 300.0
 """Seconds between two looks at partitions, retention and old keys."""
 
 _SECOND: Final = 1_000_000_000
-
-
-Named: TypeAlias = "list[tuple[bytes, int]]"
-"""The keys of what a batch is made of, and the items of each, in their order."""
-
-
-class _Rows(NamedTuple):
-    """A batch as COPY data for each table with its rows, and what has no row."""
-
-    sheets: list[tuple[bytes, int]]
-    mask: bytes | None
-    moved: int
-    nuls: int
-    too_large: int
-
-    def rejection(self, batch: Batch) -> PartialSuccess | None:
-        """The items that PostgreSQL would not take."""
-        if self.mask is None:
-            return None
-        said = [(self.nuls, "with a NUL in a text or a key"), (self.too_large, "with a value beyond max_value_size")]
-        text = ", ".join(f"{count} {what}" for count, what in said if count)
-        return PartialSuccess(self.nuls + self.too_large, f"PostgreSQL does not take {text}", pick(batch, self.mask))
 
 
 class TimescaleExporter:
@@ -107,10 +79,11 @@ class TimescaleExporter:
         self._moved = self._repeated = 0
         self._keys = Keys()
         self._tasks = AsyncExitStack()
-        self._parts: dict[Signal, _Part] = {}
+        self._parts: dict[Signal, Part] = {}
         self._pool: Pool
 
     async def __aenter__(self) -> Self:
+        from sluiceway.exporters.timescaledb.part import Part
         from sluiceway.exporters.timescaledb.pool import Pool
 
         settings, context = self._settings, self._context
@@ -119,7 +92,7 @@ class TimescaleExporter:
             tls = settings.tls.reloaded_ssl_context(context.clock, context.logger)
             tls()  # a file that cannot be used is told at the start
         self._pool = Pool(settings, tls)
-        self._parts = {signal: _Part(settings, signal, context) for signal in context.signals}
+        self._parts = {signal: Part(settings, signal, context) for signal in context.signals}
         scope = context.telemetry
         scope.counter(
             "sluiceway_timescaledb_moved_times", lambda: self._moved, "{item}",
@@ -149,20 +122,20 @@ class TimescaleExporter:
 
     async def _deliver(self, batch: Batch, keys: Named) -> PartialSuccess | None:
         from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError, SchemaError, explain, may_be_schema
+        from sluiceway.exporters.timescaledb.transaction import store
 
         part = self._parts[batch.signal]
         try:
-            made = await part.rows(batch)
-        except OverflowError:
-            return await self._deliver_halves(batch, keys)
-        try:
             async with self._pool.connection() as connection:
                 await part.schema.ready(connection, self._context.clock.time_ns() / _SECOND)
-                new = await self._store(connection, part, keys, made)
+                made = await part.rows(batch)  # not before there is a connection: so many batches have rows at a time
+                new = None if made is None else await store(connection, part, keys, made)
         except (PostgresError, SchemaError, *BROKEN) as error:
             if may_be_schema(error):
                 part.schema.forget()
             raise explain(error) from error
+        if made is None or new is None:
+            return await self._deliver_halves(batch, keys)
         self._repeated += len(keys) - len(new)
         if 0 < len(new) < len(keys):  # a queue on disk has joined what was stored before a crash with what was not
             mask = b"".join(bytes([key in new]) * items for key, items in keys)
@@ -183,38 +156,6 @@ class TimescaleExporter:
         left_out = [half.batch for half in found if half.batch is not None]
         return PartialSuccess(sum(half.rejected for half in found), found[0].message, join(left_out))
 
-    async def _store(self, connection: Connection, part: _Part, keys: Named, made: _Rows) -> set[bytes]:
-        """Commit the rows if none of the keys is there; those that are not. Where some are, nothing is stored."""
-        wanted = {key for key, _ in keys}
-        rows = sum(count for _, count in made.sheets)
-        if not rows:
-            return wanted
-        begin = "BEGIN"
-        if self._settings.idempotency_window:
-            values = ", ".join(f"('\\x{key.hex()}', {items})" for key, items in keys)
-            into = f"INSERT INTO {self._settings.table('batches')} (key, rows)"
-            begin = f"BEGIN; {into} VALUES {values} ON CONFLICT DO NOTHING"
-        told = await connection.execute(begin)
-        if self._settings.idempotency_window and told != f"INSERT 0 {len(keys)}":
-            await connection.execute("ROLLBACK")
-            return wanted - await self._known(connection, wanted) if len(wanted) > 1 else set()
-        for table, (data, count) in zip(part.tables, made.sheets, strict=True):
-            if count:
-                await connection.copy_to_table(
-                    f"{self._settings.table_prefix}{table.name}", schema_name=self._settings.schema_name,
-                    columns=[column.name for column in table.columns], source=_chunks(data), format="binary",
-                )  # fmt: skip
-        await connection.execute("COMMIT")
-        return wanted
-
-    async def _known(self, connection: Connection, keys: set[bytes]) -> set[bytes]:
-        """Those of the keys that are there."""
-        values = ", ".join(f"'\\x{key.hex()}'" for key in keys)
-        table = self._settings.table("batches")
-        query = f"SELECT key FROM {table} WHERE key IN ({values})"  # noqa: S608 - hexadecimal
-        found = await connection.fetch(query)
-        return {bytes(row[0]) for row in found}
-
     async def _keep_up(self) -> None:
         """From time to time make partitions, drop what is too old and forget old keys."""
         from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError
@@ -229,36 +170,6 @@ class TimescaleExporter:
                         await keep_up(connection, self._settings, part.schema, clock.time_ns() / _SECOND, part.logger)
             except (PostgresError, *BROKEN) as error:
                 self._context.logger.warning("the upkeep of the tables failed: %s", type(error).__name__)
-
-
-class _Part:
-    """What one signal needs."""
-
-    def __init__(self, settings: TimescaleSettings, signal: Signal, context: Context) -> None:
-        from sluiceway.exporters.timescaledb._rows import Layout
-        from sluiceway.exporters.timescaledb.schema import Schema
-
-        self._settings = settings
-        self._clock = context.clock
-        self.logger: logging.Logger | logging.LoggerAdapter[logging.Logger] = context.logger
-        self.tables = tables_of(signal, settings.tenant_attribute)
-        self.schema: Schema = Schema(settings, self.tables, context.logger)
-        self._layout = Layout(self.tables)
-
-    async def rows(self, batch: Batch) -> _Rows:
-        """The batch as rows; those of a large one are made in a thread, as the kernel needs no GIL."""
-        from sluiceway.exporters.timescaledb._rows import rows
-
-        now, window = self._clock.time_ns(), self._settings.time_window
-        low, high = max(now - int(window.before * _SECOND), 0), now + int(window.after * _SECOND)
-        given = (self._layout, batch.signal.code, batch.payload, low, high, now, self._settings.max_value_size, MOST)
-        return _Rows(*(await asyncio.to_thread(rows, *given) if len(batch.payload) > LARGE else rows(*given)))
-
-
-async def _chunks(data: bytes) -> AsyncIterator[memoryview]:
-    view = memoryview(data)
-    for start in range(0, len(data), CHUNK):
-        yield view[start : start + CHUNK]
 
 
 COMPONENT = Component(

@@ -37,6 +37,17 @@ SELECT c.relname::text AS "table", a.attname::text AS "column", format_type(a.at
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = ANY ($2::text[]) AND a.attnum > 0 AND NOT a.attisdropped
 """
+_MARKS: Final = """
+SELECT c.relname::text AS "table", m.oid::bigint AS relation, m.xmin::text AS version
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_class m
+  ON m.oid = coalesce((SELECT min(inhrelid) FROM pg_inherits WHERE inhparent = c.oid AND c.relkind = 'p'), c.oid)
+WHERE n.nspname = $1 AND c.relname = ANY ($2::text[])
+"""
+"""Of each table a row of the catalogue that is written anew when a column is added or its values must be rewritten.
+
+Of a partitioned table it is that of a partition, which changes with it; its own one may stay as it is.
+"""
 _UNSECURED: Final = """
 SELECT bool_or(NOT relrowsecurity) FROM pg_class WHERE oid = ANY (SELECT to_regclass(name) FROM unnest($1::text[]) name)
 """
@@ -45,10 +56,6 @@ PRINTS: Final = "python -m sluiceway.exporters.timescaledb"
 """The command that prints the SQL of the tables."""
 
 Row: TypeAlias = tuple[str, str, str, bool]
-
-
-RECHECK: Final = 1.0
-"""Seconds after which the columns are looked at again: binary rows fit a changed type of the same width, as garbage."""
 
 
 class Schema:
@@ -61,7 +68,7 @@ class Schema:
         self._lock = asyncio.Lock()
         self.is_known = False
         """Whether they were looked at, and nothing speaks for a change since."""
-        self._checked = 0.0
+        self._marks: dict[str, tuple[int, str]] = {}
         self.hypertables = False
         """Whether they are TimescaleDB's; known once they were looked at."""
 
@@ -74,18 +81,42 @@ class Schema:
 
         `now` is seconds since the epoch: PostgreSQL's own partitions are made around it.
         """
-        if self.is_known and now - self._checked < RECHECK:
+        if self.is_known:
             return
         async with self._lock:
             if self.is_known:
-                if now - self._checked >= RECHECK:
-                    await self._check(connection)
-                    self._checked = now
                 return
             if self._settings.create_schema:
                 await self._create(connection, now)
-            await self._check(connection)
-            self.is_known, self._checked = True, now
+            await self.look(connection)
+
+    async def look(self, connection: Connection) -> None:
+        """Hold the columns against the catalogue; raise `SchemaError` where they are not as we write them."""
+        self.is_known = False
+        marks = await self._read_marks(connection, self._tables)  # first, so that no change can come between unseen
+        await self._check(connection)
+        self._marks, self.is_known = marks, True
+
+    def tests(self, tables: Sequence[Table]) -> str:
+        """What stands behind FROM: one row while the tables are as they were looked at, and none otherwise."""
+        names = [f"t{place}" for place in range(len(tables))]
+        marks = [self._marks[table.name] for table in tables]
+        same = " AND ".join(
+            f"{name}.oid = {relation} AND {name}.xmin = '{version}'"
+            for name, (relation, version) in zip(names, marks, strict=True)
+        )
+        return ", ".join(f"pg_class {name}" for name in names) + f" WHERE {same}"
+
+    async def is_as_known(self, connection: Connection, tables: Sequence[Table]) -> bool:
+        """Whether these tables are as they were looked at."""
+        marks = await self._read_marks(connection, tables)
+        return all(marks.get(table.name) == self._marks.get(table.name) for table in tables)
+
+    async def _read_marks(self, connection: Connection, tables: Sequence[Table]) -> dict[str, tuple[int, str]]:
+        prefix = self._settings.table_prefix
+        names = [f"{prefix}{table.name}" for table in tables]
+        found = await connection.fetch(_MARKS, self._settings.schema_name, names)
+        return {name.removeprefix(prefix): (relation, version) for name, relation, version in found}
 
     async def _create(self, connection: Connection, now: float) -> None:
         settings = self._settings
