@@ -3,13 +3,14 @@
 Each batch is one transaction, and its rows are there once, however often it has to be sent: a key that is the batch's
 own is written with them, and a batch whose key is known is not written again for `idempotency_window`.
 The tables `otel_spans`, `otel_logs`, `otel_gauges`, `otel_sums`, `otel_histograms`,
-`otel_exponential_histograms` and `otel_summaries` are made at the first batch: hypertables where the database has the
-extension TimescaleDB, with compression, retention and a view of spans by minute; else partitions of a day each. What
-people ask for has a column, all attributes are jsonb. It never changes a value without a word: a time outside
-`time_window` is moved to its border, counted in `sluiceway_timescaledb_moved_times`, and kept in the column `overflow`
-as it was, and so is a number that does not fit its column.
+`otel_exponential_histograms` and `otel_summaries` are made at the first batch, and made anew where one was dropped:
+hypertables where the database has the extension TimescaleDB, with compression, retention and a view of spans by minute;
+else partitions of a day each. What people ask for has a column, all attributes are jsonb. It never changes a value
+without a word: a time outside `time_window` is moved to its border, counted in `sluiceway_timescaledb_moved_times`, and
+kept in the column `overflow` as it was, and so is a number that does not fit its column.
 
-Not stored: unknown fields, the dropped-attributes counts and entity references of resources and scopes.
+Not stored: unknown fields, the dropped-attributes counts and entity references of resources and scopes. Of an attribute
+that comes twice, which OTLP forbids, columns have the first, as processors do, and jsonb keeps the last.
 
 | What happens | What we do |
 | --- | --- |
@@ -24,12 +25,14 @@ Not stored: unknown fields, the dropped-attributes counts and entity references 
 | no extension, or an edition without a feature | plain partitions, or without the feature, with a log line |
 
 Data waits as long as `retry_on_failure` allows. With a queue on disk a batch is known again after a crash, too; without
-one its keys are lost with the process, as is the queue.
+one its keys are lost with the process, as is the queue. Rows take 32 MiB of memory for each of `pool_size` connections
+at most, and twice that while they are made; a batch with more is written in parts, each a transaction.
 
 The column `tenant` is what senders say, unless the processor `tenant` comes before. With `row_level_security` those who
 are granted `reader_role` see the rows whose `tenant` is their session's setting `sluiceway.tenant`, which whoever may
 write SQL of his own can change: it is a wall behind a dashboard, not around a database client. TimescaleDB then has no
-compression and no view by minute.
+compression and no view by minute. When `reader_role` names another role, the former one loses at the next start what it
+was granted; switched off, the wall stays until it is taken down by hand.
 
 ```yaml
 exporters:

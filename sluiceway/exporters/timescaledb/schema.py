@@ -1,7 +1,6 @@
 """Sees to it that the tables are there and as they must be, before the first row and after what looks like a change.
 
-One collector at a time makes tables, under an advisory lock. The columns are held against the catalogue, since a text
-column takes the bytes of a JSON document without a word.
+The columns are held against the catalogue, since a text column takes the bytes of a JSON document without a word.
 """
 
 from __future__ import annotations
@@ -11,19 +10,9 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
-import asyncpg
-
-from sluiceway.exporters.timescaledb.columns import TABLES, Table
+from sluiceway.exporters.timescaledb.columns import Table
+from sluiceway.exporters.timescaledb.creation import create
 from sluiceway.exporters.timescaledb.failures import SchemaError
-from sluiceway.exporters.timescaledb.migrations import (
-    VERSION,
-    features,
-    lock_number,
-    migration,
-    preparations,
-    row_security,
-)
-from sluiceway.exporters.timescaledb.partitions import keep_partitions
 from sluiceway.exporters.timescaledb.pool import Connection
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 
@@ -48,12 +37,7 @@ WHERE n.nspname = $1 AND c.relname = ANY ($2::text[])
 
 Of a partitioned table it is that of a partition, which changes with it; its own one may stay as it is.
 """
-_UNSECURED: Final = """
-SELECT bool_or(NOT relrowsecurity) FROM pg_class WHERE oid = ANY (SELECT to_regclass(name) FROM unnest($1::text[]) name)
-"""
 _TYPES: Final = {"timestamptz": "timestamp with time zone"}
-PRINTS: Final = "python -m sluiceway.exporters.timescaledb"
-"""The command that prints the SQL of the tables."""
 
 Row: TypeAlias = tuple[str, str, str, bool]
 
@@ -87,7 +71,7 @@ class Schema:
             if self.is_known:
                 return
             if self._settings.create_schema:
-                await self._create(connection, now)
+                self.hypertables = await create(connection, self._settings, now, self._logger)
             await self.look(connection)
 
     async def look(self, connection: Connection) -> None:
@@ -117,71 +101,6 @@ class Schema:
         names = [f"{prefix}{table.name}" for table in tables]
         found = await connection.fetch(_MARKS, self._settings.schema_name, names)
         return {name.removeprefix(prefix): (relation, version) for name, relation, version in found}
-
-    async def _create(self, connection: Connection, now: float) -> None:
-        settings = self._settings
-        async with connection.transaction():
-            await connection.execute(f"SELECT pg_advisory_xact_lock({lock_number(settings)})")
-            version = await self._version(connection)
-            self.hypertables = await self._has_hypertables(connection, version)
-            if version < VERSION:
-                await _run(connection, preparations(settings))
-                for number in range(version + 1, VERSION + 1):
-                    await _run(connection, migration(number, settings, hypertables=self.hypertables))
-            if settings.row_level_security:
-                await self._secure(connection)
-            if not self.hypertables:
-                for table in TABLES:
-                    await keep_partitions(connection, settings, table.name, now, self._logger)
-            elif not version:
-                await self._add_features(connection)
-
-    async def _version(self, connection: Connection) -> int:
-        name = self._settings.table("schema_version")
-        if await connection.fetchval("SELECT to_regclass($1)", name) is None:
-            return 0
-        return int(await connection.fetchval(f"SELECT coalesce(max(version), 0) FROM {name}"))  # noqa: S608 - a checked name
-
-    async def _has_hypertables(self, connection: Connection, version: int) -> bool:
-        """What the tables are, or are to be where there is none yet."""
-        settings = self._settings
-        if version:
-            kind = await connection.fetchval(
-                "SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)", settings.table(self._tables[0].name)
-            )
-            return str(kind) == "r"
-        wanted = settings.timescaledb.enabled
-        if wanted is True:
-            await connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-        there = await connection.fetchval("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'")
-        return bool(wanted and there)
-
-    async def _secure(self, connection: Connection) -> None:
-        """Turn row-level security on where a table has it not."""
-        settings = self._settings
-        names = [settings.table(table.name) for table in TABLES]
-        if not await connection.fetchval(_UNSECURED, names):
-            return
-        role = settings.reader_role
-        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
-            try:
-                async with connection.transaction():
-                    await connection.execute(f'CREATE ROLE "{role}" NOLOGIN')
-            except asyncpg.InsufficientPrivilegeError:
-                text = f"'reader_role' is missing: CREATE ROLE {role} NOLOGIN"
-                raise SchemaError(text) from None
-        await _run(connection, row_security(settings))
-
-    async def _add_features(self, connection: Connection) -> None:
-        """Compression, retention and aggregates, each where this edition of TimescaleDB has it."""
-        for step in features(self._settings):
-            try:
-                async with connection.transaction():
-                    await connection.execute(step.sql)
-            except asyncpg.PostgresError as error:
-                self._logger.warning(
-                    "TimescaleDB goes without %s: %s", step.what, getattr(error, "message", "") or error
-                )
 
     async def _check(self, connection: Connection) -> None:
         prefix = self._settings.table_prefix
@@ -214,8 +133,3 @@ class Schema:
             for column, (_, required) in found.items() if required
         ]  # fmt: skip
         return problems
-
-
-async def _run(connection: Connection, statements: Iterable[str]) -> None:
-    for statement in statements:
-        await connection.execute(statement)

@@ -90,6 +90,19 @@ async def test_old_chunks_are_dropped(port: int) -> None:
     assert await tell(port, "SELECT count(*) FROM otel_logs") == [(0,)]
 
 
+async def test_a_hypertable_that_was_dropped_is_made_anew(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """With its compression; the others are left as they are."""
+    async with exporter(port) as out:
+        await out.consume(items(Signal.TRACES, 10))
+    await tell(port, "DROP TABLE otel_spans CASCADE")
+    caplog.clear()
+    async with exporter(port) as out:
+        await out.consume(items(Signal.TRACES, 3))
+    assert await tell(port, "SELECT count(*) FROM otel_spans") == [(3,)]
+    assert await tell(port, JOBS) == [("policy_compression", 7), ("policy_refresh_continuous_aggregate", 1)]
+    assert [record.message for record in caplog.records] == ['made anew, as they were missing: "public"."otel_spans"']
+
+
 async def test_an_edition_without_features_goes_without(port: int, caplog: pytest.LogCaptureFixture) -> None:
     """What cannot be had is logged, one line each, and everything else is there."""
     await tell(port, "ALTER FUNCTION add_compression_policy RENAME TO licensed")
