@@ -3,7 +3,7 @@
 Each batch is one transaction, and its rows are there once, however often it has to be sent: a key that is the batch's
 own is written with them, and a batch whose key is known is not written again for `idempotency_window`.
 The tables `otel_spans`, `otel_logs`, `otel_gauges`, `otel_sums`, `otel_histograms`,
-`otel_exponential_histograms` and `otel_summaries` are made at the first batch, and made anew where one was dropped:
+`otel_exponential_histograms` and `otel_summaries` are made at the start, and made anew where one was dropped:
 hypertables where the database has the extension TimescaleDB, with compression, retention and a view of spans by minute;
 else partitions of a day each. What people ask for has a column, all attributes are jsonb. It never changes a value
 without a word: a time outside `time_window` is moved to its border, counted in `sluiceway_timescaledb_moved_times`, and
@@ -34,6 +34,8 @@ write SQL of his own can change: it is a wall behind a dashboard, not around a d
 compression and no view by minute. When `reader_role` names another role, the former one loses at the next start what it
 was granted; switched off, the wall stays until it is taken down by hand.
 
+The role needs a database of its own: `CREATE ROLE otel LOGIN PASSWORD '...'; CREATE DATABASE telemetry OWNER otel`.
+
 ```yaml
 exporters:
   timescaledb:
@@ -41,17 +43,19 @@ exporters:
     database: telemetry
     username: otel
     password: ${env:POSTGRES_PASSWORD}
+    tls: {insecure: true}  # on loopback; else {ca_file: ...} with the authority of the server's certificate
 ```
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
+from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability, Status
 from sluiceway.exporters.timescaledb.keys import Keys, part_of
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 from sluiceway.extras import require
@@ -64,6 +68,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COMPONENT", "TimescaleExporter", "TimescaleSettings"]
 
+LOOK_INTERVAL: Final = 30.0
+"""Seconds between two looks at tables that cannot be used yet."""
 UPKEEP_INTERVAL: Final = 300.0
 """Seconds between two looks at partitions, retention and old keys."""
 
@@ -71,7 +77,7 @@ _SECOND: Final = 1_000_000_000
 
 
 class TimescaleExporter:
-    """The tables of one signal. Entering connects to nothing; leaving closes the connections."""
+    """The tables of one signal. Entering waits for nothing; leaving closes the connections."""
 
     def __init__(self, settings: TimescaleSettings, context: Context) -> None:
         require("the exporter", "timescaledb", "asyncpg")
@@ -80,6 +86,7 @@ class TimescaleExporter:
         host, port = settings.address
         self.destination = {"server.address": host, "server.port": port}
         self._moved = self._repeated = 0
+        self._trouble = ""
         self._keys = Keys()
         self._tasks = AsyncExitStack()
         self._parts: dict[Signal, Part] = {}
@@ -136,7 +143,8 @@ class TimescaleExporter:
         except (PostgresError, SchemaError, *BROKEN) as error:
             if may_be_schema(error):
                 part.schema.forget()
-            raise explain(error) from error
+            raise explain(error, self._settings.endpoint) from error
+        self._report("")
         if made is None or new is None:
             return await self._deliver_halves(batch, keys)
         self._repeated += len(keys) - len(new)
@@ -160,10 +168,11 @@ class TimescaleExporter:
         return PartialSuccess(sum(half.rejected for half in found), found[0].message, join(left_out))
 
     async def _keep_up(self) -> None:
-        """From time to time make partitions, drop what is too old and forget old keys."""
+        """Look at the tables; then, from time to time, make partitions, drop what is too old and forget old keys."""
         from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError
         from sluiceway.exporters.timescaledb.upkeep import keep_up
 
+        await self._look()
         clock = self._context.clock
         while True:
             await clock.sleep(UPKEEP_INTERVAL)
@@ -173,6 +182,34 @@ class TimescaleExporter:
                         await keep_up(connection, self._settings, part.schema, clock.time_ns() / _SECOND, part.logger)
             except (PostgresError, *BROKEN) as error:
                 self._context.logger.warning("the upkeep of the tables failed: %s", type(error).__name__)
+
+    async def _look(self) -> None:
+        """Make or check the tables before data comes, so that what an operator must mend is told at the start."""
+        from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError, SchemaError, explain
+
+        clock = self._context.clock
+        while not all(part.schema.is_known for part in self._parts.values()):
+            try:
+                async with clock.timeout(self._settings.timeout or None), self._pool.connection() as connection:
+                    for part in self._parts.values():
+                        await part.schema.ready(connection, clock.time_ns() / _SECOND)
+            except (PostgresError, SchemaError, *BROKEN) as error:
+                told = explain(error, self._settings.endpoint)
+                self._report(str(told), for_good=bool(told.advice))
+                await clock.sleep(LOOK_INTERVAL)
+        self._report("")
+
+    def _report(self, trouble: str, *, for_good: bool = False) -> None:
+        """Say what keeps data from being written, once, or that nothing does any more."""
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if not trouble:
+            self._context.report(Status.OK)
+            return
+        self._context.report(Status.PERMANENT_ERROR if for_good else Status.RECOVERABLE_ERROR, trouble)
+        level = logging.ERROR if for_good else logging.WARNING
+        self._context.logger.log(level, "The database cannot be used; data will wait.", extra={"error": trouble})
 
 
 COMPONENT = Component(

@@ -177,10 +177,9 @@ def test_a_repetition_has_the_key_of_what_failed() -> None:
         assert one != other
 
 
-async def test_connections_are_made_late_and_kept(place: Place) -> None:
-    """None before the first batch, `pool_size` at most, none that was not closed."""
+async def test_connections_are_few_and_kept(place: Place) -> None:
+    """`pool_size` at most, none that was not closed."""
     async with exporter(place, "pool_size: 2") as out:
-        assert place.sql(SESSIONS) == "0"
         await asyncio.gather(*(out.consume(logs(10, received=float(n))) for n in range(1, 9)))
         assert place.sql(SESSIONS) == "2"
     until(lambda: place.sql(SESSIONS) == "0", "sessions are left")
@@ -222,7 +221,7 @@ async def test_a_server_that_goes_and_comes_back() -> None:
 
 
 @pytest.mark.parametrize(("key", "value", "code", "advice"), [
-    ("password", "wrong", "UNAUTHENTICATED", "check 'username', 'password' and pg_hba.conf"),
+    ("password", "wrong", "UNAUTHENTICATED", "check 'username', 'password', 'tls' and pg_hba.conf"),
     ("database", "nowhere", "NOT_FOUND", "create the database"),
     ("username", "small", "PERMISSION_DENIED", "grant the role"),
 ])  # fmt: skip
