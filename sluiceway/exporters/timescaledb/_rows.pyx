@@ -778,7 +778,7 @@ cdef int json_field(Writing* to, const Seen* seen) except -1 nogil:
 cdef int json_id(Writing* to, const Seen* seen) except -1 nogil:
     if seen.count == 0:
         return put(to.out, b'""', 2)
-    return json_hex(to.out, seen.start, seen.end)
+    return written(write_hex(to.out, seen.start, seen.end))
 
 
 # ---- PostgreSQL's binary form: big-endian, each value behind its length
