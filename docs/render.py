@@ -9,7 +9,9 @@ import inspect
 import json
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -51,7 +53,17 @@ def page(component: Component) -> str:
         lines += ["", "## Settings", "", "| key | default | |", "| --- | --- | --- |", *rows]
     for title, head, entries in _declared(component.config):
         lines += ["", f"## {title}", "", head, "| " + " | ".join(["---"] * (head.count("|") - 1)) + " |", *entries]
+    for title, text in _page_of(f"sluiceway.{component.kind.section}.{component.type}"):
+        lines += ["", f"## {title}", "", *text]
     return "\n".join(lines) + "\n"
+
+
+def _page_of(module: str) -> Iterable[tuple[str, list[str]]]:
+    """What a component that is a folder says besides, in a module `page` of its own."""
+    if not hasattr(sys.modules[module], "__path__") or find_spec(f"{module}.page") is None:
+        return ()
+    sections: Iterable[tuple[str, list[str]]] = import_module(f"{module}.page").sections()
+    return sections
 
 
 def _settings(model: type[BaseModel], prefix: str = "", seen: tuple[type, ...] = ()) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from libc.math cimport isinf
 from libc.string cimport memcmp, memmove, memset
 
+from sluiceway.otlp._json_text cimport skip_plain
+
 include "_schema.pxi"
-include "_json_text.pxi"
 include "_json_grammar.pxi"
 
 from sluiceway.errors import DecodeError

@@ -4,8 +4,9 @@ from cpython.mem cimport PyMem_Free
 from libc.math cimport isinf, isnan
 from libc.string cimport memset
 
+from sluiceway.otlp._json_text cimport skip_plain, write_base64, write_hex, write_integer
+
 include "_schema.pxi"
-include "_json_text.pxi"
 
 from sluiceway.errors import DecodeError
 
@@ -311,29 +312,6 @@ cdef bint write_scalar(Buffer* out, uint8_t kind, uint64_t bits) noexcept nogil:
     return write_integer(out, bits, <int64_t>bits < 0, kind == INT64 or kind == SFIXED64)
 
 
-cdef bint write_integer(Buffer* out, uint64_t bits, bint minus, bint quoted) noexcept nogil:
-    """Decimal digits; in quotes where a number of JavaScript would lose some."""
-    cdef uint8_t text[24]
-    cdef int at = 24
-    cdef uint64_t magnitude = 0 - bits if minus else bits
-    if quoted:
-        at -= 1
-        text[at] = c'"'
-    while True:
-        at -= 1
-        text[at] = c'0' + <uint8_t>(magnitude % 10)
-        magnitude //= 10
-        if magnitude == 0:
-            break
-    if minus:
-        at -= 1
-        text[at] = c'-'
-    if quoted:
-        at -= 1
-        text[at] = c'"'
-    return buffer_put(out, &text[at], 24 - at)
-
-
 cdef bint write_double(Buffer* out, double value) noexcept nogil:
     if isnan(value):
         return buffer_put(out, b'"NaN"', 5)
@@ -369,6 +347,7 @@ cdef bint write_string(Buffer* out, bytes_at p, bytes_at end) noexcept nogil:
 
 
 cdef size_t escape_of(uint8_t c, uint8_t* escape) noexcept nogil:
+    cdef const uint8_t* digits = <const uint8_t*>b"0123456789abcdef"
     escape[0] = c'\\'
     if c == c'"' or c == c'\\':
         escape[1] = c
@@ -380,51 +359,7 @@ cdef size_t escape_of(uint8_t c, uint8_t* escape) noexcept nogil:
         escape[1] = c't'
     else:
         memcpy(escape + 1, b"u00", 3)
-        escape[4] = HEX_DIGITS[c >> 4]
-        escape[5] = HEX_DIGITS[c & 15]
+        escape[4] = digits[c >> 4]
+        escape[5] = digits[c & 15]
         return 6
     return 2
-
-
-cdef const uint8_t* HEX_DIGITS = b"0123456789abcdef"
-cdef const uint8_t* BASE64_DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
-
-cdef bint write_hex(Buffer* out, bytes_at p, bytes_at end) noexcept nogil:
-    cdef uint8_t* to
-    if not buffer_reserve(out, 2 * (end - p) + 2):
-        return False
-    to = out.data + out.size
-    to[0] = c'"'
-    to += 1
-    while p < end:
-        to[0] = HEX_DIGITS[p[0] >> 4]
-        to[1] = HEX_DIGITS[p[0] & 15]
-        to += 2
-        p += 1
-    to[0] = c'"'
-    out.size = to + 1 - out.data
-    return True
-
-
-cdef bint write_base64(Buffer* out, bytes_at p, bytes_at end) noexcept nogil:
-    cdef uint8_t* to
-    cdef uint32_t bits
-    cdef Py_ssize_t left, i
-    if not buffer_reserve(out, (end - p + 2) // 3 * 4 + 2):
-        return False
-    to = out.data + out.size
-    to[0] = c'"'
-    to += 1
-    while p < end:
-        left = min(end - p, 3)
-        bits = 0
-        for i in range(3):
-            bits = bits << 8 | (p[i] if i < left else 0)
-        for i in range(4):
-            to[i] = BASE64_DIGITS[bits >> (18 - 6 * i) & 63] if i <= left else c'='
-        to += 4
-        p += left
-    to[0] = c'"'
-    out.size = to + 1 - out.data
-    return True

@@ -3,31 +3,38 @@
 Each batch is one transaction, and its rows are there once, however often it has to be sent: a key that is the batch's
 own is written with them, and a batch whose key is known is not written again for `idempotency_window`.
 The tables `otel_spans`, `otel_logs`, `otel_gauges`, `otel_sums`, `otel_histograms`,
-`otel_exponential_histograms` and `otel_summaries` are made at the first batch: hypertables where the database has the
-extension TimescaleDB, with compression, retention and a view of spans by minute; else partitions of a day each. What
-people ask for has a column, all attributes are jsonb. It never changes a value without a word: a time outside
-`time_window` is moved to its border, counted in `sluiceway_timescaledb_moved_times`, and kept in the column `overflow`
-as it was, and so is a number that does not fit its column.
+`otel_exponential_histograms` and `otel_summaries` are made at the start, and made anew where one was dropped:
+hypertables where the database has the extension TimescaleDB, with compression, retention and a view of spans by minute;
+else partitions of a day each. What people ask for has a column, all attributes are jsonb. It never changes a value
+without a word: a time outside `time_window` is moved to its border, counted in `sluiceway_timescaledb_moved_times`, and
+kept in the column `overflow` as it was, and so is a number that does not fit its column.
 
-Not stored: unknown fields, the dropped-attributes counts and entity references of resources and scopes.
+Not stored: unknown fields, the dropped-attributes counts and entity references of resources and scopes. Of an attribute
+that comes twice, which OTLP forbids, columns have the first, as processors do, and jsonb keeps the last.
 
 | What happens | What we do |
 | --- | --- |
 | a NUL in a text or a key, a value beyond `max_value_size`, a resource beyond 256 KiB | these items are rejected |
 | SQLSTATE 22, 23, 44, 54, P0001: PostgreSQL, or a trigger, refuses a value | halved until the item stands alone |
+| the same, but a row that the table took before and 16 others are refused too | data waits, the status names the rule |
 | 08, 40, 53, 57, 55P03 and any other; the connection is lost; no room, shutting down, deadlock, a lock | again later |
 | the connection is lost while COMMIT is under way | again later; what was stored is not stored twice |
 | 28, 3D, 42501: wrong password, no such database, no permission | data waits, the status says what to do |
 | 42, 3F, 0A, 22P03, 22P04: a table is missing or was changed | data waits, the status names the column and what to do |
+| a column has another type, from one batch to the next | likewise; no row is written before the tables were looked at |
 | no extension, or an edition without a feature | plain partitions, or without the feature, with a log line |
 
 Data waits as long as `retry_on_failure` allows. With a queue on disk a batch is known again after a crash, too; without
-one its keys are lost with the process, as is the queue.
+one its keys are lost with the process, as is the queue. Rows take 32 MiB of memory for each of `pool_size` connections
+at most, and twice that while they are made; a batch with more is written in parts, each a transaction.
 
 The column `tenant` is what senders say, unless the processor `tenant` comes before. With `row_level_security` those who
 are granted `reader_role` see the rows whose `tenant` is their session's setting `sluiceway.tenant`, which whoever may
 write SQL of his own can change: it is a wall behind a dashboard, not around a database client. TimescaleDB then has no
-compression and no view by minute.
+compression and no view by minute. When `reader_role` names another role, the former one loses at the next start what it
+was granted; switched off, the wall stays until it is taken down by hand.
+
+The role needs a database of its own: `CREATE ROLE otel LOGIN PASSWORD '...'; CREATE DATABASE telemetry OWNER otel`.
 
 ```yaml
 exporters:
@@ -36,6 +43,7 @@ exporters:
     database: telemetry
     username: otel
     password: ${env:POSTGRES_PASSWORD}
+    tls: {insecure: true}  # on loopback; else {ca_file: ...} with the authority of the server's certificate
 ```
 """
 
@@ -43,60 +51,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self
 
-from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
-from sluiceway.exporters.timescaledb.columns import tables_of
+from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability, Status
 from sluiceway.exporters.timescaledb.keys import Keys, part_of
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 from sluiceway.extras import require
 from sluiceway.otlp import Batch, Signal, join, pick, split
 
 if TYPE_CHECKING:
-    from sluiceway.exporters.timescaledb.pool import Connection, Pool
-    from sluiceway.exporters.timescaledb.schema import Schema
+    from sluiceway.exporters.timescaledb.part import Part
+    from sluiceway.exporters.timescaledb.pool import Pool
+    from sluiceway.exporters.timescaledb.transaction import Named
 
 __all__ = ["COMPONENT", "TimescaleExporter", "TimescaleSettings"]
 
-CHUNK: Final = 256 * 1024
-"""Bytes of COPY data that are handed over at a time."""
-LARGE: Final = 128 * 1024
-"""Bytes of a batch above which its rows are made in a thread."""
-MOST: Final = 256 * 1024 * 1024
-"""Bytes of the rows of one batch; a batch with more is written in parts, as small items may have a large resource."""
+LOOK_INTERVAL: Final = 30.0
+"""Seconds between two looks at tables that cannot be used yet."""
 UPKEEP_INTERVAL: Final = 300.0
 """Seconds between two looks at partitions, retention and old keys."""
 
 _SECOND: Final = 1_000_000_000
 
 
-Named: TypeAlias = "list[tuple[bytes, int]]"
-"""The keys of what a batch is made of, and the items of each, in their order."""
-
-
-class _Rows(NamedTuple):
-    """A batch as COPY data for each table with its rows, and what has no row."""
-
-    sheets: list[tuple[bytes, int]]
-    mask: bytes | None
-    moved: int
-    nuls: int
-    too_large: int
-
-    def rejection(self, batch: Batch) -> PartialSuccess | None:
-        """The items that PostgreSQL would not take."""
-        if self.mask is None:
-            return None
-        said = [(self.nuls, "with a NUL in a text or a key"), (self.too_large, "with a value beyond max_value_size")]
-        text = ", ".join(f"{count} {what}" for count, what in said if count)
-        return PartialSuccess(self.nuls + self.too_large, f"PostgreSQL does not take {text}", pick(batch, self.mask))
-
-
 class TimescaleExporter:
-    """The tables of one signal. Entering connects to nothing; leaving closes the connections."""
+    """The tables of one signal. Entering waits for nothing; leaving closes the connections."""
 
     def __init__(self, settings: TimescaleSettings, context: Context) -> None:
         require("the exporter", "timescaledb", "asyncpg")
@@ -105,12 +86,14 @@ class TimescaleExporter:
         host, port = settings.address
         self.destination = {"server.address": host, "server.port": port}
         self._moved = self._repeated = 0
+        self._trouble = ""
         self._keys = Keys()
         self._tasks = AsyncExitStack()
-        self._parts: dict[Signal, _Part] = {}
+        self._parts: dict[Signal, Part] = {}
         self._pool: Pool
 
     async def __aenter__(self) -> Self:
+        from sluiceway.exporters.timescaledb.part import Part
         from sluiceway.exporters.timescaledb.pool import Pool
 
         settings, context = self._settings, self._context
@@ -119,7 +102,7 @@ class TimescaleExporter:
             tls = settings.tls.reloaded_ssl_context(context.clock, context.logger)
             tls()  # a file that cannot be used is told at the start
         self._pool = Pool(settings, tls)
-        self._parts = {signal: _Part(settings, signal, context) for signal in context.signals}
+        self._parts = {signal: Part(settings, signal, context) for signal in context.signals}
         scope = context.telemetry
         scope.counter(
             "sluiceway_timescaledb_moved_times", lambda: self._moved, "{item}",
@@ -149,20 +132,21 @@ class TimescaleExporter:
 
     async def _deliver(self, batch: Batch, keys: Named) -> PartialSuccess | None:
         from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError, SchemaError, explain, may_be_schema
+        from sluiceway.exporters.timescaledb.transaction import store
 
         part = self._parts[batch.signal]
         try:
-            made = await part.rows(batch)
-        except OverflowError:
-            return await self._deliver_halves(batch, keys)
-        try:
             async with self._pool.connection() as connection:
                 await part.schema.ready(connection, self._context.clock.time_ns() / _SECOND)
-                new = await self._store(connection, part, keys, made)
+                made = await part.rows(batch)  # not before there is a connection: so many batches have rows at a time
+                new = None if made is None else await store(connection, part, keys, made)
         except (PostgresError, SchemaError, *BROKEN) as error:
             if may_be_schema(error):
                 part.schema.forget()
-            raise explain(error) from error
+            raise explain(error, self._settings.endpoint) from error
+        self._report("")
+        if made is None or new is None:
+            return await self._deliver_halves(batch, keys)
         self._repeated += len(keys) - len(new)
         if 0 < len(new) < len(keys):  # a queue on disk has joined what was stored before a crash with what was not
             mask = b"".join(bytes([key in new]) * items for key, items in keys)
@@ -183,43 +167,12 @@ class TimescaleExporter:
         left_out = [half.batch for half in found if half.batch is not None]
         return PartialSuccess(sum(half.rejected for half in found), found[0].message, join(left_out))
 
-    async def _store(self, connection: Connection, part: _Part, keys: Named, made: _Rows) -> set[bytes]:
-        """Commit the rows if none of the keys is there; those that are not. Where some are, nothing is stored."""
-        wanted = {key for key, _ in keys}
-        rows = sum(count for _, count in made.sheets)
-        if not rows:
-            return wanted
-        begin = "BEGIN"
-        if self._settings.idempotency_window:
-            values = ", ".join(f"('\\x{key.hex()}', {items})" for key, items in keys)
-            into = f"INSERT INTO {self._settings.table('batches')} (key, rows)"
-            begin = f"BEGIN; {into} VALUES {values} ON CONFLICT DO NOTHING"
-        told = await connection.execute(begin)
-        if self._settings.idempotency_window and told != f"INSERT 0 {len(keys)}":
-            await connection.execute("ROLLBACK")
-            return wanted - await self._known(connection, wanted) if len(wanted) > 1 else set()
-        for table, (data, count) in zip(part.tables, made.sheets, strict=True):
-            if count:
-                await connection.copy_to_table(
-                    f"{self._settings.table_prefix}{table.name}", schema_name=self._settings.schema_name,
-                    columns=[column.name for column in table.columns], source=_chunks(data), format="binary",
-                )  # fmt: skip
-        await connection.execute("COMMIT")
-        return wanted
-
-    async def _known(self, connection: Connection, keys: set[bytes]) -> set[bytes]:
-        """Those of the keys that are there."""
-        values = ", ".join(f"'\\x{key.hex()}'" for key in keys)
-        table = self._settings.table("batches")
-        query = f"SELECT key FROM {table} WHERE key IN ({values})"  # noqa: S608 - hexadecimal
-        found = await connection.fetch(query)
-        return {bytes(row[0]) for row in found}
-
     async def _keep_up(self) -> None:
-        """From time to time make partitions, drop what is too old and forget old keys."""
+        """Look at the tables; then, from time to time, make partitions, drop what is too old and forget old keys."""
         from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError
         from sluiceway.exporters.timescaledb.upkeep import keep_up
 
+        await self._look()
         clock = self._context.clock
         while True:
             await clock.sleep(UPKEEP_INTERVAL)
@@ -230,35 +183,33 @@ class TimescaleExporter:
             except (PostgresError, *BROKEN) as error:
                 self._context.logger.warning("the upkeep of the tables failed: %s", type(error).__name__)
 
+    async def _look(self) -> None:
+        """Make or check the tables before data comes, so that what an operator must mend is told at the start."""
+        from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError, SchemaError, explain
 
-class _Part:
-    """What one signal needs."""
+        clock = self._context.clock
+        while not all(part.schema.is_known for part in self._parts.values()):
+            try:
+                async with clock.timeout(self._settings.timeout or None), self._pool.connection() as connection:
+                    for part in self._parts.values():
+                        await part.schema.ready(connection, clock.time_ns() / _SECOND)
+            except (PostgresError, SchemaError, *BROKEN) as error:
+                told = explain(error, self._settings.endpoint)
+                self._report(str(told), for_good=bool(told.advice))
+                await clock.sleep(LOOK_INTERVAL)
+        self._report("")
 
-    def __init__(self, settings: TimescaleSettings, signal: Signal, context: Context) -> None:
-        from sluiceway.exporters.timescaledb._rows import Layout
-        from sluiceway.exporters.timescaledb.schema import Schema
-
-        self._settings = settings
-        self._clock = context.clock
-        self.logger: logging.Logger | logging.LoggerAdapter[logging.Logger] = context.logger
-        self.tables = tables_of(signal, settings.tenant_attribute)
-        self.schema: Schema = Schema(settings, self.tables, context.logger)
-        self._layout = Layout(self.tables)
-
-    async def rows(self, batch: Batch) -> _Rows:
-        """The batch as rows; those of a large one are made in a thread, as the kernel needs no GIL."""
-        from sluiceway.exporters.timescaledb._rows import rows
-
-        now, window = self._clock.time_ns(), self._settings.time_window
-        low, high = max(now - int(window.before * _SECOND), 0), now + int(window.after * _SECOND)
-        given = (self._layout, batch.signal.code, batch.payload, low, high, now, self._settings.max_value_size, MOST)
-        return _Rows(*(await asyncio.to_thread(rows, *given) if len(batch.payload) > LARGE else rows(*given)))
-
-
-async def _chunks(data: bytes) -> AsyncIterator[memoryview]:
-    view = memoryview(data)
-    for start in range(0, len(data), CHUNK):
-        yield view[start : start + CHUNK]
+    def _report(self, trouble: str, *, for_good: bool = False) -> None:
+        """Say what keeps data from being written, once, or that nothing does any more."""
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if not trouble:
+            self._context.report(Status.OK)
+            return
+        self._context.report(Status.PERMANENT_ERROR if for_good else Status.RECOVERABLE_ERROR, trouble)
+        level = logging.ERROR if for_good else logging.WARNING
+        self._context.logger.log(level, "The database cannot be used; data will wait.", extra={"error": trouble})
 
 
 COMPONENT = Component(

@@ -15,6 +15,7 @@ from sluiceway.otlp._anyvalue cimport (
     read_any,
 )
 from sluiceway.otlp._arena cimport Arena, arena_take, out_of_memory
+from sluiceway.otlp._json_text cimport skip_plain, write_base64, write_hex, write_integer
 from sluiceway.otlp._proto cimport (
     MAX_DEPTH, WIRE_BYTES, WIRE_FIXED32, WIRE_FIXED64, WIRE_VARINT, Buffer, buffer_reserve, bytes_at, read_length,
     read_tag, read_varint, skip_value,
@@ -153,10 +154,14 @@ cdef inline int read_pair(Arena* arena, Range pair, Range* key, Range* value) ex
 
 # ---- writing
 
-cdef inline int need(Buffer* out, size_t more) except -1 nogil:
-    if not buffer_reserve(out, more):
+cdef inline int written(bint done) except -1 nogil:
+    if not done:
         out_of_memory()
     return 0
+
+
+cdef inline int need(Buffer* out, size_t more) except -1 nogil:
+    return written(buffer_reserve(out, more))
 
 
 cdef inline int put(Buffer* out, const void* data, size_t size) except -1 nogil:
@@ -172,25 +177,6 @@ cdef inline int put_byte(Buffer* out, uint8_t byte) except -1 nogil:
     out.data[out.size] = byte
     out.size += 1
     return 0
-
-
-cdef inline bytes_at skip_plain(bytes_at p, bytes_at end) noexcept nogil:
-    """The first quote, backslash or control character, or `end`."""
-    cdef uint64_t word, quote, backslash
-    while end - p >= 8:
-        memcpy(&word, p, 8)
-        quote = word ^ 0x2222222222222222ULL
-        backslash = word ^ 0x5C5C5C5C5C5C5C5CULL
-        if (
-            ((word - 0x2020202020202020ULL) & ~word)
-            | ((quote - 0x0101010101010101ULL) & ~quote)
-            | ((backslash - 0x0101010101010101ULL) & ~backslash)
-        ) & 0x8080808080808080ULL:
-            break
-        p += 8
-    while p < end and p[0] >= c' ' and p[0] != c'"' and p[0] != c'\\':
-        p += 1
-    return p
 
 
 cdef inline int json_text(Writing* to, bytes_at p, bytes_at end) except -1 nogil:
@@ -225,19 +211,7 @@ cdef inline int json_text(Writing* to, bytes_at p, bytes_at end) except -1 nogil
 
 
 cdef inline int json_integer(Buffer* out, uint64_t bits, bint minus) except -1 nogil:
-    cdef uint8_t text[24]
-    cdef int at = 24
-    cdef uint64_t magnitude = 0 - bits if minus else bits
-    while True:
-        at -= 1
-        text[at] = c'0' + <uint8_t>(magnitude % 10)
-        magnitude //= 10
-        if magnitude == 0:
-            break
-    if minus:
-        at -= 1
-        text[at] = c'-'
-    return put(out, &text[at], 24 - at)
+    return written(write_integer(out, bits, minus, False))
 
 
 cdef inline int json_double(Buffer* out, double value) except -1 nogil:
@@ -260,46 +234,6 @@ cdef inline int json_double(Buffer* out, double value) except -1 nogil:
         digits += 1
 
 
-cdef inline int json_hex(Buffer* out, bytes_at p, bytes_at end) except -1 nogil:
-    cdef const uint8_t* digits = <const uint8_t*>b"0123456789abcdef"
-    cdef uint8_t* to
-    need(out, 2 * (end - p) + 2)
-    to = out.data + out.size
-    to[0] = c'"'
-    to += 1
-    while p < end:
-        to[0] = digits[p[0] >> 4]
-        to[1] = digits[p[0] & 15]
-        to += 2
-        p += 1
-    to[0] = c'"'
-    out.size = to + 1 - out.data
-    return 0
-
-
-cdef inline int json_base64(Buffer* out, bytes_at p, bytes_at end) except -1 nogil:
-    cdef const uint8_t* digits = <const uint8_t*>b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    cdef uint8_t* to
-    cdef uint32_t bits
-    cdef Py_ssize_t left, i
-    need(out, (end - p + 2) // 3 * 4 + 2)
-    to = out.data + out.size
-    to[0] = c'"'
-    to += 1
-    while p < end:
-        left = min(end - p, 3)
-        bits = 0
-        for i in range(3):
-            bits = bits << 8 | (p[i] if i < left else 0)
-        for i in range(4):
-            to[i] = digits[bits >> (18 - 6 * i) & 63] if i <= left else c'='
-        to += 4
-        p += left
-    to[0] = c'"'
-    out.size = to + 1 - out.data
-    return 0
-
-
 cdef inline int json_any(Writing* to, Range value, int depth) except -1 nogil:
     """An `AnyValue`."""
     cdef AnyValue found
@@ -315,7 +249,7 @@ cdef inline int json_any(Writing* to, Range value, int depth) except -1 nogil:
         memcpy(&number, &found.number, 8)
         return json_double(to.out, number)
     if found.kind == BYTES:
-        return json_base64(to.out, found.data, found.data + found.size)
+        return written(write_base64(to.out, found.data, found.data + found.size))
     if found.kind == ARRAY or found.kind == KVLIST:
         return json_nested(to, value, ARRAY_TAG if found.kind == ARRAY else KVLIST_TAG, depth + 1)
     return put(to.out, b"null", 4)

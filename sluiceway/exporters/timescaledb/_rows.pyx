@@ -4,7 +4,7 @@ What PostgreSQL would refuse for sure (a NUL in a text or a key, a value beyond 
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint16_t
+from libc.stdint cimport int16_t, uint16_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memchr, memcmp, memset
 
@@ -222,6 +222,48 @@ def rows(Layout layout not None, int signal_code, bytes payload not None, uint64
 cdef tuple _sheet(Sheet* sheet):
     put16(&sheet.out, <uint16_t>-1)
     return PyBytes_FromStringAndSize(<char*>sheet.out.data, sheet.out.size), sheet.rows
+
+
+def row(bytes data not None, uint64_t number):
+    """COPY data with only the one row of this number, counted from zero. `data` must come from `rows`."""
+    cdef bytes_at start = <bytes_at>PyBytes_AS_STRING(data)
+    cdef bytes_at p = start + len(_HEADER)
+    cdef bytes_at end = start + len(data)
+    cdef bytes_at begin = p
+    cdef int16_t fields
+    cdef int32_t size
+    while True:
+        if end - p < 2:
+            raise IndexError(number)
+        begin = p
+        fields = <int16_t>read16(p)
+        p += 2
+        if fields < 0:
+            raise IndexError(number)
+        while fields > 0:
+            if end - p < 4:
+                raise IndexError(number)
+            size = <int32_t>read32(p)
+            p += 4
+            if size > end - p:
+                raise IndexError(number)
+            p += max(size, 0)
+            fields -= 1
+        if number == 0:
+            return _HEADER + data[begin - start : p - start] + b"\xff\xff"
+        number -= 1
+
+
+cdef inline uint16_t read16(bytes_at p) noexcept nogil:
+    cdef uint16_t value
+    memcpy(&value, p, 2)
+    return __builtin_bswap16(value)
+
+
+cdef inline uint32_t read32(bytes_at p) noexcept nogil:
+    cdef uint32_t value
+    memcpy(&value, p, 4)
+    return __builtin_bswap32(value)
 
 
 # ---- the walk: from the batch down to the items
@@ -736,7 +778,7 @@ cdef int json_field(Writing* to, const Seen* seen) except -1 nogil:
 cdef int json_id(Writing* to, const Seen* seen) except -1 nogil:
     if seen.count == 0:
         return put(to.out, b'""', 2)
-    return json_hex(to.out, seen.start, seen.end)
+    return written(write_hex(to.out, seen.start, seen.end))
 
 
 # ---- PostgreSQL's binary form: big-endian, each value behind its length

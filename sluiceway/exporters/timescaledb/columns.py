@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from sluiceway.otlp import Signal
 
-__all__ = ["TABLES", "Column", "Level", "Op", "Table", "tables_of"]
+__all__ = ["ABOUT", "TABLES", "Column", "Level", "Op", "Table", "tables_of"]
 
 
 class Level(IntEnum):
@@ -82,6 +82,74 @@ class Op(IntEnum):
     """A JSON object with what did not fit its column, exact, by the column's name."""
 
 
+ABOUT: Final = {
+    "time": "when it happened; outside `time_window` its border; where nothing is said, when it arrived",
+    "start_unix_nano": "the start, to the nanosecond",
+    "end_unix_nano": "the end, to the nanosecond",
+    "time_unix_nano": "the time as it was sent, to the nanosecond",
+    "observed_unix_nano": "when it was first seen, to the nanosecond",
+    "duration_ns": "end minus start, in nanoseconds",
+    "trace_id": "16 bytes; `encode(trace_id, 'hex')` shows them",
+    "span_id": "8 bytes",
+    "parent_span_id": "8 bytes; NULL for a root",
+    "trace_state": "the W3C tracestate",
+    "flags": "bit field",
+    "name": "the name of the span or the metric",
+    "kind": "1 internal, 2 server, 3 client, 4 producer, 5 consumer",
+    "status_code": "0 unset, 1 ok, 2 error",
+    "status_message": "what the error says",
+    "attributes": "all attributes, as an object",
+    "dropped_attributes_count": "attributes that the sender left out",
+    "events": "array of objects `time_unix_nano`, `name`, `attributes`, `dropped_attributes_count`",
+    "dropped_events_count": "events that the sender left out",
+    "links": (
+        "array of objects `trace_id`, `span_id` (both hexadecimal), `trace_state`, `flags`, `attributes`,"
+        " `dropped_attributes_count`"
+    ),
+    "dropped_links_count": "links that the sender left out",
+    "severity_number": "1-4 trace, 5-8 debug, 9-12 info, 13-16 warn, 17-20 error, 21-24 fatal",
+    "severity_text": "the severity in the sender's words",
+    "body": "a body that is a text",
+    "body_json": "a body that is anything else",
+    "event_name": "what kind of event it is",
+    "value": "the value; integers too, rounded beyond 2⁵³",
+    "int_value": "a value that is an integer, exact",
+    "exemplars": "array of objects `time_unix_nano`, `value`, `trace_id`, `span_id` (hexadecimal), `attributes`",
+    "description": "what the metric is",
+    "unit": "its unit, in UCUM",
+    "metadata": "what else is known of the metric, as an object",
+    "temporality": "1 delta, 2 cumulative",
+    "is_monotonic": "whether it only grows",
+    "count": "how many values",
+    "sum": "their sum; NULL where a histogram does not say it",
+    "min": "the least; NULL where it is not said",
+    "max": "the largest; NULL where it is not said",
+    "bucket_counts": "how many in each bucket; one more than there are bounds",
+    "explicit_bounds": "upper bounds of the buckets, the last bucket has none",
+    "scale": "bucket i ends at 2^((i + 1) / 2^scale)",
+    "zero_count": "how many within `zero_threshold` of zero",
+    "zero_threshold": "the width of the bucket around zero",
+    "positive_offset": "the number of the first bucket of positive values",
+    "positive_bucket_counts": "how many in each",
+    "negative_offset": "the same of negative values",
+    "negative_bucket_counts": "how many in each",
+    "quantiles": "which quantiles are told, 0 to 1",
+    "quantile_values": "their values, in the same order",
+    "overflow": "what did not fit its column, exact, by the column's name; mostly NULL",
+    "scope_name": "what made the telemetry: a library",
+    "scope_version": "its version",
+    "scope_attributes": "its attributes, as an object",
+    "scope_schema_url": "the schema of the scope and what is in it",
+    "tenant": "the resource attribute that `tenant_attribute` names",
+    "service_name": "what the data is about",
+    "service_namespace": "what the service belongs to",
+    "service_instance_id": "which of its instances",
+    "resource_attributes": "all attributes of the resource, as an object",
+    "resource_schema_url": "the schema of the resource",
+}
+"""What columns hold, by their names; a name means the same in every table."""
+
+
 class Column(NamedTuple):
     """A column. `within` is the field of the level's message that holds the message with the fields; 0: it does."""
 
@@ -93,6 +161,11 @@ class Column(NamedTuple):
     second: int = 0
     within: int = 0
     key: str = ""
+
+    @property
+    def about(self) -> str:
+        """What it holds, for people."""
+        return ABOUT[self.name]
 
 
 @dataclass(frozen=True, slots=True)

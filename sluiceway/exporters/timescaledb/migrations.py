@@ -1,12 +1,13 @@
 """The SQL that makes the tables, numbered: a database has all migrations up to the version that it tells.
 
-A migration is never changed once it was released; what comes later is another one. Columns and indexes of version 1
-are those of `columns.py`, so whoever adds a column adds a migration with it.
+A migration is never changed once it was released; what comes later is another one. Each may be carried out again and
+makes only what is missing, as a table that was dropped is made anew. Columns and indexes of version 1 are those of
+`columns.py`, so whoever adds a column adds a migration with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -49,10 +50,10 @@ def migration(number: int, settings: TimescaleSettings, *, hypertables: bool) ->
     yield f"INSERT INTO {version} (version) VALUES ({number}) ON CONFLICT DO NOTHING"  # noqa: S608 - a checked name
 
 
-def features(settings: TimescaleSettings) -> Iterator[Step]:
-    """What hypertables are given besides, where the edition of TimescaleDB has it."""
+def features(settings: TimescaleSettings, tables: Sequence[Table] = TABLES) -> Iterator[Step]:
+    """What new hypertables are given besides, where the edition of TimescaleDB has it."""
     chosen = settings.timescaledb
-    for table in TABLES:
+    for table in tables:
         name = settings.table(table.name)
         if chosen.compress_after and not settings.row_level_security:
             by = "timescaledb.compress_segmentby = 'service_name', timescaledb.compress_orderby = 'time DESC'"
@@ -61,7 +62,8 @@ def features(settings: TimescaleSettings) -> Iterator[Step]:
             yield Step(
                 f"compression of {name}", f"SELECT add_compression_policy('{name}', {after}, if_not_exists => true)"
             )
-    if chosen.continuous_aggregates and not settings.row_level_security:
+    made_of = any(table.name == "spans" for table in tables)
+    if made_of and chosen.continuous_aggregates and not settings.row_level_security:
         yield from _aggregates(settings)
 
 

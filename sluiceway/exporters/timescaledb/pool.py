@@ -10,9 +10,14 @@ from typing import Any, Final, TypeAlias
 
 import asyncpg
 
+from sluiceway.exporters.timescaledb.columns import Table
+from sluiceway.exporters.timescaledb.failures import SchemaError
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 
-__all__ = ["Connection", "Pool"]
+__all__ = ["Connection", "Pool", "copy"]
+
+CHUNK: Final = 256 * 1024
+"""Bytes of COPY data that are handed over at a time."""
 
 Connection: TypeAlias = Any
 _GOODBYE: Final = 1.0
@@ -40,7 +45,7 @@ class Pool:
             except asyncpg.ReadOnlySQLTransactionError:  # of a server that was demoted: another one may answer now
                 connection.terminate()
                 raise
-            except asyncpg.PostgresError:
+            except (asyncpg.PostgresError, SchemaError):
                 await self._mend(connection)
                 raise
             except BaseException:
@@ -100,3 +105,17 @@ class Pool:
                 "jit": "off",
             },
         )
+
+
+async def copy(connection: Connection, settings: TimescaleSettings, table: Table, data: bytes) -> None:
+    """Send COPY data that holds rows of a table."""
+    await connection.copy_to_table(
+        f"{settings.table_prefix}{table.name}", schema_name=settings.schema_name,
+        columns=[column.name for column in table.columns], source=_chunks(data), format="binary",
+    )  # fmt: skip
+
+
+async def _chunks(data: bytes) -> AsyncIterator[memoryview]:
+    view = memoryview(data)
+    for start in range(0, len(data), CHUNK):
+        yield view[start : start + CHUNK]

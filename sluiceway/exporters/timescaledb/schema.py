@@ -1,7 +1,6 @@
 """Sees to it that the tables are there and as they must be, before the first row and after what looks like a change.
 
-One collector at a time makes tables, under an advisory lock. The columns are held against the catalogue, since a text
-column takes the bytes of a JSON document without a word.
+The columns are held against the catalogue, since a text column takes the bytes of a JSON document without a word.
 """
 
 from __future__ import annotations
@@ -11,19 +10,9 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
-import asyncpg
-
-from sluiceway.exporters.timescaledb.columns import TABLES, Table
+from sluiceway.exporters.timescaledb.columns import Table
+from sluiceway.exporters.timescaledb.creation import create
 from sluiceway.exporters.timescaledb.failures import SchemaError
-from sluiceway.exporters.timescaledb.migrations import (
-    VERSION,
-    features,
-    lock_number,
-    migration,
-    preparations,
-    row_security,
-)
-from sluiceway.exporters.timescaledb.partitions import keep_partitions
 from sluiceway.exporters.timescaledb.pool import Connection
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 
@@ -37,18 +26,20 @@ SELECT c.relname::text AS "table", a.attname::text AS "column", format_type(a.at
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = ANY ($2::text[]) AND a.attnum > 0 AND NOT a.attisdropped
 """
-_UNSECURED: Final = """
-SELECT bool_or(NOT relrowsecurity) FROM pg_class WHERE oid = ANY (SELECT to_regclass(name) FROM unnest($1::text[]) name)
+_MARKS: Final = """
+SELECT c.relname::text AS "table", m.oid::bigint AS relation, m.xmin::text AS version
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_class m
+  ON m.oid = coalesce((SELECT min(inhrelid) FROM pg_inherits WHERE inhparent = c.oid AND c.relkind = 'p'), c.oid)
+WHERE n.nspname = $1 AND c.relname = ANY ($2::text[])
+"""
+"""Of each table a row of the catalogue that is written anew when a column is added or its values must be rewritten.
+
+Of a partitioned table it is that of a partition, which changes with it; its own one may stay as it is.
 """
 _TYPES: Final = {"timestamptz": "timestamp with time zone"}
-PRINTS: Final = "python -m sluiceway.exporters.timescaledb"
-"""The command that prints the SQL of the tables."""
 
 Row: TypeAlias = tuple[str, str, str, bool]
-
-
-RECHECK: Final = 1.0
-"""Seconds after which the columns are looked at again: binary rows fit a changed type of the same width, as garbage."""
 
 
 class Schema:
@@ -61,7 +52,7 @@ class Schema:
         self._lock = asyncio.Lock()
         self.is_known = False
         """Whether they were looked at, and nothing speaks for a change since."""
-        self._checked = 0.0
+        self._marks: dict[str, tuple[int, str]] = {}
         self.hypertables = False
         """Whether they are TimescaleDB's; known once they were looked at."""
 
@@ -74,83 +65,42 @@ class Schema:
 
         `now` is seconds since the epoch: PostgreSQL's own partitions are made around it.
         """
-        if self.is_known and now - self._checked < RECHECK:
+        if self.is_known:
             return
         async with self._lock:
             if self.is_known:
-                if now - self._checked >= RECHECK:
-                    await self._check(connection)
-                    self._checked = now
                 return
             if self._settings.create_schema:
-                await self._create(connection, now)
-            await self._check(connection)
-            self.is_known, self._checked = True, now
+                self.hypertables = await create(connection, self._settings, now, self._logger)
+            await self.look(connection)
 
-    async def _create(self, connection: Connection, now: float) -> None:
-        settings = self._settings
-        async with connection.transaction():
-            await connection.execute(f"SELECT pg_advisory_xact_lock({lock_number(settings)})")
-            version = await self._version(connection)
-            self.hypertables = await self._has_hypertables(connection, version)
-            if version < VERSION:
-                await _run(connection, preparations(settings))
-                for number in range(version + 1, VERSION + 1):
-                    await _run(connection, migration(number, settings, hypertables=self.hypertables))
-            if settings.row_level_security:
-                await self._secure(connection)
-            if not self.hypertables:
-                for table in TABLES:
-                    await keep_partitions(connection, settings, table.name, now, self._logger)
-            elif not version:
-                await self._add_features(connection)
+    async def look(self, connection: Connection) -> None:
+        """Hold the columns against the catalogue; raise `SchemaError` where they are not as we write them."""
+        self.is_known = False
+        marks = await self._read_marks(connection, self._tables)  # first, so that no change can come between unseen
+        await self._check(connection)
+        self._marks, self.is_known = marks, True
 
-    async def _version(self, connection: Connection) -> int:
-        name = self._settings.table("schema_version")
-        if await connection.fetchval("SELECT to_regclass($1)", name) is None:
-            return 0
-        return int(await connection.fetchval(f"SELECT coalesce(max(version), 0) FROM {name}"))  # noqa: S608 - a checked name
+    def tests(self, tables: Sequence[Table]) -> str:
+        """What stands behind FROM: one row while the tables are as they were looked at, and none otherwise."""
+        names = [f"t{place}" for place in range(len(tables))]
+        marks = [self._marks[table.name] for table in tables]
+        same = " AND ".join(
+            f"{name}.oid = {relation} AND {name}.xmin = '{version}'"
+            for name, (relation, version) in zip(names, marks, strict=True)
+        )
+        return ", ".join(f"pg_class {name}" for name in names) + f" WHERE {same}"
 
-    async def _has_hypertables(self, connection: Connection, version: int) -> bool:
-        """What the tables are, or are to be where there is none yet."""
-        settings = self._settings
-        if version:
-            kind = await connection.fetchval(
-                "SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)", settings.table(self._tables[0].name)
-            )
-            return str(kind) == "r"
-        wanted = settings.timescaledb.enabled
-        if wanted is True:
-            await connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-        there = await connection.fetchval("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'")
-        return bool(wanted and there)
+    async def is_as_known(self, connection: Connection, tables: Sequence[Table]) -> bool:
+        """Whether these tables are as they were looked at."""
+        marks = await self._read_marks(connection, tables)
+        return all(marks.get(table.name) == self._marks.get(table.name) for table in tables)
 
-    async def _secure(self, connection: Connection) -> None:
-        """Turn row-level security on where a table has it not."""
-        settings = self._settings
-        names = [settings.table(table.name) for table in TABLES]
-        if not await connection.fetchval(_UNSECURED, names):
-            return
-        role = settings.reader_role
-        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
-            try:
-                async with connection.transaction():
-                    await connection.execute(f'CREATE ROLE "{role}" NOLOGIN')
-            except asyncpg.InsufficientPrivilegeError:
-                text = f"'reader_role' is missing: CREATE ROLE {role} NOLOGIN"
-                raise SchemaError(text) from None
-        await _run(connection, row_security(settings))
-
-    async def _add_features(self, connection: Connection) -> None:
-        """Compression, retention and aggregates, each where this edition of TimescaleDB has it."""
-        for step in features(self._settings):
-            try:
-                async with connection.transaction():
-                    await connection.execute(step.sql)
-            except asyncpg.PostgresError as error:
-                self._logger.warning(
-                    "TimescaleDB goes without %s: %s", step.what, getattr(error, "message", "") or error
-                )
+    async def _read_marks(self, connection: Connection, tables: Sequence[Table]) -> dict[str, tuple[int, str]]:
+        prefix = self._settings.table_prefix
+        names = [f"{prefix}{table.name}" for table in tables]
+        found = await connection.fetch(_MARKS, self._settings.schema_name, names)
+        return {name.removeprefix(prefix): (relation, version) for name, relation, version in found}
 
     async def _check(self, connection: Connection) -> None:
         prefix = self._settings.table_prefix
@@ -183,8 +133,3 @@ class Schema:
             for column, (_, required) in found.items() if required
         ]  # fmt: skip
         return problems
-
-
-async def _run(connection: Connection, statements: Iterable[str]) -> None:
-    for statement in statements:
-        await connection.execute(statement)

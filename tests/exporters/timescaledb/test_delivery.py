@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal as signals
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,7 +17,7 @@ from sluiceway.exporters.timescaledb import COMPONENT
 from sluiceway.exporters.timescaledb.keys import Keys
 from sluiceway.otlp import Batch, Signal, join, split
 from sluiceway.telemetry import Metrics, Scope
-from sluiceway.testing import ManualClock, items
+from sluiceway.testing import ManualClock
 from tests.exporters.backends import make
 from tests.exporters.timescaledb.bench import NOW, Place, eventually, exporter, logs, text, upkeep, yaml_of
 from tests.exporters.timescaledb.proxy import Proxy
@@ -99,7 +101,7 @@ async def test_a_part_that_was_stored_is_known_when_the_other_failed(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch that is written in parts is there once, wherever it broke off."""
-    monkeypatch.setattr("sluiceway.exporters.timescaledb.MOST", 60_000)
+    monkeypatch.setattr("sluiceway.exporters.timescaledb.part.MOST", 60_000)
     commits: list[int] = []
     async with Proxy(place.server.port).running() as proxy, exporter(place, port=proxy.port) as out:
         await out.consume(logs(1))
@@ -175,10 +177,9 @@ def test_a_repetition_has_the_key_of_what_failed() -> None:
         assert one != other
 
 
-async def test_connections_are_made_late_and_kept(place: Place) -> None:
-    """None before the first batch, `pool_size` at most, none that was not closed."""
+async def test_connections_are_few_and_kept(place: Place) -> None:
+    """`pool_size` at most, none that was not closed."""
     async with exporter(place, "pool_size: 2") as out:
-        assert place.sql(SESSIONS) == "0"
         await asyncio.gather(*(out.consume(logs(10, received=float(n))) for n in range(1, 9)))
         assert place.sql(SESSIONS) == "2"
     until(lambda: place.sql(SESSIONS) == "0", "sessions are left")
@@ -220,7 +221,7 @@ async def test_a_server_that_goes_and_comes_back() -> None:
 
 
 @pytest.mark.parametrize(("key", "value", "code", "advice"), [
-    ("password", "wrong", "UNAUTHENTICATED", "check 'username', 'password' and pg_hba.conf"),
+    ("password", "wrong", "UNAUTHENTICATED", "check 'username', 'password', 'tls' and pg_hba.conf"),
     ("database", "nowhere", "NOT_FOUND", "create the database"),
     ("username", "small", "PERMISSION_DENIED", "grant the role"),
 ])  # fmt: skip
@@ -289,16 +290,73 @@ async def test_a_change_by_hand_holds_the_data_until_it_is_mended(place: Place, 
     assert place.count() == 6
 
 
-async def test_a_document_column_that_became_a_text_is_seen_at_the_upkeep(place: Place) -> None:
-    """PostgreSQL would take the bytes; the columns are held against the catalogue from time to time."""
-    clock = ManualClock()
-    async with exporter(place, clock=clock) as out:
+TYPES = {
+    "a document becomes a text": "attributes TYPE text",
+    "a whole number becomes a double": "flags TYPE double precision",
+    "a whole number becomes a time": "flags TYPE timestamptz USING to_timestamp(flags)",
+    "bytes become a text": "trace_id TYPE text USING encode(trace_id, 'hex')",
+}
+
+
+@pytest.mark.parametrize("change", TYPES.values(), ids=TYPES)
+async def test_no_row_is_written_into_a_column_that_has_another_type(place: Place, change: str) -> None:
+    """PostgreSQL would take the bytes as garbage; the very next batch after the change waits, and says why."""
+    async with exporter(place) as out:
         await out.consume(logs(1))
-        place.sql("ALTER TABLE otel_logs ALTER COLUMN attributes TYPE text")
-        await upkeep(clock)
+        place.sql(f"ALTER TABLE otel_logs ALTER COLUMN {change}")
+        for received in (2.0, 3.0):
+            with pytest.raises(RetryableError) as caught:
+                await out.consume(logs(1, received=received))
+            assert re.search(r"is (text|double precision|timestamp with time zone) and must be", caught.value.advice)
+    assert place.count() == 1
+
+
+async def test_a_column_that_was_dropped_and_added_with_another_type(place: Place) -> None:
+    """The same, though nothing had to be rewritten for it."""
+    async with exporter(place) as out:
+        await out.consume(logs(1))
+        place.sql("ALTER TABLE otel_logs DROP COLUMN attributes, ADD COLUMN attributes text")
         with pytest.raises(RetryableError) as caught:
-            await out.consume(items(Signal.LOGS, 1))
+            await out.consume(logs(1, received=2.0))
     assert "attributes is text and must be jsonb" in caught.value.advice
+    assert place.count() == 1
+
+
+@pytest.mark.parametrize("window", ["24h", "0s"])
+async def test_no_type_changes_while_rows_are_written(place: Place, window: str) -> None:
+    """Whoever changes one between the look at the tables and the rows waits until these are committed."""
+    altering: list[Future[str]] = []
+    waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+
+    def alter(data: bytes) -> bool:
+        if b"COPY" in data and b"otel_logs" in data and not altering:
+            change = "ALTER TABLE otel_logs ALTER COLUMN attributes TYPE text"
+            altering.append(threads.submit(place.sql, change))
+            until(lambda: place.sql(waits), "nobody waits")
+        return False
+
+    with ThreadPoolExecutor() as threads:
+        async with (
+            Proxy(place.server.port).running() as proxy,
+            exporter(place, f"idempotency_window: {window}", port=proxy.port) as out,
+        ):
+            await out.consume(logs(1))
+            proxy.on_request = alter
+            batch = logs(1, received=2.0)
+            message = batch.proto()
+            message.resource_logs[0].scope_logs[0].log_records[0].attributes.add(key="k").value.string_value = "v"
+            await out.consume(Batch.from_proto(message, batch.origin))
+        altering[0].result()
+    assert place.sql("SELECT attributes FROM otel_logs WHERE attributes IS NOT NULL") == '{"k": "v"}'
+
+
+async def test_a_column_of_the_users_own_disturbs_nothing(place: Place) -> None:
+    """Added while running: the next batch is stored at once."""
+    async with exporter(place) as out:
+        await out.consume(logs(1))
+        place.sql("ALTER TABLE otel_logs ADD COLUMN team text DEFAULT 'sre'")
+        assert await out.consume(logs(1, received=2.0)) is None
+    assert place.count() == 2
 
 
 async def test_a_column_that_nobody_fills_is_named(place: Place) -> None:

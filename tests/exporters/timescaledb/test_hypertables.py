@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 import asyncpg
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, TracesData
 
+from sluiceway.clock import SystemClock
 from sluiceway.exporters.timescaledb import COMPONENT
-from sluiceway.otlp import Signal
+from sluiceway.otlp import Batch, Signal
 from sluiceway.testing import ManualClock, items
 from tests.exporters.backends import make
 from tests.exporters.timescaledb.bench import logs, upkeep
@@ -22,6 +25,15 @@ JOBS = """
 SELECT proc_name::text, count(*) FROM timescaledb_information.jobs WHERE hypertable_name IS NOT NULL
 GROUP BY 1 ORDER BY 1
 """
+JOB = "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = '{}' AND hypertable_name ~ '{}'"
+COMPRESSED = """
+SELECT is_compressed FROM timescaledb_information.chunks WHERE hypertable_name = 'otel_spans' ORDER BY range_start
+"""
+SEGMENTS = """
+SELECT attname::text FROM timescaledb_information.compression_settings
+WHERE hypertable_name = 'otel_spans' AND segmentby_column_index = 1
+"""
+STORED_ONLY = "ALTER MATERIALIZED VIEW otel_spans_by_minute SET (timescaledb.materialized_only = true)"
 SUMS = "sum(spans)::int, sum(errors)::int, max(longest_ns)"
 
 
@@ -69,6 +81,25 @@ async def test_tables_are_hypertables_with_all_that_the_edition_has(port: int) -
     assert seen == [("cart", 100, 0, 1_000_000)]
 
 
+async def test_the_jobs_do_what_they_are_for(port: int) -> None:
+    """Called by hand, as this build runs none: old chunks are compressed, by service, and the view is kept up."""
+    async with exporter(port, "timescaledb: {compress_after: 24h}") as out:  # years ago by the tests' clock
+        await out.consume(items(Signal.TRACES, 100))
+    recent = time.time_ns() - 10 * 60 * 10**9
+    spans = [Span(name="pay", start_time_unix_nano=recent, end_time_unix_nano=recent + 5_000_000)] * 3
+    message = TracesData(resource_spans=[ResourceSpans(scope_spans=[ScopeSpans(spans=spans)])])
+    async with exporter(port, clock=SystemClock()) as out:
+        await out.consume(Batch.from_proto(message))
+    for job, table in (("policy_compression", "otel_spans"), ("policy_refresh_continuous_aggregate", ".")):
+        ((number,),) = await tell(port, JOB.format(job, table))
+        await tell(port, f"CALL run_job({number})")
+    assert await tell(port, COMPRESSED) == [(True,), (False,)]
+    assert await tell(port, SEGMENTS) == [("service_name",)]
+    assert await tell(port, "SELECT count(*) FROM otel_spans") == [(103,)]
+    seen = await tell(port, STORED_ONLY, f"SELECT {SUMS} FROM otel_spans_by_minute WHERE name = 'pay'")
+    assert seen == [(3, 0, 5_000_000)]
+
+
 async def test_compressed_chunks_take_late_data(port: int) -> None:
     """What comes for a chunk that was compressed is stored all the same."""
     async with exporter(port, signal=Signal.LOGS) as out:
@@ -88,6 +119,19 @@ async def test_old_chunks_are_dropped(port: int) -> None:
         await out.consume(logs(3, received=2.0))
         await upkeep(clock, 4 * 86_400)
     assert await tell(port, "SELECT count(*) FROM otel_logs") == [(0,)]
+
+
+async def test_a_hypertable_that_was_dropped_is_made_anew(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """With its compression; the others are left as they are."""
+    async with exporter(port) as out:
+        await out.consume(items(Signal.TRACES, 10))
+    await tell(port, "DROP TABLE otel_spans CASCADE")
+    caplog.clear()
+    async with exporter(port) as out:
+        await out.consume(items(Signal.TRACES, 3))
+    assert await tell(port, "SELECT count(*) FROM otel_spans") == [(3,)]
+    assert await tell(port, JOBS) == [("policy_compression", 7), ("policy_refresh_continuous_aggregate", 1)]
+    assert [record.message for record in caplog.records] == ['made anew, as they were missing: "public"."otel_spans"']
 
 
 async def test_an_edition_without_features_goes_without(port: int, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from sluiceway.exporters.timescaledb import COMPONENT
 from sluiceway.otlp import Batch, Signal
 from sluiceway.pipelines.request import Request
 from sluiceway.pipelines.wrap import wrap
+from sluiceway.testing import ManualClock
 from tests.exporters.backends import make
 from tests.exporters.timescaledb.bench import Place, eventually, exporter, logs, yaml_of
 from tests.exporters.timescaledb.proxy import Proxy
@@ -50,7 +51,7 @@ async def wrapped(place: Place, more: str = "", statuses: list | None = None, po
         yield whole
 
 
-ENCRYPTED = "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
+ENCRYPTED = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
 WINDOW = "time_window: {before: 100000h}"
 
 
@@ -103,6 +104,55 @@ async def test_the_status_says_what_to_do_and_heals(place: Place) -> None:
         await eventually(lambda: account.delivered == 5, "it is not delivered")
         assert statuses[-1] == (Status.OK,)
     assert place.count() == 6
+
+
+async def test_trouble_is_told_at_the_start(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """Before any data comes: once in the log, with what to do, and as the status, until the database can be used."""
+    told: list[tuple[Any, ...]] = []
+    clock, missing = ManualClock(), f"{place.database}_later"
+    access = {"database": missing}
+    async with exporter(place, "timeout: 0s", access=access, clock=clock, report=lambda *status: told.append(status)):
+        for _ in range(3):
+            await eventually(lambda: clock.sleepers, "nobody looks")
+            await clock.advance(31)
+        ((status, message),) = told
+        assert status is Status.PERMANENT_ERROR
+        assert "create the database" in message
+        assert [record.levelname for record in caplog.records] == ["ERROR"]
+        place.sql(f"CREATE DATABASE {missing} OWNER otel")
+        await eventually(lambda: clock.sleepers, "nobody looks")
+        await clock.advance(31)
+        await eventually(lambda: told[-1] == (Status.OK,), "it is not well")
+    assert place.server.sql("SELECT to_regclass('otel_logs')", database=missing) == "otel_logs"
+
+
+async def test_data_that_arrives_ends_the_trouble_of_the_start(place: Place) -> None:
+    """Whoever sees it first."""
+    told: list[tuple[Any, ...]] = []
+    clock, missing = ManualClock(), f"{place.database}_later"
+    access = {"database": missing}
+    async with exporter(place, access=access, clock=clock, report=lambda *status: told.append(status)) as out:
+        await eventually(lambda: told, "nothing is said")
+        place.sql(f"CREATE DATABASE {missing} OWNER otel")
+        await out.consume(logs(1))
+        assert told[-1] == (Status.OK,)
+
+
+@pytest.mark.parametrize(("tls", "advice"), [("", "tls::insecure: true"), ("ca_file: '{ca}'", "tls::ca_file")])
+async def test_tls_that_does_not_come_about_names_the_setting(place: Place, tls: str, advice: str) -> None:
+    """A server without it, and one of another authority."""
+    authority, stranger = trustme.CA(), trustme.CA()
+    settings = "ssl = on\nssl_cert_file = 'server.pem'\nssl_key_file = 'server.key'\n"
+    with ExitStack() as stack:
+        ca = stack.enter_context(stranger.cert_pem.tempfile())
+        if tls:
+            server = stack.enter_context(postgres_server(settings, tls=authority.issue_cert("127.0.0.1")))
+            place = Place(server, "postgres")
+        text = yaml_of(place).replace("tls: {insecure: true}", f"tls: {{{tls.format(ca=ca)}}}")
+        async with make(COMPONENT, text, signals=frozenset({Signal.LOGS})) as out:
+            with pytest.raises(RetryableError) as caught:
+                await out.consume(logs(1))
+    assert advice in caught.value.advice
 
 
 @pytest.mark.parametrize("checked", [True, False])

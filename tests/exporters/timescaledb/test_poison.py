@@ -67,7 +67,7 @@ async def test_a_batch_whose_rows_take_too_much_is_written_in_parts(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each part is a transaction of its own, and what is rejected is gathered."""
-    monkeypatch.setattr("sluiceway.exporters.timescaledb.MOST", 20_000)
+    monkeypatch.setattr("sluiceway.exporters.timescaledb.part.MOST", 20_000)
     bad = logs(500, bad=record(body=text("\0")))
     async with exporter(place) as out:
         partial = await out.consume(bad)

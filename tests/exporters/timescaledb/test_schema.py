@@ -155,6 +155,55 @@ async def test_a_reader_sees_its_tenant_only(place: Place) -> None:
     assert place.count() == 12
 
 
+async def test_another_reader_takes_the_place_of_the_former(place: Place) -> None:
+    """The role that `reader_role` names now sees its tenant's rows; the one that it named before is let in no more."""
+    before, now = f"before_{place.database}", f"now_{place.database}"
+    place.sql(f"CREATE ROLE {before}", f"CREATE ROLE {now}")
+    for role in (before, now):
+        async with exporter(place, f"row_level_security: true, reader_role: {role}") as out:
+            await out.consume(logs(3, tenant_id="acme"))
+    seen = ("SET sluiceway.tenant = 'acme'", "SELECT count(*) FROM otel_logs")
+    assert place.sql(f"SET ROLE {now}", *seen) == "6"
+    with pytest.raises(AssertionError, match="permission denied"):
+        place.sql(f"SET ROLE {before}", *seen)
+
+
+async def test_a_table_that_was_dropped_is_made_anew(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """While running and at the start, with its indexes, its partitions and its policy; a line says so."""
+    role = f"readers_{place.database}"
+    place.sql(f"CREATE ROLE {role}")
+    more = f"row_level_security: true, reader_role: {role}"
+    async with exporter(place, more) as out:
+        await out.consume(logs(1))
+        assert not caplog.records
+        place.sql("DROP TABLE otel_logs, otel_batches, otel_gauges")
+        batch = logs(3, received=2.0, tenant_id="acme")
+        with pytest.raises(RetryableError):
+            await out.consume(batch)
+        await out.consume(batch)
+    assert "made anew" in caplog.text
+    assert "otel_logs" in caplog.text
+    assert place.sql(f"SET ROLE {role}", "SET sluiceway.tenant = 'acme'", "SELECT count(*) FROM otel_logs") == "3"
+    assert place.sql("SELECT count(*) FROM pg_indexes WHERE tablename IN ('otel_logs', 'otel_gauges')") == "6"
+    assert "otel_logs_p20231114" in place.sql(DAYS)
+    place.sql("DROP TABLE otel_logs, otel_spans_default")
+    async with exporter(place, more) as out:
+        await out.consume(logs(2, received=3.0))
+    assert place.count() == 2
+    assert place.sql("SELECT to_regclass('otel_spans_default') IS NOT NULL") == "t"
+
+
+async def test_a_table_that_was_renamed_is_not_made_anew(place: Place) -> None:
+    """A new one would have no indexes, as these names are taken: data waits, and the status says by what."""
+    async with exporter(place) as out:
+        await out.consume(logs(1))
+        place.sql("ALTER TABLE otel_logs RENAME TO archive")
+        for _ in range(2):
+            with pytest.raises(RetryableError) as caught:
+                await out.consume(logs(1, received=2.0))
+    assert "archive has its indexes" in caught.value.advice
+
+
 async def test_the_tenant_is_the_attribute_that_the_settings_name(place: Place) -> None:
     """Any resource attribute."""
     async with exporter(place, "tenant_attribute: customer.id") as out:

@@ -1,0 +1,141 @@
+"""Makes the tables where they are missing, by one collector at a time, under an advisory lock."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeAlias
+
+import asyncpg
+
+from sluiceway.exporters.timescaledb.columns import TABLES, Table
+from sluiceway.exporters.timescaledb.failures import SchemaError
+from sluiceway.exporters.timescaledb.migrations import (
+    VERSION,
+    features,
+    lock_number,
+    migration,
+    preparations,
+    row_security,
+)
+from sluiceway.exporters.timescaledb.partitions import keep_partitions
+from sluiceway.exporters.timescaledb.pool import Connection
+from sluiceway.exporters.timescaledb.settings import TimescaleSettings
+
+__all__ = ["create"]
+
+Logger: TypeAlias = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+_MISSING: Final = """
+SELECT name, (SELECT indrelid::regclass::text FROM pg_index WHERE indexrelid = to_regclass(index)) AS elsewhere
+FROM unnest($1::text[], $2::text[]) AS ours (name, index) WHERE to_regclass(name) IS NULL
+"""
+_KINDS: Final = """
+SELECT DISTINCT relkind::text FROM pg_class WHERE oid = ANY (SELECT to_regclass(name) FROM unnest($1::text[]) name)
+"""
+_SECURED: Final = """
+SELECT bool_and(relrowsecurity AND EXISTS (
+  SELECT FROM pg_policy JOIN pg_roles role ON polroles = ARRAY[role.oid]
+  WHERE polrelid = c.oid AND polname = 'sluiceway_tenant' AND rolname = $2
+)) FROM pg_class c WHERE oid = ANY (SELECT to_regclass(name) FROM unnest($1::text[]) name)
+"""
+_FORMER_READERS: Final = """
+SELECT DISTINCT quote_ident(rolname) FROM pg_policy JOIN pg_roles role ON role.oid = ANY (polroles)
+WHERE polname = 'sluiceway_tenant' AND rolname <> $2
+AND polrelid = ANY (SELECT to_regclass(name) FROM unnest($1::text[]) name)
+"""
+
+
+async def create(connection: Connection, settings: TimescaleSettings, now: float, logger: Logger) -> bool:
+    """Make what is not there: tables, partitions around `now` (seconds since the epoch), row-level security.
+
+    Answers whether the tables are TimescaleDB's. A table that was dropped is made anew.
+    """
+    names = [settings.table(table.name) for table in TABLES]
+    async with connection.transaction():
+        await connection.execute(f"SELECT pg_advisory_xact_lock({lock_number(settings)})")
+        version = await _version(connection, settings)
+        kinds = {kind for (kind,) in await connection.fetch(_KINDS, names)}
+        hypertables = "r" in kinds if kinds else await _has_extension(connection, settings)
+        missing = await _missing(connection, settings, hypertables=hypertables)
+        if version < VERSION or missing:
+            await _run(connection, preparations(settings))
+            for number in range(1, VERSION + 1):
+                await _run(connection, migration(number, settings, hypertables=hypertables))
+        if version and missing:
+            logger.warning("made anew, as they were missing: %s", ", ".join(missing))
+        if settings.row_level_security:
+            await _secure(connection, settings, names)
+        if hypertables:
+            await _add_features(connection, settings, [t for t in TABLES if settings.table(t.name) in missing], logger)
+        else:
+            for table in TABLES:
+                await keep_partitions(connection, settings, table.name, now, logger)
+    return hypertables
+
+
+async def _version(connection: Connection, settings: TimescaleSettings) -> int:
+    name = settings.table("schema_version")
+    if await connection.fetchval("SELECT to_regclass($1)", name) is None:
+        return 0
+    return int(await connection.fetchval(f"SELECT coalesce(max(version), 0) FROM {name}"))  # noqa: S608 - a checked name
+
+
+async def _missing(connection: Connection, settings: TimescaleSettings, *, hypertables: bool) -> list[str]:
+    """Our tables that are not there; an error where one is there under another name, with its indexes and partitions.
+
+    A new one would find these names taken, and go without.
+    """
+    ours = [(settings.table(table.name), settings.table(f"{table.name}_time")) for table in TABLES]
+    ours.append((settings.table("batches"), settings.table("batches_at")))
+    if not hypertables:
+        ours += [(settings.table(f"{table.name}_default"),) * 2 for table in TABLES]
+    rows = [tuple(row) for row in await connection.fetch(_MISSING, *map(list, zip(*ours, strict=True)))]
+    for name, elsewhere in rows:
+        if elsewhere is not None:
+            text = f"the table {name} is missing, but {elsewhere} has its indexes: rename that back, or drop it"
+            raise SchemaError(text)
+    return [name for name, _ in rows]
+
+
+async def _has_extension(connection: Connection, settings: TimescaleSettings) -> bool:
+    """Whether new tables are to be hypertables."""
+    wanted = settings.timescaledb.enabled
+    if wanted is True:
+        await connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    there = await connection.fetchval("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'")
+    return bool(wanted and there)
+
+
+async def _secure(connection: Connection, settings: TimescaleSettings, names: list[str]) -> None:
+    """Let the readers' role see its tenant's rows, and who was it before none any more."""
+    role = settings.reader_role
+    if await connection.fetchval(_SECURED, names, role):
+        return
+    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+        try:
+            async with connection.transaction():
+                await connection.execute(f'CREATE ROLE "{role}" NOLOGIN')
+        except asyncpg.InsufficientPrivilegeError:
+            text = f"'reader_role' is missing: CREATE ROLE {role} NOLOGIN"
+            raise SchemaError(text) from None
+    for (former,) in await connection.fetch(_FORMER_READERS, names, role):
+        await connection.execute(f"REVOKE SELECT ON {', '.join(names)} FROM {former}")  # noqa: S608 - checked names
+    await _run(connection, row_security(settings))
+
+
+async def _add_features(
+    connection: Connection, settings: TimescaleSettings, tables: Sequence[Table], logger: Logger
+) -> None:
+    """Compression and aggregates, each where this edition of TimescaleDB has it."""
+    for step in features(settings, tables):
+        try:
+            async with connection.transaction():
+                await connection.execute(step.sql)
+        except asyncpg.PostgresError as error:
+            logger.warning("TimescaleDB goes without %s: %s", step.what, getattr(error, "message", "") or error)
+
+
+async def _run(connection: Connection, statements: Iterable[str]) -> None:
+    for statement in statements:
+        await connection.execute(statement)
