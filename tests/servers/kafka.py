@@ -21,7 +21,6 @@ import pytest
 import trustme
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaException,
     Message,
     Producer,
@@ -229,15 +228,20 @@ class KafkaBroker:
     def committed(self, group: str) -> dict[tuple[str, int], int]:
         """The offsets that a consumer group has committed.
 
-        librdkafka 2.16 may crash the process where the group has offsets of a topic that was just deleted.
+        A consumer asks for them: an `AdminClient` of librdkafka 2.16 ends the process if the coordinator is not ready.
         """
-        asked = [ConsumerGroupTopicPartitions(group)]
-        places = _answer(lambda: self.admin.list_consumer_group_offsets(asked)[group]).topic_partitions
-        return {(place.topic, place.partition): place.offset for place in places}
+        topics = self.admin.list_topics(timeout=PATIENCE).topics
+        asked = [TopicPartition(name, number) for name, topic in topics.items() for number in topic.partitions]
+        consumer = Consumer(self._client() | {"group.id": group, "enable.auto.commit": False})
+        try:
+            places = _answer(lambda: consumer.committed(asked, timeout=PATIENCE))
+        finally:
+            consumer.close()
+        return {(place.topic, place.partition): place.offset for place in places if place.offset >= 0}
 
     def members(self, group: str) -> dict[str, list[int]]:
         """The members of a group that is stable, each with its partitions; empty while it is not."""
-        found = _answer(lambda: self.admin.describe_consumer_groups([group])[group])
+        found = _answer(lambda: self.admin.describe_consumer_groups([group])[group].result(PATIENCE / 10))
         if found.state.name != "STABLE":
             return {}
         return {
@@ -338,7 +342,7 @@ def _answer(ask: Callable[[], Any]) -> Any:
 
     def answer() -> Any:
         try:
-            return ask().result(PATIENCE / 10)
+            return ask()
         except TimeoutError:  # asked of a broker that has ended meanwhile
             return None
         except KafkaException as error:
