@@ -52,10 +52,11 @@ from sluiceway.config.durations import format_duration
 from sluiceway.errors import ConfigError, PermanentError, RetryableError
 from sluiceway.exporters.kafka.messages import Message, Messages
 from sluiceway.exporters.kafka.producer import PolledProducer, Reports
-from sluiceway.exporters.kafka.sending import Sending, Unfinished
+from sluiceway.exporters.kafka.sending import Sending
 from sluiceway.exporters.kafka.settings import KafkaExporterConfig
 from sluiceway.kafka import KafkaConnection, delivery_error, explain
 from sluiceway.otlp import Batch
+from sluiceway.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
@@ -82,7 +83,7 @@ class KafkaExporter:
         self._messages = {signal: Messages(config, signal) for signal in context.signals}
         self._producers: dict[bool, PolledProducer] = {}
         self._tasks: asyncio.TaskGroup
-        self._unfinished = Unfinished()
+        self._unfinished: Unfinished[Sending] = Unfinished()
         self._without_room: set[Sending] = set()
         self._delivered = self._failures = self._bytes = self._divided = 0
         self._publish()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from sluiceway.otlp import Batch, join
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
-__all__ = ["Sending", "Unfinished"]
+__all__ = ["Sending"]
 
 
 class Sending:
@@ -58,32 +57,3 @@ class Sending:
         more = f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else ""
         refused = join([refusal.batch for refusal in refusals])
         return PartialSuccess(refused.items, reasons[0] + more, refused)
-
-
-class Unfinished:
-    """Batches whose attempt ended before they did: who comes with the same batch again goes on where it was left.
-
-    They are known for as long as anybody has the batch, to send it again; this does not keep it.
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[int, tuple[weakref.ref[Batch], list[Sending]]] = {}
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def keep(self, batch: Batch, sending: Sending) -> None:
-        """Remember how far a batch has come. Two pipelines may send the same batch, each for itself."""
-        place = id(batch)
-        if place not in self._kept:
-            self._kept[place] = weakref.ref(batch, lambda _: self._kept.pop(place, None)), []
-        self._kept[place][1].append(sending)
-
-    def take(self, batch: Batch) -> Sending | None:
-        """What was kept of just this batch, which is then forgotten."""
-        if (found := self._kept.get(id(batch))) is None:
-            return None
-        sending = found[1].pop()
-        if not found[1]:
-            del self._kept[id(batch)]
-        return sending

@@ -68,6 +68,7 @@ exporters:
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -126,6 +127,11 @@ class RemoteWriteExporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._receiver.__aexit__(kind, error, trace)
+
+    async def check_backend(self) -> None:
+        """Post a request without series: it shows whether the receiver is there, knows us and takes this message."""
+        with suppress(PermanentError):  # one that wants series is there
+            await self._receiver.post(self._encoding.nothing)
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Send what is left of the batch, and return when the receiver has taken it or raise `DeliveryError`."""

@@ -144,6 +144,13 @@ class Encoding:
         self.kernel.revert(request)
         return True
 
+    @property
+    def nothing(self) -> Request:
+        """A request that holds no series."""
+        from cramjam import snappy
+
+        return Request(0, bytes(snappy.compress_raw(b"")), Written(), has_points=False)
+
     def done(self, work: Work) -> None:
         """Forget work of which nothing is left."""
         self._works.pop(id(work.batch.payload), None)

@@ -50,12 +50,11 @@ exporters:
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability, Status
+from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
 from sluiceway.exporters.timescaledb.keys import Keys, part_of
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 from sluiceway.extras import require
@@ -68,8 +67,6 @@ if TYPE_CHECKING:
 
 __all__ = ["COMPONENT", "TimescaleExporter", "TimescaleSettings"]
 
-LOOK_INTERVAL: Final = 30.0
-"""Seconds between two looks at tables that cannot be used yet."""
 UPKEEP_INTERVAL: Final = 300.0
 """Seconds between two looks at partitions, retention and old keys."""
 
@@ -86,7 +83,6 @@ class TimescaleExporter:
         host, port = settings.address
         self.destination = {"server.address": host, "server.port": port}
         self._moved = self._repeated = 0
-        self._trouble = ""
         self._keys = Keys()
         self._tasks = AsyncExitStack()
         self._parts: dict[Signal, Part] = {}
@@ -122,6 +118,17 @@ class TimescaleExporter:
         await self._tasks.aclose()
         await self._pool.close()
 
+    async def check_backend(self) -> None:
+        """Make the tables, or look whether they can be written to."""
+        from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError, SchemaError, explain
+
+        try:
+            async with self._pool.connection() as connection:
+                for part in self._parts.values():
+                    await part.schema.ready(connection, self._context.clock.time_ns() / _SECOND)
+        except (PostgresError, SchemaError, *BROKEN) as error:
+            raise explain(error, self._settings.endpoint) from error
+
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Return when the rows are committed, or raise `DeliveryError`; then none of them is, as far as is known."""
         names = batch.origin.names
@@ -144,7 +151,6 @@ class TimescaleExporter:
             if may_be_schema(error):
                 part.schema.forget()
             raise explain(error, self._settings.endpoint) from error
-        self._report("")
         if made is None or new is None:
             return await self._deliver_halves(batch, keys)
         self._repeated += len(keys) - len(new)
@@ -168,11 +174,10 @@ class TimescaleExporter:
         return PartialSuccess(sum(half.rejected for half in found), found[0].message, join(left_out))
 
     async def _keep_up(self) -> None:
-        """Look at the tables; then, from time to time, make partitions, drop what is too old and forget old keys."""
+        """From time to time make partitions, drop what is too old and forget old keys."""
         from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError
         from sluiceway.exporters.timescaledb.upkeep import keep_up
 
-        await self._look()
         clock = self._context.clock
         while True:
             await clock.sleep(UPKEEP_INTERVAL)
@@ -182,34 +187,6 @@ class TimescaleExporter:
                         await keep_up(connection, self._settings, part.schema, clock.time_ns() / _SECOND, part.logger)
             except (PostgresError, *BROKEN) as error:
                 self._context.logger.warning("the upkeep of the tables failed: %s", type(error).__name__)
-
-    async def _look(self) -> None:
-        """Make or check the tables before data comes, so that what an operator must mend is told at the start."""
-        from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError, SchemaError, explain
-
-        clock = self._context.clock
-        while not all(part.schema.is_known for part in self._parts.values()):
-            try:
-                async with clock.timeout(self._settings.timeout or None), self._pool.connection() as connection:
-                    for part in self._parts.values():
-                        await part.schema.ready(connection, clock.time_ns() / _SECOND)
-            except (PostgresError, SchemaError, *BROKEN) as error:
-                told = explain(error, self._settings.endpoint)
-                self._report(str(told), for_good=bool(told.advice))
-                await clock.sleep(LOOK_INTERVAL)
-        self._report("")
-
-    def _report(self, trouble: str, *, for_good: bool = False) -> None:
-        """Say what keeps data from being written, once, or that nothing does any more."""
-        if trouble == self._trouble:
-            return
-        self._trouble = trouble
-        if not trouble:
-            self._context.report(Status.OK)
-            return
-        self._context.report(Status.PERMANENT_ERROR if for_good else Status.RECOVERABLE_ERROR, trouble)
-        level = logging.ERROR if for_good else logging.WARNING
-        self._context.logger.log(level, "The database cannot be used; data will wait.", extra={"error": trouble})
 
 
 COMPONENT = Component(

@@ -423,6 +423,21 @@ async def test_nobody_there_is_retryable_and_the_text_has_no_secrets():
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("more", ["", V2])
+async def test_a_receiver_is_asked_without_series_at_the_start(backend, more):
+    """What it says of us is trouble, what it says of the empty request is not."""
+    async with exporter(url(backend), more) as out:
+        backend.script = [401, 404, 400]
+        with pytest.raises(RetryableError, match="HTTP status 401"):
+            await out.check_backend()
+        with pytest.raises(RetryableError, match=r"web\.enable-remote-write-receiver"):
+            await out.check_backend()
+        await out.check_backend()
+        backend.headers = counts() if more else {}
+        await out.check_backend()
+    assert {cramjam.snappy.decompress_raw(body).read() for _, _, body in backend.requests} == {b""}
+
+
 class Bearer:
     """An extension that proves who we are."""
 

@@ -20,7 +20,6 @@ from sluiceway.exporters.timescaledb import COMPONENT
 from sluiceway.otlp import Batch, Signal
 from sluiceway.pipelines.request import Request
 from sluiceway.pipelines.wrap import wrap
-from sluiceway.testing import ManualClock
 from tests.exporters.backends import make
 from tests.exporters.timescaledb.bench import Place, eventually, exporter, logs, yaml_of
 from tests.exporters.timescaledb.proxy import Proxy
@@ -106,36 +105,16 @@ async def test_the_status_says_what_to_do_and_heals(place: Place) -> None:
     assert place.count() == 6
 
 
-async def test_trouble_is_told_at_the_start(place: Place, caplog: pytest.LogCaptureFixture) -> None:
-    """Before any data comes: once in the log, with what to do, and as the status, until the database can be used."""
-    told: list[tuple[Any, ...]] = []
-    clock, missing = ManualClock(), f"{place.database}_later"
-    access = {"database": missing}
-    async with exporter(place, "timeout: 0s", access=access, clock=clock, report=lambda *status: told.append(status)):
-        for _ in range(3):
-            await eventually(lambda: clock.sleepers, "nobody looks")
-            await clock.advance(31)
-        ((status, message),) = told
-        assert status is Status.PERMANENT_ERROR
-        assert "create the database" in message
-        assert [record.levelname for record in caplog.records] == ["ERROR"]
+async def test_the_tables_are_made_before_data_come(place: Place) -> None:
+    """The check at the start makes them, or says what is in the way."""
+    missing = f"{place.database}_later"
+    async with exporter(place, access={"database": missing}) as out:
+        with pytest.raises(RetryableError) as caught:
+            await out.check_backend()
+        assert "create the database" in caught.value.advice
         place.sql(f"CREATE DATABASE {missing} OWNER otel")
-        await eventually(lambda: clock.sleepers, "nobody looks")
-        await clock.advance(31)
-        await eventually(lambda: told[-1] == (Status.OK,), "it is not well")
+        await out.check_backend()
     assert place.server.sql("SELECT to_regclass('otel_logs')", database=missing) == "otel_logs"
-
-
-async def test_data_that_arrives_ends_the_trouble_of_the_start(place: Place) -> None:
-    """Whoever sees it first."""
-    told: list[tuple[Any, ...]] = []
-    clock, missing = ManualClock(), f"{place.database}_later"
-    access = {"database": missing}
-    async with exporter(place, access=access, clock=clock, report=lambda *status: told.append(status)) as out:
-        await eventually(lambda: told, "nothing is said")
-        place.sql(f"CREATE DATABASE {missing} OWNER otel")
-        await out.consume(logs(1))
-        assert told[-1] == (Status.OK,)
 
 
 @pytest.mark.parametrize(("tls", "advice"), [("", "tls::insecure: true"), ("ca_file: '{ca}'", "tls::ca_file")])
