@@ -77,8 +77,10 @@ class Schema:
     async def look(self, connection: Connection) -> None:
         """Hold the columns against the catalogue; raise `SchemaError` where they are not as we write them."""
         self.is_known = False
-        marks = await self._read_marks(connection, self._tables)  # first, so that no change can come between unseen
-        await self._check(connection)
+        marks: dict[str, tuple[int, str]] = {}
+        while len(marks) < len(self._tables):  # tables may come between the questions
+            marks = await self._read_marks(connection, self._tables)  # first, so that no change can come unseen
+            await self._check(connection)
         self._marks, self.is_known = marks, True
 
     def tests(self, tables: Sequence[Table]) -> str:

@@ -15,6 +15,7 @@ from sluiceway.exporters.timescaledb.columns import TABLES
 from sluiceway.otlp import Signal
 from sluiceway.testing import ManualClock, items
 from tests.exporters.timescaledb.bench import Place, exporter, logs, upkeep, yaml_of
+from tests.exporters.timescaledb.proxy import Proxy
 from tests.servers.postgresql import until
 
 HELD = "SELECT 1 FROM pg_locks WHERE relation = 'otel_logs_default'::regclass AND mode = 'AccessShareLock'"
@@ -67,6 +68,23 @@ async def test_a_dba_makes_the_tables(place: Place) -> None:
         await out.consume(logs(5))
     assert place.count() == 5
     assert place.sql(DAYS) == "otel_logs_default"
+
+
+async def test_tables_may_come_while_they_are_looked_at(place: Place) -> None:
+    """Between two questions to the catalogue: what was seen before they came does not count."""
+    made: list[str] = []
+
+    def make_tables(data: bytes) -> bool:
+        if b"pg_attribute" in data and not made:
+            made.append(place.sql(script([]), "GRANT ALL ON ALL TABLES IN SCHEMA public TO otel"))
+        return False
+
+    async with Proxy(place.server.port).running() as proxy:
+        proxy.on_request = make_tables
+        async with exporter(place, "create_schema: false", port=proxy.port) as out:
+            assert await out.consume(logs(5)) is None
+    assert made
+    assert place.count() == 5
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
