@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,15 +19,15 @@ from sluiceway.otlp import Batch, Signal
 from sluiceway.pipelines.batching import DISTANCE, Natural, Timed
 from sluiceway.pipelines.bisection import Bisection
 from sluiceway.pipelines.consumers import Consumers
+from sluiceway.pipelines.durable import Durable
 from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.losses import LossLog
 from sluiceway.pipelines.observation import Counts, Health, describe
-from sluiceway.pipelines.pause import pause
 from sluiceway.pipelines.request import Letter, Request, Sender
 from sluiceway.pipelines.room import Room
-from sluiceway.pipelines.store import Content, Kept, Store, Terms
-from sluiceway.pipelines.waiting import Element, Policy, Ticket
-from sluiceway.segments.reader import OVERHEAD
+from sluiceway.pipelines.store import Store
+from sluiceway.pipelines.tenants import Terms
+from sluiceway.pipelines.waiting import Element, Policy, Ticket, measure
 from sluiceway.telemetry import Scope
 
 __all__ = ["SendingQueue", "Statistics"]
@@ -37,9 +37,6 @@ RETRY_AFTER: Final = 1.0
 
 GRACE: Final = 5.0
 """Seconds that exports under way have to end when a queue on disk is left; after that they are sent again later."""
-BURY_AGAIN: Final = 5.0
-"""Seconds after which dead letters that could not be kept are tried again."""
-
 _UNITS = {"requests": "{batch}", "items": "{item}", "bytes": "By"}
 
 
@@ -105,29 +102,25 @@ class SendingQueue:
         self._losses = LossLog("Exporting failed. Dropping data.", logging.ERROR, context)
         text = "Exporting failed. The data is among the dead letters."
         self._burials = LossLog(text, logging.ERROR, context, "dead_letter_items")
-        self._store: Store | None = store[0] if store is not None else None
-        self._terms: Terms | None = store[1] if store is not None else None
-        self._unfinished: list[Element] = []
-        """What is on disk, and was begun with and not finished when the queue was left."""
         self._closing = asyncio.Event()
-        self._saving: set[asyncio.Task[None]] = set()
-        """What a predecessor had in memory, on its way to the disk."""
         self._room = Room(settings.capacity, settings.max_bytes if store is None else settings.max_storage_bytes)
-        self._in_memory = 0
-        """Bytes of what came from the store and is not finished."""
         self._consumers = Consumers(policy, self._export, context.clock, settings.num_consumers)
         self._results: dict[Ticket, asyncio.Future[None]] = {}
         self._taken: Sizes | None = None
         self._sent: Sizes | None = None
-        self._is_closed = False
-        self._account = account or (lambda pipeline: Account(pipeline, context.id))
+        self._disk: Durable | None = None
+        if store is not None:
+            self._disk = Durable(
+                *store, account or (lambda pipeline: Account(pipeline, context.id)), settings, context.clock,
+                self._consumers, self._room, self._expire, self._closing,
+            )  # fmt: skip
         self.heir: SendingQueue | None = None
         """Who takes over what is left when this queue is left: its successor, when a reload changed the exporter."""
 
     @property
     def takes_at_once(self) -> bool:
         """Whether `send` never waits, so that it cannot be cancelled half-way."""
-        return not (self._settings.block_on_overflow or self._settings.wait_for_result or self._store)
+        return not (self._settings.block_on_overflow or self._settings.wait_for_result or self._disk)
 
     @property
     def waits_for_results(self) -> bool:
@@ -148,8 +141,8 @@ class SendingQueue:
             "sluiceway_exporter_divided_requests", lambda: self._bisection.divided, "{request}",
             "Requests that the destination refused for good and that were sent again in halves.", **names,
         )  # fmt: skip
-        if self._store is not None:
-            self._store.publish(scope, names, self._settings.max_storage_bytes)
+        if self._disk is not None:
+            self._disk.store.publish(scope, names, self._settings.max_storage_bytes)
         if scope.detailed:
             self._taken = Sizes(scope, "otelcol_exporter_enqueue_size", "request that the queue took", context.id)
             self._sent = Sizes(scope, "otelcol_exporter_queue_batch_send_size", "request that left it", context.id)
@@ -163,9 +156,9 @@ class SendingQueue:
 
     async def __aenter__(self) -> Self:
         await self._consumers.__aenter__()
-        if self._store is not None and self._terms is not None:
+        if self._disk is not None:
             try:
-                await self._store.enter(self, self._account, self._terms)
+                await self._disk.enter()
             except BaseException as error:
                 await self._consumers.__aexit__(type(error), error, None)
                 raise
@@ -174,10 +167,9 @@ class SendingQueue:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_closed = True
         self._closing.set()
         self._room.close()
-        if self.heir is not None or self._store is not None:
+        if self.heir is not None or self._disk is not None:
             for element in self._consumers.clear():
                 self._interrupt(element)
         try:
@@ -187,16 +179,14 @@ class SendingQueue:
                 self._interrupt(element)
             self._losses.tell()
             self._burials.tell()
-            if self._saving:
-                await asyncio.wait(self._saving)
-            if self._store is not None:
-                await self._store.leave(self, self._unfinished)
+            if self._disk is not None:
+                await self._disk.leave()
 
     async def _end_exports(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let the exports end; what is on disk is not waited for much longer than a healthy backend takes."""
-        if self._store is None:
+        if self._disk is None:
             await self._consumers.__aexit__(kind, error, trace)
             return
         with suppress(TimeoutError):
@@ -208,11 +198,11 @@ class SendingQueue:
         batch = request.batch
         if not batch.items:
             return
-        ticket = Ticket(self._measure(batch), len(batch.payload))
-        if self._is_closed or not self._room.is_free(ticket.size, ticket.bytes):
+        ticket = Ticket(measure(batch, self._settings.sizer), len(batch.payload))
+        if self._closing.is_set() or not self._room.is_free(ticket.size, ticket.bytes):
             await self._find_room(request, ticket)
-        if self._store is not None:
-            await self._keep(self._store, request)
+        if self._disk is not None:
+            await self._keep(self._disk, request)
         elif self._settings.wait_for_result:
             await self._see_through(request, ticket)
         else:
@@ -222,99 +212,27 @@ class SendingQueue:
         """Refuse whoever waits for room, now and from now on, because senders are to be answered."""
         self._room.close()
 
-    async def _keep(self, store: Store, request: Request) -> None:
-        """Have the request on disk, from where it comes back by `feed`; the store says how much room is taken."""
+    async def _keep(self, disk: Durable, request: Request) -> None:
         if self._taken is not None:
             self._taken.record(request.batch)
         try:
-            await store.keep(request)
+            await disk.keep(request)
         except RefusedError:
             self._counts.refused += request.batch.items
             raise
-
-    def wants(self, size: int) -> bool:
-        """Whether there is room in memory for so many bytes that are on disk."""
-        room = self._settings.max_bytes - self._in_memory
-        return not self._is_closed and (not self._in_memory or size + OVERHEAD <= room)
-
-    def feed(self, request: Request, kept: Kept) -> None:
-        """Take a request that is on disk: its room is taken, and its items count as held."""
-        if self._is_closed:
-            return
-        batch, clock = request.batch, self._context.clock
-        element = Element(request, ((Ticket(self._measure(batch), kept.bytes, kept), batch.items),), clock.now())
-        self._in_memory += kept.bytes + OVERHEAD
-        if self._is_too_old(element):
-            self._expire(element)
-        else:
-            self._consumers.put(element)
-
-    def go_on(self, unfinished: Sequence[Element]) -> None:
-        """Take over what another queue has begun with, as it is."""
-        for ticket in {ticket for element in unfinished for ticket, _ in element.tickets}:
-            self._in_memory += ticket.bytes + OVERHEAD
-        for element in unfinished:
-            self._consumers.put(element)
-
-    @property
-    def max_age(self) -> float:
-        """Seconds after which what waits on disk is given up; zero for never."""
-        return self._settings.max_age
-
-    def expire(self) -> None:
-        """Give up what waits and is too old. What is under way comes to its end."""
-        if self._settings.max_age:
-            for element in self._consumers.waiting():
-                if self._is_too_old(element) and self._consumers.withdraw(element):
-                    self._expire(element)
-
-    def _is_too_old(self, element: Element) -> bool:
-        age = self._context.clock.now() - min(ticket.kept.since for ticket, _ in element.tickets if ticket.kept)
-        return 0 < self._settings.max_age < age
 
     def _expire(self, element: Element) -> None:
         element.request.drop(Reason.EXPIRED)
         self._losses.note(element.request.batch.items, "it has waited for longer than max_age")
         self._release(element)
 
-    def holds(self, content: Content) -> None:
-        """Learn how much is on disk in all: that is the room that is taken."""
-        sizes = {"requests": content.requests, "items": content.items, "bytes": content.bytes}
-        self._room.set(sizes[self._settings.sizer], content.bytes)
-
     def inherit(self, request: Request) -> None:
         """Take over a request that a predecessor has accepted, whether there is room for it or not."""
-        if self._store is not None:
-            saving = asyncio.get_running_loop().create_task(self._save(self._store, request))
-            self._saving.add(saving)
-            saving.add_done_callback(self._saving.discard)
+        if self._disk is not None:
+            self._disk.save(request)
             return
         batch = request.batch
-        self._put(request, Ticket(self._measure(batch), len(batch.payload)))
-
-    async def _save(self, store: Store, request: Request) -> None:
-        """Have on disk what a predecessor had in memory; it is lost where the disk does not take it before we go."""
-        request.hold()
-        try:
-            while not self._is_closed:
-                with suppress(RefusedError):
-                    await store.keep(request)  # which counts it as held anew
-                    return
-                await pause(self._context.clock, RETRY_AFTER, self._closing)
-            request.drop(Reason.SHUTDOWN)
-        except TooLargeError:
-            request.drop(Reason.TOO_LARGE)
-        finally:
-            request.release()
-
-    def _measure(self, batch: Batch) -> int:
-        match self._settings.sizer:
-            case "requests":
-                return 1
-            case "items":
-                return batch.items
-            case "bytes":
-                return len(batch.payload)
+        self._put(request, Ticket(measure(batch, self._settings.sizer), len(batch.payload)))
 
     async def _find_room(self, request: Request, ticket: Ticket) -> None:
         """Return in the moment in which there is room, or raise."""
@@ -326,7 +244,7 @@ class SendingQueue:
         self._counts.refused += request.batch.items
         if not room.could_hold(size, weight):
             raise TooLargeError("element size too large")
-        text = "sending queue is stopped" if self._is_closed else "sending queue is full"
+        text = "sending queue is stopped" if self._closing.is_set() else "sending queue is full"
         raise RefusedError(text, retry_after=RETRY_AFTER)
 
     def _put(self, request: Request, ticket: Ticket) -> Element:
@@ -390,30 +308,21 @@ class SendingQueue:
 
     async def _put_aside(self, request: Request, letter: Letter) -> None:
         """Put what the backend rejected of a request to the dead letters, in the name of the first of its accounts."""
+        assert self._disk is not None  # noqa: S101 - only a queue on disk has its letters kept
         reason = Reason.REJECTED
         share = ((request.shares[0][0], letter.batch.items),)
         try:
-            if await self._bury(Request(letter.batch, share), Reason.REJECTED, letter.message):
+            if await self._disk.bury(Request(letter.batch, share), Reason.REJECTED, letter.message):
                 reason = Reason.DEAD_LETTERED
         finally:
             request.reject(letter.rejected, reason)
-
-    async def _bury(self, request: Request, reason: Reason, error: str) -> bool:
-        """Have a request among the dead letters, however long that takes; False where there are none, or at the end."""
-        if self._store is None or self._settings.dead_letters is None:
-            return False
-        while not await self._store.bury(request, reason, error):
-            await pause(self._context.clock, BURY_AGAIN, self._closing)
-            if self._is_closed:
-                return False
-        return True
 
     async def _lose(self, element: Element, error: Exception) -> None:
         reason = self._reason(error)
         if reason is Reason.INTERNAL_ERROR:
             self._context.logger.error("The exporter raised an unexpected error.", exc_info=error)
-        if self._store is not None and self._settings.dead_letters is not None and reason is not Reason.SHUTDOWN:
-            buried = await self._bury(element.request, reason, str(error) or type(error).__name__)
+        if self._disk is not None and self._disk.has_dead_letters and reason is not Reason.SHUTDOWN:
+            buried = await self._disk.bury(element.request, reason, str(error) or type(error).__name__)
             reason = Reason.DEAD_LETTERED if buried else Reason.SHUTDOWN
         self._fail(element, error, reason)
         if reason is not Reason.SHUTDOWN:
@@ -421,7 +330,7 @@ class SendingQueue:
 
     def _reason(self, error: Exception) -> Reason:
         if isinstance(error, RetryableError | RefusedError):
-            return Reason.SHUTDOWN if self._is_closed else Reason.RETRIES_EXHAUSTED
+            return Reason.SHUTDOWN if self._closing.is_set() else Reason.RETRIES_EXHAUSTED
         return reason_of(error)
 
     def _interrupt(self, element: Element) -> None:
@@ -432,8 +341,8 @@ class SendingQueue:
 
         What a stop has interrupted goes to the heir where there is one, and stays where it is when it is on disk.
         """
-        if reason is Reason.SHUTDOWN and all(ticket.kept is not None for ticket, _ in element.tickets):
-            self._unfinished.append(element)
+        if reason is Reason.SHUTDOWN and self._disk is not None:
+            self._disk.leave_unfinished(element)
             return
         if self.heir is not None and reason is Reason.SHUTDOWN and not self._settings.wait_for_result:
             self.heir.inherit(element.request)
@@ -454,9 +363,8 @@ class SendingQueue:
             ticket.parts -= 1
             if ticket.parts:
                 continue
-            if self._store is not None and ticket.kept is not None:
-                self._in_memory -= ticket.bytes + OVERHEAD
-                self._store.acknowledge(ticket.kept)
+            if self._disk is not None:
+                self._disk.release(ticket)
                 continue
             self._room.give_back(ticket.size, ticket.bytes)
             result = self._results.get(ticket)

@@ -9,7 +9,8 @@ from sluiceway.component import Context, Storage
 from sluiceway.config.exporter import SendingQueue as Settings
 from sluiceway.errors import ConfigError, Problem
 from sluiceway.otlp import Signal
-from sluiceway.pipelines.store import Store, Terms
+from sluiceway.pipelines.store import Store
+from sluiceway.pipelines.tenants import Terms
 
 __all__ = ["find_store"]
 

@@ -9,26 +9,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from sluiceway.component import Context, Reason, Status
-from sluiceway.config.exporter import DeadLetters as LetterSettings
 from sluiceway.errors import RefusedError, TooLargeError
 from sluiceway.otlp import Signal
 from sluiceway.pipelines.commits import RETRY_AFTER, Commits, Waiting
+from sluiceway.pipelines.content import Content, Kept, publish
 from sluiceway.pipelines.dead_letters import DeadLetters
 from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.records import named, record_of, request_of
 from sluiceway.pipelines.request import Request
+from sluiceway.pipelines.tenants import Tenant, Tenants, Terms, User
+from sluiceway.pipelines.uninterrupted import to_its_end
 from sluiceway.segments import Log, Stored, Totals
 from sluiceway.segments.frames import LARGEST
-from sluiceway.segments.log import GoneError, Position
+from sluiceway.segments.log import GoneError
 from sluiceway.telemetry import Scope
 
-__all__ = ["Content", "Kept", "Store", "Terms", "User"]
+__all__ = ["Store"]
 
 T = TypeVar("T")
 
@@ -39,74 +39,6 @@ LOOKS: Final = 5
 READ_BYTES: Final = 2 * 1024 * 1024
 TURN: Final = 100
 """Requests that are fed before others have a turn."""
-
-
-class Kept(NamedTuple):
-    """Where a request is on the disk, how much it is, and since when, on the monotonic clock."""
-
-    position: Position
-    items: int
-    bytes: int
-    since: float
-    shares: tuple[tuple[str, int], ...]
-
-
-@dataclass(slots=True)
-class Content:
-    """How much there is; `shares` has the items by pipeline."""
-
-    requests: int = 0
-    items: int = 0
-    bytes: int = 0
-    shares: dict[str, int] = field(default_factory=dict)
-
-    def add(self, requests: int, items: int, bytes: int, shares: Sequence[tuple[str, int]]) -> None:
-        """More of it, or less where the numbers are negative."""
-        self.requests += requests
-        self.items += items
-        self.bytes += bytes
-        for pipeline, number in shares:
-            self.shares[pipeline] = self.shares.get(pipeline, 0) + number
-
-
-class User(Protocol):
-    """The queue that a store works for."""
-
-    @property
-    def max_age(self) -> float:
-        """Seconds after which it does not want a request any more; zero for never."""
-
-    def wants(self, size: int) -> bool:
-        """Whether there is room in memory for so many bytes."""
-
-    def feed(self, request: Request, kept: Kept) -> None:
-        """Take a request that is on the disk."""
-
-    def go_on(self, unfinished: Sequence[Any]) -> None:
-        """Take over what the queue before has begun with and not finished."""
-
-    def holds(self, content: Content) -> None:
-        """Learn how much is on the disk in all, whenever that changes."""
-
-    def expire(self) -> None:
-        """Give up what waits and is too old."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What one queue wants of its store: they count from the moment in which it is the first."""
-
-    context: Context
-    log: Log
-    """One that was made as the settings say, for its keys and whether it syncs; it is not opened."""
-    letters: LetterSettings | None
-    letters_log: Log
-
-
-class _Tenant(NamedTuple):
-    user: User
-    account: Callable[[str], Account]
-    terms: Terms
 
 
 class Store:
@@ -124,9 +56,9 @@ class Store:
         self._signal = signal
         self._context: Context
         self._trouble = ""
-        self._tenants: list[_Tenant] = []
+        self._tenants = Tenants()
         self._threads: ThreadPoolExecutor
-        self._tasks: list[asyncio.Task[None]] = []
+        self._life: asyncio.Task[None] | None = None
         self._commits = Commits(self._write)
         self._reading = asyncio.Lock()
         self._writing = asyncio.Lock()
@@ -138,33 +70,11 @@ class Store:
 
     def publish(self, scope: Scope, names: Mapping[str, str], capacity: int) -> None:
         """Make metrics of what is on disk; `capacity` is in bytes of telemetry."""
-        told: tuple[tuple[str, Callable[[], float], str, str], ...] = (
-            ("storage_size", lambda: self.content.bytes, "By", "Bytes of telemetry that a queue on disk holds."),
-            ("storage_capacity", lambda: capacity, "By", "What it takes at most."),
-            (
-                "disk_bytes",
-                lambda: self.log.bytes_on_disk,
-                "By",
-                "Bytes of its files, also of what is done.",
-            ),
-            ("segments", lambda: self.log.segments, "{file}", "Files of a queue on disk."),
-        )
-        for name, read, unit, text in told:
-            scope.gauge(f"sluiceway_exporter_queue_{name}", read, unit, text, **names)
-        counted: tuple[tuple[str, Callable[[], float], str, str], ...] = (
-            ("queue_damaged_bytes", lambda: self.log.damaged_bytes, "By", "Bytes on disk that were no records."),
-            ("dead_letter_items", lambda: self.letters.buried if self.letters else 0, "{item}",
-             "Items that were put to the dead letters."),
-            ("dead_letters_forgotten", lambda: self.letters.forgotten if self.letters else 0, "{record}",
-             "Dead letters that were deleted to make room for others."),
-        )  # fmt: skip
-        for name, read, unit, text in counted:
-            scope.counter(f"sluiceway_exporter_{name}", read, unit, text, **names)
+        publish(scope, names, self.log, lambda: self.content, lambda: self.letters, capacity)
 
     async def enter(self, user: User, account: Callable[[str], Account], terms: Terms) -> None:
         """Work for a queue: at once, or when the one before has left. `account` finds a pipeline's account by name."""
-        self._tenants.append(_Tenant(user, account, terms))
-        if len(self._tenants) > 1:
+        if not self._tenants.add(Tenant(user, account, terms)):
             user.holds(self.content)
             return
         self._threads = ThreadPoolExecutor(3, thread_name_prefix=f"queue {self.log.folder.name}")
@@ -175,11 +85,16 @@ class Store:
             self._tenants.clear()
             await self._close()
             raise
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(work) for work in (self._commits.write_on(), self._read_on(), self._tend())]
+        self._life = asyncio.get_running_loop().create_task(self._live())
 
     async def leave(self, user: User, unfinished: Sequence[Any]) -> None:
-        """Work no longer for a queue: what it has not finished goes to the next one, or stays on disk."""
+        """Work no longer for a queue: what it has not finished goes to the next one, or stays on disk.
+
+        It comes to its end also when it is cancelled, or the next queue would wait for ever.
+        """
+        await to_its_end(self._leave(user, unfinished))
+
+    async def _leave(self, user: User, unfinished: Sequence[Any]) -> None:
         while not await self._left(user, unfinished):
             await self._commits.quiet()
         if not self._tenants:
@@ -190,13 +105,17 @@ class Store:
         async with self._reading, self._writing:
             if not self._commits.is_quiet:
                 return False
-            was_first = self._tenants[0].user is user
-            self._tenants = [tenant for tenant in self._tenants if tenant.user is not user]
-            if not self._tenants:
-                self._is_open = False  # nobody is there for what comes now
-            elif was_first:
+            if self._tenants.remove(user):
                 await self._hand_over(unfinished)
+            elif not self._tenants:
+                self._is_open = False  # nobody is there for what comes now
             return True
+
+    async def _live(self) -> None:
+        """Write, read and look after the folder, until this is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for work in (self._commits.write_on(), self._read_on(), self._tend()):
+                tasks.create_task(work)
 
     async def keep(self, request: Request) -> None:
         """Return when the request is on the disk; the user is then fed with it, sooner or later.
@@ -234,7 +153,7 @@ class Store:
         except OSError as error:
             self._say(f"the queue on disk cannot be used: {error}")
             return
-        self._is_open = True
+        self._is_open, self._is_gone = True, False
         self._say("; ".join(self.log.unreadable))
         if totals.records:
             self._context.logger.info(
@@ -249,13 +168,14 @@ class Store:
         for pipeline in {*totals.shares, *known}:
             items = totals.shares.get(pipeline, 0) - known.get(pipeline, 0)
             if items:
-                self._tenants[0].account(pipeline).recover(items)
+                self._tenants.first.account(pipeline).recover(items)
         self._change(totals.records, totals.items, totals.bytes, tuple(totals.shares.items()))
-        self._is_behind = self.log.has_more
+        # A reading may be under way: what it has taken is not there any more, and nothing may be handed out meanwhile.
+        self._is_behind = self._is_behind or self.log.has_more
         self._hungry.set()
 
     async def _hand_over(self, unfinished: Sequence[Any]) -> None:
-        user, _, terms = self._tenants[0]
+        user, _, terms = self._tenants.first
         if self.letters is not None:
             await self.letters.close()
         self._agree(terms)
@@ -282,10 +202,9 @@ class Store:
                 "The queue on disk keeps what it holds.",
                 extra={"items": self.content.items, "directory": str(self.log.folder)},
             )
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if self._life is not None:
+            self._life.cancel()
+            await asyncio.wait([self._life])
         await self._run(self.log.close)
         if self.letters is not None:
             await self.letters.close()
@@ -331,7 +250,7 @@ class Store:
         """Have what is too old given up, be there room to read it or not."""
         if not self._tenants:
             return
-        user = self._tenants[0].user
+        user = self._tenants.first.user
         user.expire()
         age = self._context.clock.time_ns() / 1e9 - (self.log.oldest or float("inf"))
         if self._is_behind and 0 < user.max_age < age:
@@ -350,16 +269,20 @@ class Store:
 
     async def _write(self, group: list[Waiting]) -> None:
         async with self._writing:
-            try:
-                stored = await self._run(partial(self._put_down, [waiting.record for waiting in group]))
-            except Exception as error:
-                self._refuse(group, error)
-                return
-            if group:
-                self._say("; ".join(self.log.unreadable))
-            for waiting, kept in zip(group, stored, strict=True):
-                self._kept(waiting.request, kept)
-                waiting.done.set_result(None)
+            with self._told():
+                await self._write_down(group)
+
+    async def _write_down(self, group: list[Waiting]) -> None:
+        try:
+            stored = await self._run(partial(self._put_down, [waiting.record for waiting in group]))
+        except Exception as error:
+            self._refuse(group, error)
+            return
+        if group:
+            self._say("; ".join(self.log.unreadable))
+        for waiting, kept in zip(group, stored, strict=True):
+            self._kept(waiting.request, kept)
+            waiting.done.set_result(None)
 
     def _put_down(self, records: list[Any]) -> list[Stored]:
         try:
@@ -381,7 +304,7 @@ class Store:
     def _kept(self, request: Request, stored: Stored) -> None:
         """Pass a request on at once, if nothing is before it and there is room; else it is read when its turn comes."""
         request.hold()
-        user, record = self._tenants[0].user, stored.record
+        user, record = self._tenants.first.user, stored.record
         if self._is_behind or not user.wants(record.weight):
             self._is_behind = True
             return
@@ -397,7 +320,7 @@ class Store:
         while True:
             await self._hungry.wait()
             self._hungry.clear()
-            while self._is_open and self._is_behind and self._tenants[0].user.wants(1):
+            while self._is_open and self._is_behind and self._tenants.first.user.wants(1):
                 with self._told():
                     if not await self._read():
                         break
@@ -424,7 +347,7 @@ class Store:
             return self._is_behind
 
     def _feed(self, stored: Stored) -> None:
-        user, account, _ = self._tenants[0]
+        user, account, _ = self._tenants.first
         record, clock = stored.record, self._context.clock
         request = request_of(record, self._signal, account, clock.now(), clock.time_ns())
         since = request.batch.origin.received
@@ -433,7 +356,7 @@ class Store:
 
     def _lost(self, totals: Totals) -> None:
         for pipeline, items in totals.shares.items():
-            account = self._tenants[0].account(pipeline)
+            account = self._tenants.first.account(pipeline)
             account.held -= items
             account.drop(items, Reason.DAMAGED)
         shares = [(pipeline, -items) for pipeline, items in totals.shares.items()]
@@ -443,21 +366,14 @@ class Store:
     def _change(self, requests: int, items: int, bytes: int, shares: Sequence[tuple[str, int]]) -> None:
         """What is on disk or on its way there becomes more, or less."""
         self.content.add(requests, items, bytes, shares)
-        for tenant in self._tenants:
-            tenant.user.holds(self.content)
+        self._tenants.tell(self.content)
 
     def _told(self) -> _Told:
         return _Told(self._context)
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Do something in a thread. It comes to its end also when nobody waits for it any more."""
-        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            with suppress(Exception):
-                await asyncio.wait([running])
-            raise
+        return await to_its_end(asyncio.get_running_loop().run_in_executor(self._threads, work))
 
 
 class _Told:

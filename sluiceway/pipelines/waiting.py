@@ -8,11 +8,12 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from sluiceway.config.exporter import Sizer
 from sluiceway.otlp import Batch
+from sluiceway.pipelines.content import Kept
 from sluiceway.pipelines.request import Request, divide
-from sluiceway.pipelines.store import Kept
 
-__all__ = ["Element", "Lane", "Policy", "Ticket", "Waiting", "cut"]
+__all__ = ["Element", "Lane", "Policy", "Ticket", "Waiting", "cut", "measure"]
 
 _AT_ONCE: Final = 1e-6
 """Seconds that are not worth waiting for: less than this may be what rounding has left of a wait."""
@@ -41,6 +42,17 @@ class Element:
         self.request = request
         self.tickets = tickets
         self.arrived = arrived
+
+
+def measure(batch: Batch, sizer: Sizer) -> int:
+    """The room that a batch takes, in units of a queue's sizer."""
+    match sizer:
+        case "requests":
+            return 1
+        case "items":
+            return batch.items
+        case "bytes":
+            return len(batch.payload)
 
 
 def cut(element: Element, pieces: Sequence[Batch]) -> list[Element]:

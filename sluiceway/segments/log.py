@@ -251,15 +251,19 @@ class Log:
 
     def _write_cursor(self, *, sync: bool) -> None:
         assert self._cursor is not None  # noqa: S101 - the caller has looked
+        self._is_dirty = not sync  # before it is looked at: what is acknowledged meanwhile is put down next
         for segment in tuple(self._segments.values()):
             if segment.acknowledged:
                 self._known[segment.header.id] = segment.acknowledged
-        self._cursor.write(self._known)
-        if sync:
-            if self.fsync:
+        try:
+            self._cursor.write(self._known)
+            if sync and self.fsync:
                 self._cursor.sync()
+        except OSError:
+            self._is_dirty = True
+            raise
+        if sync:
             self._saved = time.monotonic()
-            self._is_dirty = False
 
     def forget_oldest(self, most: int) -> int:
         """Delete whole segments, the oldest first, until the others have at most so many bytes; how many records went.

@@ -148,7 +148,7 @@ async def test_what_exceeds_the_memory_waits_on_disk_alone(tmp_path: Path) -> No
             await run.consume(batch)
         queue = run.wrapped.queue
         assert queue is not None
-        in_memory, held = queue._in_memory, run.account("traces").held
+        in_memory, held = queue._disk.in_memory, run.account("traces").held
         run.backend.gate.set()
         await run.until(lambda: run.account("traces").delivered == 100)
     assert [name for batch in run.backend.taken for name in names(batch)] == sent
@@ -550,7 +550,7 @@ async def test_who_waits_when_a_queue_is_left_is_answered(tmp_path: Path) -> Non
     """Also who came when leaving had begun: the queue is there until the disk has the request."""
     run = Run(tmp_path)
     await run.wrapped.__aenter__()
-    store = run.wrapped.queue._store
+    store = run.wrapped.queue._disk.store
     await store._reading.acquire()
     await store._writing.acquire()
     leaving = asyncio.create_task(run.wrapped.__aexit__(None, None, None))
@@ -573,7 +573,7 @@ async def test_giving_up_what_is_too_old_waits_for_nobody_who_leaves(tmp_path: P
     await run.wrapped.__aenter__()
     for _ in range(20):
         await run.consume(traces(1))
-    store = run.wrapped.queue._store
+    store = run.wrapped.queue._disk.store
     await store._reading.acquire()
     await run.clock.advance(7200)
     for _ in range(12):
@@ -583,3 +583,87 @@ async def test_giving_up_what_is_too_old_waits_for_nobody_who_leaves(tmp_path: P
     store._reading.release()
     async with asyncio.timeout(10):
         await run.wrapped.__aexit__(None, None, None)
+
+
+async def test_what_is_read_while_a_queue_is_left_goes_to_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken from the disk for the old queue, and nobody reads it a second time."""
+    goes_on, is_reading = threading.Event(), threading.Event()
+    real = Log.read
+
+    def read(self: Log, size: int) -> object:
+        is_reading.set()
+        goes_on.wait()
+        return real(self, size)
+
+    kept: dict[str, object] = {}
+    text = "max_bytes: 2KiB, num_consumers: 1"
+    old = Run(tmp_path, text, *[RetryableError("away")] * 99, retry=FOREVER, kept=kept)
+    await old.wrapped.__aenter__()
+    monkeypatch.setattr(Log, "read", read)
+    for _ in range(20):
+        await old.consume(traces(1))
+    new = Run(tmp_path, "", kept=kept)
+    new.accounts = old.accounts
+    await new.wrapped.__aenter__()
+    old.wrapped.queue._disk.expire()
+    store = old.wrapped.queue._disk.store
+    reading = asyncio.create_task(store._read())
+    await asyncio.to_thread(is_reading.wait)
+    leaving = asyncio.create_task(old.wrapped.__aexit__(None, None, None))
+    await settle()
+    goes_on.set()
+    await asyncio.gather(reading, leaving)
+    await new.until(lambda: new.account("traces").delivered == 20)
+    await new.wrapped.__aexit__(None, None, None)
+
+
+async def test_leaving_that_is_cancelled_hands_the_queue_over_all_the_same(tmp_path: Path) -> None:
+    """A deadline that is over must not leave the next queue waiting for ever."""
+    kept: dict[str, object] = {}
+    old = Run(tmp_path, "", *[RetryableError("away")] * 99, retry=FOREVER, kept=kept)
+    await old.wrapped.__aenter__()
+    await old.consume(traces(3))
+    new = Run(tmp_path, "", kept=kept)
+    new.accounts = old.accounts
+    await new.wrapped.__aenter__()
+    store = old.wrapped.queue._disk.store
+    await store._reading.acquire()
+    leaving = asyncio.create_task(old.wrapped.__aexit__(None, None, None))
+    for _ in range(100):
+        await settle()
+    leaving.cancel()
+    await settle()
+    leaving.cancel()
+    store._reading.release()
+    await asyncio.wait([leaving])
+    await new.until(lambda: new.account("traces").delivered == 3)
+    await new.wrapped.__aexit__(None, None, None)
+
+
+async def test_a_failure_that_nobody_expected_does_not_leave_senders_waiting(tmp_path: Path) -> None:
+    """It is logged; whoever waits is told to come again, and the next one is served."""
+    run = Run(tmp_path)
+    async with run.wrapped:
+        feed = run.wrapped.queue._disk.feed
+        run.wrapped.queue._disk.feed = None
+        async with asyncio.timeout(10):
+            with pytest.raises(RefusedError, match="the queue on disk has failed"):
+                await run.consume(traces(1))
+            run.wrapped.queue._disk.feed = feed
+            await run.consume(traces(1))
+
+
+async def test_a_queue_goes_on_when_its_exporter_is_back_though_its_folder_was_deleted(tmp_path: Path) -> None:
+    """Taken out of the configuration and put in again, without a restart of the process."""
+    kept: dict[str, object] = {}
+    run = Run(tmp_path, kept=kept)
+    async with run.wrapped:
+        shutil.rmtree(tmp_path / "exporter_out_traces.queue")
+        await run.until(lambda: run.statuses and run.statuses[-1][0] is Status.RECOVERABLE_ERROR)
+    again = Run(tmp_path, "", RetryableError("away"), kept=kept)
+    async with again.wrapped:
+        await again.consume(traces(1))
+        shutil.rmtree(tmp_path / "exporter_out_traces.queue")
+        await again.until(lambda: again.statuses and again.statuses[-1][0] is Status.RECOVERABLE_ERROR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -272,3 +273,28 @@ def test_a_log_is_a_queue(tmp_path_factory: pytest.TempPathFactory, steps: list[
             log = opened(folder, size=size)
     assert numbers(log) == pending
     log.close()
+
+
+def test_what_is_acknowledged_while_the_cursor_is_put_down_is_put_down_next(tmp_path: Path) -> None:
+    """Also when nothing is acknowledged after it: it would come again after a crash, however much later."""
+
+    class Busy(Files):
+        def __init__(self) -> None:
+            self.then: list[Callable[[], None]] = []
+
+        def write_at(self, descriptor: int, data: bytes, offset: int) -> int:
+            written = super().write_at(descriptor, data, offset)
+            while self.then:
+                self.then.pop()()
+            return written
+
+    files = Busy()
+    log = opened(tmp_path / "q", files=files)
+    log.append([record(0), record(1)])
+    first, second = (stored.position for stored in log.read(10**7))
+    log.acknowledge([first])
+    files.then.append(lambda: log.acknowledge([second]))
+    log.save(now=True)
+    log.save()
+    abandon(log)
+    assert numbers(opened(tmp_path / "q")) == []
