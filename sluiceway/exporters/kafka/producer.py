@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sluiceway.exporters.kafka.messages import Message
@@ -20,6 +21,9 @@ __all__ = ["PolledProducer", "Reports"]
 
 POLL: Final = 0.2
 """Seconds that a poll waits for something to happen."""
+
+LOOK: Final = 0.5
+"""Seconds for which a thread waits for a broker's answer, before it asks again."""
 
 Reports: TypeAlias = "list[tuple[Message, KafkaError | None]]"
 """Messages with what became of them: None is delivered."""
@@ -62,12 +66,21 @@ class PolledProducer:
     async def look(self, topic: str, seconds: float) -> KafkaError | None:
         """Ask a broker for a topic, an empty one for none, and return what it says against it.
 
-        Raises `KafkaException` where no broker answers.
+        Raises `KafkaException` where no broker answers. Its thread ends soon after a cancellation.
         """
+        from confluent_kafka import KafkaException
+
         assert self._producer is not None  # noqa: S101 - nobody asks after closing
-        found = await asyncio.to_thread(self._producer.list_topics, topic or None, seconds)
-        error: KafkaError | None = found.topics[topic].error if topic else None
-        return error
+        for left in reversed(range(ceil(seconds / LOOK))):
+            try:
+                found = await asyncio.to_thread(self._producer.list_topics, topic or None, LOOK)
+            except KafkaException:
+                if not left:
+                    raise
+            else:
+                error: KafkaError | None = found.topics[topic].error if topic else None
+                return error
+        return None
 
     async def close(self, seconds: float) -> int:
         """Wait so long for what is on its way, and end; say how many messages are given up."""
