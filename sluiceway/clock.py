@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock"]
+__all__ = ["Clock", "SystemClock", "Timer"]
+
+
+class Timer(Protocol):
+    """Something that will happen, unless it is cancelled before."""
+
+    def cancel(self) -> object:
+        """Have it not happen."""
 
 
 class Clock(Protocol):
@@ -28,6 +36,9 @@ class Clock(Protocol):
         Entering gives an `asyncio.Timeout`: who holds it may end the wait early by `reschedule`.
         """
 
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Have a short function called when so many seconds have passed."""
+
 
 class SystemClock:
     """The machine's clock."""
@@ -43,3 +54,6 @@ class SystemClock:
 
     def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[asyncio.Timeout]:
         return asyncio.timeout(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        return asyncio.get_running_loop().call_later(seconds, callback)

@@ -129,6 +129,7 @@ class Collector:
             for inlet in self._graph.inlets.values():
                 await self._deadline.bound(inlet.drained(), "what is under way")
             await self._leave(reversed(others))
+            _tell_the_end(self._graph)
         await self.telemetry.stop()
         _log.info("Shutdown complete.")
 
@@ -227,6 +228,7 @@ class Collector:
         for node in gone:
             _bequeath(node, graph)
         await self._leave(node for node in gone if not node.listens)
+        _tell_the_end(running)
         for node in gone:
             for pipeline in self.ledger.pipelines.values():
                 pipeline.holders.pop(node, None)
@@ -261,6 +263,11 @@ class Collector:
 def _warn(graph: Graph) -> None:
     for problem in graph.warnings:
         _log.warning("%s", problem)
+
+
+def _tell_the_end(graph: Graph) -> None:
+    for tell in graph.at_the_end:
+        tell()
 
 
 def _bequeath(node: Node, graph: Graph) -> None:

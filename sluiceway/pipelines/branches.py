@@ -57,6 +57,11 @@ class FanOut:
                 losses.note(batch.items, str(outcome) or type(outcome).__name__)
                 branch.give_up(batch, reason_of(outcome))
 
+    def tell_losses(self) -> None:
+        """Log what has not been logged yet: called at the end."""
+        for losses in self._losses:
+            losses.tell()
+
     async def _outcomes(self, batch: Batch) -> list[BaseException | None]:
         """What each branch raises. A task is made for those only that may wait."""
         found: list[BaseException | None] = [None] * len(self.branches)

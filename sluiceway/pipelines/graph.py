@@ -19,7 +19,7 @@ from sluiceway.config.telemetry_export import TelemetryLevel
 from sluiceway.config.telemetry_traces import TracesConfig
 from sluiceway.errors import ConfigError, Problem
 from sluiceway.otlp import Batch, Signal
-from sluiceway.pipelines.branches import ConnectorBranch, ExporterBranch, FanOut, PassedCounter
+from sluiceway.pipelines.branches import Branch, ConnectorBranch, ExporterBranch, FanOut, PassedCounter
 from sluiceway.pipelines.edits import Edits, group_editors
 from sluiceway.pipelines.flow import Flow
 from sluiceway.pipelines.inlet import Inlet, Link
@@ -56,6 +56,8 @@ class Graph:
     kept: dict[tuple[Kind, str], dict[str, Any]] = field(default_factory=dict)
     """What instances made from the same entry of the configuration have in common."""
     connections: list[Callable[[], None]] = field(default_factory=list)
+    at_the_end: list[Callable[[], None]] = field(default_factory=list)
+    """What is to be said when all has been left, or another graph is in its place."""
     warnings: tuple[Problem, ...] = ()
     """What its configuration asks for and will hardly have meant."""
 
@@ -135,13 +137,18 @@ class _Builder:
         }
         # Only queues that answer at once cannot be interrupted after they have taken a batch.
         shielded = not all(branch.takes_at_once for branch in branches) or bool(routes)
-        target, into = self.processors(pipeline, PassedCounter(FanOut(branches, self.around.clock), ledger), routes)
+        target, into = self.processors(pipeline, PassedCounter(self.fan_out(branches), ledger), routes)
         inlet = self.graph.inlets[pipeline.id]
 
         def connect() -> None:
             inlet.target, inlet.into, inlet.shielded = target, into, shielded
 
         self.graph.connections.append(connect)
+
+    def fan_out(self, branches: Sequence[Branch]) -> FanOut:
+        fan_out = FanOut(branches, self.around.clock)
+        self.graph.at_the_end.append(fan_out.tell_losses)
+        return fan_out
 
     def branch(
         self, id: str, signal: Signal, account: Account, exporters: Mapping[tuple[Signal, str], Node]
@@ -198,7 +205,7 @@ class _Builder:
         settings = self.config.connectors[connection.id]
         signals = frozenset([connection.takes])
         node = self.place(Kind.CONNECTOR, settings, place, signals=signals, gives=connection.gives)
-        self.point(node.link, FanOut([self.graph.inlets[id] for id in connection.to], self.around.clock))
+        self.point(node.link, self.fan_out([self.graph.inlets[id] for id in connection.to]))
         consumer: Consumer = node.instance
         return consumer
 
@@ -217,9 +224,7 @@ class _Builder:
                     by_signal.setdefault(pipeline.signal, []).append(self.graph.inlets[pipeline.id])
         for id, by_signal in used.items():
             node = self.place(Kind.RECEIVER, self.config.receivers[id], signals=frozenset(by_signal))
-            target: Consumer = _BySignal(
-                {signal: FanOut(inlets, self.around.clock) for signal, inlets in by_signal.items()}
-            )
+            target: Consumer = _BySignal({signal: self.fan_out(inlets) for signal, inlets in by_signal.items()})
             if tracing := node.scope.tracing:
                 target = TracedReceiver(target, id, tracing)
             self.point(node.link, target)

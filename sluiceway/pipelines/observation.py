@@ -109,10 +109,10 @@ class Health:
             self._well = True
             self._report(Status.OK)
 
-    def troubled(self, message: str, *, for_good: bool = False) -> None:
-        """Data waits, and nothing is lost yet; `for_good` where it waits for an operator."""
+    def troubled(self, message: str) -> None:
+        """Data waits, and nothing is lost yet: the next success mends it, also where an operator must act first."""
         self._well = False
-        self._report(Status.PERMANENT_ERROR if for_good else Status.RECOVERABLE_ERROR, message)
+        self._report(Status.RECOVERABLE_ERROR, message)
 
     def losing(self, message: str) -> None:
         """Data was lost at the exporter."""
@@ -161,7 +161,7 @@ class Observation:
         if isinstance(error, PermanentError):
             self._health.losing(describe(error))
         elif isinstance(error, Exception):
-            self._health.troubled(describe(error), for_good=needs_help(error))
+            self._health.troubled(describe(error))
 
 
 def describe(error: BaseException) -> str:

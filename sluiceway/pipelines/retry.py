@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -20,6 +21,8 @@ __all__ = ["Backoff", "Retry"]
 
 SHORTEST_WAIT: Final = 0.01
 """Intervals of zero must not turn a dead backend into a busy loop."""
+REMINDER: Final = 300.0
+"""Seconds after which an error that an operator must mend is logged as one again; until then each retry is `info`."""
 
 _RETRYING: Final = "Exporting failed. Will retry the request after interval."
 
@@ -74,6 +77,9 @@ class Retry:
         self._stop = stop
         self._random = random
         self._gate = gate
+        self._told = ""
+        """The last advice that was logged as an error, which is not repeated for a while."""
+        self._quiet_until = 0.0
 
     async def send(self, request: Request) -> None:
         """Send on, again and again if need be. Cancellation ends it at once and leaves the request unsettled."""
@@ -111,15 +117,24 @@ class Retry:
             raise _given_up("no more retries left", failure)
 
     async def _wait(self, request: Request, wait: float, failure: Failure) -> None:
-        self._health.troubled(f"{describe(failure)}, retrying", for_good=needs_help(failure))
-        self._logger.info(
-            _RETRYING,
-            extra={"error": str(failure), "interval": format_duration(wait)},
+        self._health.troubled(f"{describe(failure)}, retrying")
+        self._logger.log(
+            self._level(failure), _RETRYING, extra={"error": str(failure), "interval": format_duration(wait)}
         )
         async with while_waited_for(request.callers):
             await pause(self._clock, wait, self._stop)
         if request.is_abandoned:
             raise _given_up("the sender has gone", failure)
+
+    def _level(self, failure: Failure) -> int:
+        """What only an operator can mend is an error, told when it is new and now and then."""
+        if not needs_help(failure):
+            return logging.INFO
+        now = self._clock.now()
+        if failure.advice == self._told and now < self._quiet_until:
+            return logging.INFO
+        self._told, self._quiet_until = failure.advice, now + REMINDER
+        return logging.ERROR
 
 
 def _given_up(why: str, failure: Failure) -> RetryableError:

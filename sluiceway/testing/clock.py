@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+
+from sluiceway.clock import Timer
 
 __all__ = ["ManualClock", "settle"]
 
@@ -61,6 +63,12 @@ class ManualClock:
             finally:
                 if timer is not None:
                     timer.cancel()
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call a function once the clock has been moved by `seconds`."""
+        timer = self._timer(seconds)
+        timer.add_done_callback(lambda done: None if done.cancelled() else callback())
+        return timer
 
     async def advance(self, seconds: float) -> None:
         """Move the clock, waking on the way whatever becomes due, and let all that woke run."""

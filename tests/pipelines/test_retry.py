@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from sluiceway.caller import Caller
 from sluiceway.component import Status
 from sluiceway.config.exporter import RetryOnFailure
 from sluiceway.errors import PermanentError, RefusedError, RetryableError
-from sluiceway.pipelines.retry import SHORTEST_WAIT, Backoff
+from sluiceway.pipelines.retry import REMINDER, SHORTEST_WAIT, Backoff
 from sluiceway.testing import settle
 from tests.pipelines.around import set_up, traces
 
@@ -165,3 +166,22 @@ async def test_who_had_hung_up_before_still_has_one_attempt() -> None:
     caller.hang_up()
     await setup.send_as(caller, traces())
     assert setup.account.delivered == 1
+
+
+async def test_what_an_operator_must_mend_is_an_error_that_is_not_repeated_all_the_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is told when it is new and now and then. The status is that of what is well again once it was mended."""
+    caplog.set_level(logging.INFO)
+    wrong = [RetryableError("password authentication failed", advice="see password") for _ in range(500)]
+    setup = set_up("retry_on_failure: {initial_interval: 1s, multiplier: 1, max_elapsed_time: 0s}", *wrong)
+    sending = asyncio.create_task(setup.outlet.consume(traces()))
+    for _ in range(100):
+        await setup.clock.advance(1)
+    assert [record.levelname for record in caplog.records[:3]] == ["ERROR", "INFO", "INFO"]
+    for _ in range(int(REMINDER)):
+        await setup.clock.advance(1)
+    told = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.error for record in told] == ["password authentication failed"] * 2
+    assert set(setup.statuses) == {Status.RECOVERABLE_ERROR}
+    sending.cancel()

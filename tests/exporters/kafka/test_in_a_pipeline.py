@@ -45,7 +45,7 @@ async def test_a_wrong_password_shows_in_the_status_and_the_data_waits(broker):
     more = f"auth: {{sasl: {{username: {USER}, password: wrong, mechanism: SCRAM-SHA-256}}}}"
     async with collector(broker.sasl, more) as running:
         await running.component("receiver", "feed").feed(spans(3))
-        text = await status(running, Status.PERMANENT_ERROR)
+        text = await status(running, Status.RECOVERABLE_ERROR)
         assert "see auth::sasl (username, password, mechanism)" in text
         (row,) = running.ledger.balances()
         assert (row.accepted, row.dropped) == (3, {})
@@ -56,7 +56,7 @@ async def test_a_missing_topic_shows_in_the_status_until_it_is_there(broker):
     more = "producer: {allow_auto_topic_creation: false}\n    traces: {topic: made-later}"
     async with collector(broker.bootstrap, more) as running:
         await running.component("receiver", "feed").feed(spans(3))
-        text = await status(running, Status.PERMANENT_ERROR)
+        text = await status(running, Status.RECOVERABLE_ERROR)
         assert 'topic "made-later": the topic is not there: create it' in text
         broker.create_topic("made-later")
         await status(running, Status.OK)

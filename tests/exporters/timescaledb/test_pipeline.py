@@ -87,7 +87,7 @@ async def test_a_lost_acknowledgement_adds_nothing_through_the_queue(place: Plac
 
 
 async def test_the_status_says_what_to_do_and_heals(place: Place) -> None:
-    """A missing column shows as an error for good with what mends it, and goes once that was carried out."""
+    """A missing column shows as an error with what mends it, which goes once that was carried out."""
     async with exporter(place) as out:
         await out.consume(logs(1))
     place.sql("ALTER TABLE otel_logs DROP COLUMN event_name")
@@ -97,7 +97,7 @@ async def test_the_status_says_what_to_do_and_heals(place: Place) -> None:
         account = await send(whole, logs(5, received=2.0))
         await eventually(lambda: statuses, "nothing is said")
         status, message = statuses[-1]
-        assert status is Status.PERMANENT_ERROR
+        assert status is Status.RECOVERABLE_ERROR
         assert "ADD COLUMN event_name text" in message
         place.sql("ALTER TABLE otel_logs ADD COLUMN event_name text")
         await eventually(lambda: account.delivered == 5, "it is not delivered")
