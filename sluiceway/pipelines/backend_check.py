@@ -52,7 +52,7 @@ class BackendCheck:
 
     async def _ask(self) -> None:
         while (trouble := await self._trouble()) is not None and not self._counts.sent:
-            self._health.troubled(describe(trouble), for_good=needs_help(trouble))
+            self._health.troubled(describe(trouble))
             self._tell(trouble)
             await self._clock.sleep(self._backoff.next())
         if self._told:

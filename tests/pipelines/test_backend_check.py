@@ -52,7 +52,7 @@ async def test_what_an_operator_must_mend_is_an_error(caplog: pytest.LogCaptureF
     setup = setup_of(RetryableError("no entry", code="UNAUTHENTICATED", advice="check 'password'"))
     async with setup.wrapped:
         await setup.clock.advance(1)
-    assert setup.statuses == [Status.PERMANENT_ERROR]
+    assert setup.statuses == [Status.RECOVERABLE_ERROR]
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 

@@ -67,14 +67,14 @@ async def test_a_wrong_password_is_told_before_there_are_data(broker):
     """The start asks, so that whoever looks at the status need not send anything."""
     more = f"auth: {{sasl: {{username: {USER}, password: wrong, mechanism: SCRAM-SHA-256}}}}"
     async with collector(broker.sasl, more) as running:
-        assert "see auth::sasl" in await status(running, Status.PERMANENT_ERROR)
+        assert "see auth::sasl" in await status(running, Status.RECOVERABLE_ERROR)
 
 
 async def test_a_topic_that_nobody_may_make_is_told_before_there_are_data(broker):
     """It is asked for, and its being made later is noticed."""
     more = "producer: {allow_auto_topic_creation: false}\n    traces: {topic: asked-for}"
     async with collector(broker.bootstrap, more) as running:
-        assert 'topic "asked-for": the topic is not there' in await status(running, Status.PERMANENT_ERROR)
+        assert 'topic "asked-for": the topic is not there' in await status(running, Status.RECOVERABLE_ERROR)
         broker.create_topic("asked-for")
         await status(running, Status.OK)
 
