@@ -1,8 +1,9 @@
 """Tells probes and people over HTTP whether the collector works, and how each component is.
 
 - The configured `path` answers for the whole: 200 when all is well, 503 before everything has started and while
-  draining, 500 when a component has failed for good or has been failing for longer than `recovery_duration`. An exporter
-  that loses data has failed for good, until data arrives again; one that retries has not, be it for a wrong password.
+  draining, 500 when a component has failed for good or has been failing for longer than `recovery_duration`. An
+  exporter that loses data has failed for good, until data arrives again; one that retries has not, be it for a wrong
+  password.
 - `/livez` answers 200 as long as the process works at all, also while draining, so that a probe does not kill it then.
 - `/readyz` answers 200 from the start of the last receiver to the beginning of draining, and 503 otherwise.
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from sluiceway.segments.cursor import read_cursor
+from sluiceway.segments.cursor import forget_segments, read_cursor
 from sluiceway.segments.files import FILES, LockedError
 from sluiceway.segments.frames import BEGIN, Found, Record, Totals, scan
 from sluiceway.segments.keyring import Keyring, MissingKeyError
@@ -146,6 +146,7 @@ class Shelf:
 
     def _delete(self) -> None:
         """Delete the files; those with damages in them go to the quarantine."""
+        forget_segments(self.folder / "cursor", FILES)
         for segment in self.segments:
             segment.count(FILES.read(segment.path, BEGIN), None)
             if segment.is_damaged:

@@ -419,6 +419,21 @@ async def test_a_damaged_record_is_told_and_the_others_go_out(tmp_path: Path) ->
     assert account.recovered == 7 == account.delivered + second.lost()[Reason.DAMAGED]
 
 
+async def test_files_that_somebody_deleted_while_nothing_ran_are_in_the_ledger(tmp_path: Path) -> None:
+    """As damaged, by pipeline; the rest goes out."""
+    first = Run(tmp_path, "", *[RetryableError("away")] * 99, retry=FOREVER)
+    async with first.wrapped:
+        await first.consume(traces(3))
+        await first.consume(traces(4), "traces/eu")
+    (segment,) = (tmp_path / "exporter_out_traces.queue").glob("*.segment")
+    segment.unlink()
+    second = Run(tmp_path)
+    async with second.wrapped:
+        assert second.wrapped.queue.statistics().size == 0
+    assert [second.lost(name) for name in ("traces", "traces/eu")] == [{Reason.DAMAGED: 3}, {Reason.DAMAGED: 4}]
+    assert [(account.recovered, account.held) for account in second.accounts.values()] == [(3, 0), (4, 0)]
+
+
 async def test_a_reload_hands_the_queue_over(tmp_path: Path) -> None:
     """What the old exporter has not delivered is sent by the new one, once."""
     kept: dict[str, object] = {}
