@@ -68,6 +68,11 @@ class Store:
         self._is_behind = False
         """Whether there is something on the disk alone; what comes then has to go there as well, to keep the order."""
 
+    @property
+    def abandoned(self) -> int:
+        """Items that nobody works on."""
+        return 0 if self._tenants else self.content.items
+
     def publish(self, scope: Scope, names: Mapping[str, str], capacity: int) -> None:
         """Make metrics of what is on disk; `capacity` is in bytes of telemetry."""
         publish(scope, names, self.log, lambda: self.content, lambda: self.letters, capacity)
