@@ -229,6 +229,7 @@ class Collector:
             _bequeath(node, graph)
         await self._leave(node for node in gone if not node.listens)
         _tell_the_end(running)
+        _tell_abandoned(gone)
         for node in gone:
             for pipeline in self.ledger.pipelines.values():
                 pipeline.holders.pop(node, None)
@@ -268,6 +269,15 @@ def _warn(graph: Graph) -> None:
 def _tell_the_end(graph: Graph) -> None:
     for tell in graph.at_the_end:
         tell()
+
+
+def _tell_abandoned(gone: Iterable[Node]) -> None:
+    """Warn of queues on disk whose exporters a reload has taken away."""
+    for node in gone:
+        queue = node.instance.queue if isinstance(node.instance, Wrapped) else None
+        if queue is not None and queue.abandoned:
+            text = "%s (%s) leaves %d items on disk that no exporter has now: see `sluiceway queue list`"
+            _log.warning(text, node.key.component, node.key.place, queue.abandoned)
 
 
 def _bequeath(node: Node, graph: Graph) -> None:

@@ -17,7 +17,7 @@ from sluiceway.otlp import Signal
 from sluiceway.otlp.json import encode
 from sluiceway.personal.keys import AES_BYTES
 from sluiceway.segments import Keyring, LockedError
-from sluiceway.segments.shelf import Shelf, shelves
+from sluiceway.segments.shelf import QUEUE, Shelf, shelves
 
 __all__ = ["add_arguments", "execute"]
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action", choices=list(_ACTIONS),
         help="list: each queue and dead-letter store with what is in it; show: its records; "
-        "replay: dead letters go back to their queue; purge: delete what is in it",
+        "replay: dead letters go back to their queue, or what is in it to that of --to; purge: delete what is in it",
     )  # fmt: skip
     parser.add_argument(
         "names",
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="which, as `list` calls them; purge needs them, for the others all are meant",
     )
+    parser.add_argument("--to", metavar="NAME", help="replay: the queue into which it goes, instead of its own")
     parser.add_argument("--directory", type=Path, help="the directory of file_storage, instead of --config")
     parser.add_argument(
         "--key", action="append", default=[], metavar="ID=SOURCE",
@@ -49,18 +50,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Do it. Raises `ConfigError` where no such queue is there, or a running collector has it."""
     found = [shelf for directory, keyring in _places(arguments) for shelf in shelves(directory, keyring)]
-    if arguments.names:
-        known = {shelf.name: shelf for shelf in found}
-        unknown = [name for name in arguments.names if name not in known]
-        if unknown:
-            raise ConfigError(f'there is no "{unknown[0]}"; there are: {", ".join(known) or "none"}')
-        found = [known[name] for name in arguments.names]
     try:
-        return _ACTIONS[arguments.action](found, arguments)
+        return _ACTIONS[arguments.action](_chosen(found, arguments.names), arguments, found)
     except LockedError as error:
         raise ConfigError(f"{error.strerror}; stop it first") from None
     except OSError as error:
         raise ConfigError(f"{error.filename or arguments.action}: {error.strerror}; nothing was changed") from None
+
+
+def _chosen(found: list[Shelf], names: list[str]) -> list[Shelf]:
+    """Those that are named, or all where none is."""
+    known = {shelf.name: shelf for shelf in found}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f'there is no "{name}"; there are: {", ".join(known) or "none"}')
+    return [known[name] for name in names] if names else found
 
 
 def _places(arguments: argparse.Namespace) -> Iterator[tuple[Path, Keyring | None]]:
@@ -91,20 +95,43 @@ def _places(arguments: argparse.Namespace) -> Iterator[tuple[Path, Keyring | Non
         yield Path(settings.directory), keyring_of(settings)
 
 
-def _list(found: list[Shelf], _: argparse.Namespace) -> int:
+def _used(arguments: argparse.Namespace) -> set[Path] | None:
+    """The queues that exporters of the configuration have; None where there is no configuration."""
+    from sluiceway.component import Context, Kind
+    from sluiceway.extensions.file_storage import FileStorage, FileStorageConfig
+
+    if not arguments.config:
+        return None
+    config, used = read_config(arguments), set()
+    for pipeline in config.pipelines.values():
+        for exporter in (config.exporters[id] for id in pipeline.exporters if id in config.exporters):
+            queue = getattr(exporter.settings, "sending_queue", None)
+            named = config.extensions.get(queue.storage or "") if queue else None
+            if named is not None and isinstance(named.settings, FileStorageConfig):
+                storage = FileStorage(named.settings, Context(named.id, Kind.EXTENSION))
+                used.add(storage.log(Context(exporter.id, Kind.EXPORTER), f"{pipeline.signal.value}.queue").folder)
+    return used
+
+
+def _list(found: list[Shelf], arguments: argparse.Namespace, _: list[Shelf]) -> int:
+    used = _used(arguments)
     rows = [("name", "requests", "items", "bytes", "oldest", "files", "state")]
     for shelf in found:
         totals = shelf.totals()
-        state = "in use" if shelf.is_in_use() else ""
+        states = ["in use"] if shelf.is_in_use() else []
         if shelf.unreadable:
-            state = f"{state}{', ' if state else ''}{len(shelf.unreadable)} files cannot be read"
+            states.append(f"{len(shelf.unreadable)} files cannot be read")
+        if used is not None and totals.records and shelf.folder.with_suffix(QUEUE) not in used:
+            states.append("no exporter has it")
         oldest = _moment(totals.oldest) if totals.oldest else "-"
         numbers = (f"{totals.records:,}", f"{totals.items:,}", f"{totals.bytes:,}")
-        rows.append((shelf.name, *numbers, oldest, str(len(shelf.segments)), state))
+        rows.append((shelf.name, *numbers, oldest, str(len(shelf.segments)), ", ".join(states)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     _tell(found)
+    if any("no exporter" in row[-1] for row in rows):
+        print(_ABANDONED, file=sys.stderr)
     return 0
 
 
@@ -119,7 +146,7 @@ def _tell(found: list[Shelf]) -> int:
     return int(bool(texts))
 
 
-def _show(found: list[Shelf], arguments: argparse.Namespace) -> int:
+def _show(found: list[Shelf], arguments: argparse.Namespace, _: list[Shelf]) -> int:
     for shelf in found:
         for number, record in enumerate(shelf.records()):
             if number == arguments.limit:
@@ -136,7 +163,9 @@ def _show(found: list[Shelf], arguments: argparse.Namespace) -> int:
     return _tell(found)
 
 
-def _replay(found: list[Shelf], _: argparse.Namespace) -> int:
+def _replay(found: list[Shelf], arguments: argparse.Namespace, known: list[Shelf]) -> int:
+    if arguments.to:
+        return _move(found, arguments, known)
     letters = [shelf for shelf in found if shelf.is_dead]
     if not letters:
         raise ConfigError("only dead letters (.dead) can be replayed, and there are none")
@@ -146,7 +175,21 @@ def _replay(found: list[Shelf], _: argparse.Namespace) -> int:
     return _tell(letters)
 
 
-def _purge(found: list[Shelf], arguments: argparse.Namespace) -> int:
+def _move(found: list[Shelf], arguments: argparse.Namespace, known: list[Shelf]) -> int:
+    """Put what is named into another queue."""
+    (into,) = _chosen(known, [arguments.to])
+    if not arguments.names:
+        raise ConfigError(f"say what is to go to {into.name}: list tells the names")
+    for shelf in found:
+        if into.is_dead or shelf is into or shelf.signal != into.signal:
+            raise ConfigError(f"{shelf.name} cannot go to {into.name}: that must be another queue of {shelf.signal}")
+    for shelf in found:
+        records, items = shelf.replay(into)
+        print(f"{shelf.name}: {items:,} items of {records:,} records go to {into.name}")
+    return _tell(found)
+
+
+def _purge(found: list[Shelf], arguments: argparse.Namespace, _: list[Shelf]) -> int:
     if not arguments.names:
         raise ConfigError("say which are to be deleted: list tells their names")
     for shelf in found:
@@ -165,7 +208,10 @@ def _purge(found: list[Shelf], arguments: argparse.Namespace) -> int:
     return _tell(found)
 
 
-_ACTIONS: Mapping[str, Callable[[list[Shelf], argparse.Namespace], int]] = {
+_ABANDONED = """What no exporter of the configuration has is not sent. An exporter of that name goes on with it;
+`queue replay NAME --to OTHER` moves it to another one's queue, and `queue purge NAME` deletes it."""
+
+_ACTIONS: Mapping[str, Callable[[list[Shelf], argparse.Namespace, list[Shelf]], int]] = {
     "list": _list,
     "show": _show,
     "replay": _replay,

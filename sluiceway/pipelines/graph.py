@@ -7,7 +7,7 @@ nothing that runs is touched until `Graph.connect` points the links of the runni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,8 +15,6 @@ from pydantic import BaseModel
 
 from sluiceway.component import ALL_SIGNALS, Clock, Consumer, Context, Kind, Reason, Status
 from sluiceway.config.model import ComponentConfig, Config, PipelineConfig
-from sluiceway.config.telemetry_export import TelemetryLevel
-from sluiceway.config.telemetry_traces import TracesConfig
 from sluiceway.errors import ConfigError, Problem
 from sluiceway.otlp import Batch, Signal
 from sluiceway.pipelines.branches import Branch, ConnectorBranch, ExporterBranch, FanOut, PassedCounter
@@ -26,6 +24,7 @@ from sluiceway.pipelines.inlet import Inlet, Link
 from sluiceway.pipelines.layout import Connection, arrange
 from sluiceway.pipelines.ledger import Account, Drop, Ledger
 from sluiceway.pipelines.node import Key, Node
+from sluiceway.pipelines.recipe import Recipe, strings
 from sluiceway.pipelines.status import StatusBoard
 from sluiceway.pipelines.traced import TracedReceiver
 from sluiceway.pipelines.watch import Watch, WatchedLink, is_watched
@@ -95,6 +94,9 @@ class _Builder:
         self.graph = Graph(shared=dict(running.shared), kept=running.kept, warnings=self.layout.warnings)
         self.extensions: dict[str, Any] = {}
         self.scopes: list[Scope] = []
+        self.placed: dict[Key, Node] = {}
+        self.problems: list[Problem] = []
+        """What components found when they were made; a stand-in takes the place of each, so that all are found."""
         for pipeline in self.layout.pipelines:
             ledger = around.ledger.pipeline(pipeline.id, pipeline.signal)
             self.graph.inlets[pipeline.id] = running.inlets.get(pipeline.id) or Inlet(ledger, around.clock)
@@ -102,12 +104,18 @@ class _Builder:
     def build(self) -> Graph:
         for id in self.config.service_extensions:
             self.extensions[id] = self.place(Kind.EXTENSION, self.config.extensions[id]).instance
+        self.judge()  # others need them
         downstream_first = tuple(reversed(self.layout.pipelines))
         exporters = self.exporters(downstream_first)
         for pipeline in downstream_first:
             self.pipeline(pipeline, exporters)
         self.receivers()
+        self.judge()
         return self.graph
+
+    def judge(self) -> None:
+        if self.problems:
+            raise ConfigError(*self.problems)
 
     def discard(self) -> None:
         """Take back what half a graph has published."""
@@ -241,18 +249,20 @@ class _Builder:
     ) -> Node:
         """Put one instance into the graph: the running one if it would be made from the same, else a new one."""
         key = Key(kind, settings.id, place)
+        if key in self.placed:
+            return self.placed[key]
         if pipeline is not None:
             signals = frozenset([pipeline.signal])
         telemetry = self.config.telemetry
-        made_from = _Recipe(
+        made_from = Recipe(
             settings, signals, self.named_extensions(settings), telemetry.metrics.level, telemetry.traces
         )
         node = self.running.get(key)
         if node is None or node.made_from != made_from:
             context = self.context(key, settings, signals, pipeline)
             node = self.make(key, made_from, settings, replace(context, gives=gives))
-        if node not in self.graph.nodes:
-            self.graph.nodes.append(node)
+        self.placed[key] = node
+        self.graph.nodes.append(node)
         return node
 
     def make(self, key: Key, made_from: Hashable, settings: ComponentConfig, context: Context) -> Node:
@@ -264,10 +274,12 @@ class _Builder:
             if key.kind is Kind.EXPORTER:
                 instance = self.wrapped(key, instance, settings, context)
         except ConfigError as error:
-            raise ConfigError(*(_located(problem, settings, key) for problem in error.problems)) from error
+            self.problems += [_located(problem, settings, key) for problem in error.problems]
+            instance = _StandIn()
         except Exception as error:
             text = f'failed to create "{key.id}" {key.kind}: {error.__class__.__name__}: {error}'
-            raise ConfigError(_located(Problem(text), settings, key)) from error
+            self.problems.append(_located(Problem(text), settings, key))
+            instance = _StandIn()
         node = Node(key, made_from, instance, context.telemetry, self.around.statuses, link, routes)
         if key.kind is Kind.PROCESSOR:
             (signal,) = context.signals
@@ -302,7 +314,7 @@ class _Builder:
 
     def named_extensions(self, settings: ComponentConfig) -> tuple[ComponentConfig, ...]:
         """The extensions that a component's settings name: when one changes, the component is made anew."""
-        names = set(_strings(settings.settings.model_dump())) & set(self.config.service_extensions)
+        names = set(strings(settings.settings.model_dump())) & set(self.config.service_extensions)
         return tuple(self.config.extensions[name] for name in sorted(names))
 
     def shared(self, key: Key, settings: BaseModel) -> dict[str, Any]:
@@ -350,16 +362,10 @@ class _Builder:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Recipe:
-    """What an instance was made from; equal recipes make interchangeable instances."""
+class _StandIn:
+    """What stands where a component could not be made, in a graph that is never used."""
 
-    settings: ComponentConfig
-    signals: frozenset[Signal]
-    extensions: tuple[ComponentConfig, ...]
-    level: TelemetryLevel
-    traces: TracesConfig
-    """What is recorded of a component is decided when it is made, so that what is not wanted costs nothing."""
+    takes_at_once = False
 
 
 class _BySignal:
@@ -382,15 +388,3 @@ def _located(problem: Problem, settings: ComponentConfig, key: Key) -> Problem:
 
 def _held(holder: Any) -> Callable[[], int]:
     return lambda: int(holder.held)
-
-
-def _strings(value: object) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case Mapping():
-            for item in value.values():
-                yield from _strings(item)
-        case list() | tuple():
-            for item in value:
-                yield from _strings(item)

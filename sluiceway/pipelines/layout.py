@@ -14,6 +14,7 @@ from sluiceway.errors import ConfigError, Problem
 from sluiceway.otlp import Signal
 from sluiceway.pipelines.headers import missing_headers
 from sluiceway.pipelines.listening import collisions
+from sluiceway.pipelines.promises import answered_early
 from sluiceway.pipelines.writing import rivals
 
 __all__ = ["Connection", "Layout", "arrange"]
@@ -46,7 +47,7 @@ def arrange(config: Config) -> Layout:
     if problems:
         raise ConfigError(*problems)
     connections = tuple(_connections(config))
-    return Layout(_sort(config, connections), connections, tuple(missing_headers(config)))
+    return Layout(_sort(config, connections), connections, (*missing_headers(config), *answered_early(config)))
 
 
 def gives(component: Component, takes: Signal) -> frozenset[Signal]:

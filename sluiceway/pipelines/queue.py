@@ -127,6 +127,11 @@ class SendingQueue:
         """Whether senders are answered only when the outcome is known."""
         return self._settings.wait_for_result
 
+    @property
+    def abandoned(self) -> int:
+        """Items that are left on disk for which there is no other queue."""
+        return self._disk.store.abandoned if self._disk is not None else 0
+
     def publish(self, context: Context, signal: Signal) -> None:
         """Make size and capacity metrics, under the Collector's names."""
         scope, unit = context.telemetry, _UNITS[self._settings.sizer]

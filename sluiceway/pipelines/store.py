@@ -68,6 +68,11 @@ class Store:
         self._is_behind = False
         """Whether there is something on the disk alone; what comes then has to go there as well, to keep the order."""
 
+    @property
+    def abandoned(self) -> int:
+        """Items that nobody works on."""
+        return 0 if self._tenants else self.content.items
+
     def publish(self, scope: Scope, names: Mapping[str, str], capacity: int) -> None:
         """Make metrics of what is on disk; `capacity` is in bytes of telemetry."""
         publish(scope, names, self.log, lambda: self.content, lambda: self.letters, capacity)
@@ -162,6 +167,7 @@ class Store:
             )
         known, self.content = self.content, Content()
         self._found(totals, known.shares)
+        self._tell_lost()
 
     def _found(self, totals: Totals, known: Mapping[str, int]) -> None:
         """Take in what is on the disk; `known` is what the accounts of this run hold of it already."""
@@ -335,8 +341,7 @@ class Store:
             except OSError as error:
                 self._say(f"the queue on disk cannot be read: {error}")
                 found = []
-            while self.log.lost:
-                self._lost(self.log.lost.pop())
+            self._tell_lost()
             for number, stored in enumerate(found, 1):
                 self._feed(stored)
                 if number % TURN == 0:
@@ -353,6 +358,10 @@ class Store:
         since = request.batch.origin.received
         request.batch = named(request.batch, stored.position.name)
         user.feed(request, Kept(stored.position, record.items, record.weight, since, record.shares))
+
+    def _tell_lost(self) -> None:
+        while self.log.lost:
+            self._lost(self.log.lost.pop())
 
     def _lost(self, totals: Totals) -> None:
         for pipeline, items in totals.shares.items():

@@ -1,9 +1,10 @@
-"""Which records of the segments that are left were acknowledged, in a file of fixed size that is written in place.
+"""Which segments are left, and which of their records were acknowledged, in a file of fixed size, written in place.
 
 Two slots are written in turns, each with its length, a generation and a checksum: a torn write loses the newest state,
 and what it knew is then delivered again. Nothing but the words of this file keeps a record from being delivered; they
-name each segment by its random id. No space is needed once the file is there, so acknowledging goes on when the disk is
-full.
+name each segment by its random id. Behind them stands, as JSON, how much is left in each segment: by that a file is
+missed that somebody has deleted or cut off. No space is needed once the file is there, so acknowledging goes on when
+the disk is full.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+import orjson
 from isal.isal_zlib import crc32
 
 from sluiceway.segments.files import Files
+from sluiceway.segments.frames import Totals
 
-__all__ = ["Acknowledged", "Cursor", "read_cursor"]
+__all__ = ["Acknowledged", "Cursor", "Left", "forget_segments", "read_cursor"]
 
 SLOT: Final = 64 * 1024
 """Bytes of a slot: room for 8,000 gaps between records that were acknowledged out of their order."""
@@ -59,6 +62,29 @@ class Acknowledged:
         return found
 
 
+class Left(NamedTuple):
+    """How much is left in a segment, which is known by its id, and by its number where its header cannot be read."""
+
+    id: bytes
+    number: int
+    totals: Totals
+
+    def encode(self) -> bytes:
+        """Its bytes."""
+        return orjson.dumps([self.id.hex(), self.number, self.totals])
+
+
+def forget_segments(path: Path, files: Files) -> None:
+    """Have nothing missed that is about to be deleted. Raises `OSError`."""
+    if path.exists():
+        cursor = Cursor(path, files)
+        try:
+            cursor.write(cursor.state)
+            cursor.sync()
+        finally:
+            cursor.close()
+
+
 def read_cursor(path: Path, files: Files) -> dict[bytes, Acknowledged]:
     """What the file says, for who only looks; nothing where it is missing."""
     try:
@@ -75,7 +101,7 @@ class Cursor:
         self._descriptor = files.open_for_update(path)
         try:
             data = files.read(path)
-            self._generation, self.state = _newest(data)
+            self._generation, self.state, self.left = _newest(data)
             if len(data) < 2 * SLOT:
                 self._grow()
         except BaseException:
@@ -89,8 +115,11 @@ class Cursor:
         self.write({**self.state})
         self._files.sync(self._descriptor)
 
-    def write(self, state: Mapping[bytes, Acknowledged]) -> None:
-        """Put down what was acknowledged of each segment, by its id. What does not fit comes again after a crash."""
+    def write(self, state: Mapping[bytes, Acknowledged], left: Iterable[bytes] = ()) -> None:
+        """Put down what was acknowledged of each segment, by its id, and how much is left in each.
+
+        Of the former what does not fit comes again after a crash, of the latter it is not missed.
+        """
         entries, room = [], SLOT - _HEAD.size
         for id, known in state.items():
             if room < _ENTRY.size:
@@ -100,7 +129,7 @@ class Cursor:
             room -= len(ranges) * _RANGE.size
             entries.append(_ENTRY.pack(id, known.low, len(ranges)) + b"".join(_RANGE.pack(*pair) for pair in ranges))
         self._generation += 1
-        body = b"".join(entries)
+        body = b"".join(entries) + _fitting(left, room)
         content = _HEAD.pack(0, _HEAD.size + len(body), self._generation, len(entries)) + body
         self._put(crc32(content[4:]).to_bytes(4, "little") + content[4:], SLOT * (self._generation % 2))
 
@@ -118,9 +147,21 @@ class Cursor:
             content, offset = content[written:], offset + written
 
 
-def _newest(data: bytes) -> tuple[int, dict[bytes, Acknowledged]]:
+def _fitting(left: Iterable[bytes], room: int) -> bytes:
+    """A JSON list of as many as there is room for."""
+    room -= len(b"[]")
+    fitting = []
+    for entry in left:
+        room -= len(entry) + 1
+        if room < 0:
+            break
+        fitting.append(entry)
+    return b"[" + b",".join(fitting) + b"]" if fitting else b""
+
+
+def _newest(data: bytes) -> tuple[int, dict[bytes, Acknowledged], dict[bytes, Left]]:
     """The generation of the newest slot that is whole, and what it says."""
-    newest: tuple[int, dict[bytes, Acknowledged]] = (0, {})
+    newest: tuple[int, dict[bytes, Acknowledged], dict[bytes, Left]] = (0, {}, {})
     for content in (data[:SLOT], data[SLOT : 2 * SLOT]):
         if len(content) < SLOT:
             continue
@@ -128,11 +169,11 @@ def _newest(data: bytes) -> tuple[int, dict[bytes, Acknowledged]]:
         if not _HEAD.size <= size <= SLOT or crc32(content[4:size]) != checksum:
             continue
         if generation > newest[0]:
-            newest = generation, _entries(content, number)
+            newest = generation, *_entries(content[:size], number)
     return newest
 
 
-def _entries(content: bytes, number: int) -> dict[bytes, Acknowledged]:
+def _entries(content: bytes, number: int) -> tuple[dict[bytes, Acknowledged], dict[bytes, Left]]:
     state, place = {}, _HEAD.size
     for _ in range(number):
         id, low, ranges = _ENTRY.unpack_from(content, place)
@@ -141,4 +182,6 @@ def _entries(content: bytes, number: int) -> dict[bytes, Acknowledged]:
         for _ in range(ranges):
             known.beyond.update(range(*_RANGE.unpack_from(content, place)))
             place += _RANGE.size
-    return state
+    told = orjson.loads(content[place:]) if place < len(content) else []
+    left = (Left(bytes.fromhex(id), number, Totals(**totals)) for id, number, totals in told)
+    return state, {entry.id: entry for entry in left}

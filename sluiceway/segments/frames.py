@@ -72,13 +72,12 @@ class Totals:
 
     def add(self, record: Record) -> None:
         """Count one record more."""
-        self.records += 1
-        self.items += record.items
-        self.bytes += len(record.payload)
-        if not self.oldest or record.seconds < self.oldest:
-            self.oldest = record.seconds
-        for pipeline, items in record.shares:
-            self.shares[pipeline] = self.shares.get(pipeline, 0) + items
+        self.include(self.of(record))
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """Those of one record."""
+        return cls(1, record.items, len(record.payload), record.seconds, dict(record.shares))
 
     def include(self, other: Totals) -> None:
         """Count all that another one has."""

@@ -6,12 +6,12 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from sluiceway.segments.cursor import Acknowledged, Cursor
+from sluiceway.segments.cursor import Acknowledged, Cursor, Left
 from sluiceway.segments.files import FILES, Files
 from sluiceway.segments.frames import BEGIN, Record, Totals
 from sluiceway.segments.keyring import Keyring, MissingKeyError
@@ -83,6 +83,8 @@ class Log:
         self._tail: Tail | None = None
         self._cursor: Cursor | None = None
         self._known: dict[bytes, Acknowledged] = {}
+        self._left: dict[bytes, Left] = {}
+        """What was left in segments when that was put down the last time by an earlier run."""
         self._lock: int | None = None
         self._next_number = 1
         self._is_dirty = False
@@ -97,8 +99,9 @@ class Log:
         self._lock = self._files.lock(self.folder / "lock")
         try:
             self._cursor = Cursor(self.folder / "cursor", self._files)
-            self._known = dict(self._cursor.state)
+            self._known, self._left = dict(self._cursor.state), dict(self._cursor.left)
             totals = self.adopt()
+            self._miss(totals)
         except BaseException:
             self._leave()
             raise
@@ -169,7 +172,9 @@ class Log:
             with suppress(OSError):
                 return self._append(self._tail, records)
             # The file had records before, and may have been the trouble: one that failed is not trusted again.
-        return self._append(self._new_tail(), records)
+        stored = self._append(self._new_tail(), records)
+        self._is_dirty = True  # a segment more, which is to be missed should somebody delete it
+        return stored
 
     def _append(self, tail: Tail, records: Sequence[Record]) -> list[Stored]:
         segment = tail.segment
@@ -211,7 +216,7 @@ class Log:
     def hand_out(self, stored: Stored) -> None:
         """Count the oldest record that is there as read: the caller still has it from appending it."""
         segment = stored.position.segment
-        segment.give_out(stored.record)
+        segment.give_out(stored.position.number, stored.record)
         self._reader.pass_by(segment, stored.end)
 
     def read(self, size: int) -> list[Stored]:
@@ -256,7 +261,7 @@ class Log:
             if segment.acknowledged:
                 self._known[segment.header.id] = segment.acknowledged
         try:
-            self._cursor.write(self._known)
+            self._cursor.write(self._known, self._what_is_left())
             if sync and self.fsync:
                 self._cursor.sync()
         except OSError:
@@ -265,20 +270,31 @@ class Log:
         if sync:
             self._saved = time.monotonic()
 
+    def _what_is_left(self) -> Iterator[bytes]:
+        for segment in tuple(self._segments.values()):
+            left = segment.left()
+            if left.records:
+                yield Left(segment.header.id, segment.number, left).encode()
+        yield from (left.encode() for left in self._left.values() if left.number in self._unreadable)
+
     def forget_oldest(self, most: int) -> int:
         """Delete whole segments, the oldest first, until the others have at most so many bytes; how many records went.
 
         For logs that nobody reads while they are written: dead letters.
         """
-        forgotten = 0
+        forgotten = []
         for number, segment in tuple(self._segments.items()):
             if self.bytes_on_disk <= most or not segment.is_sealed:
                 break
-            if segment.path.name in self._files.names(self.folder):
-                forgotten += segment.expected.records
+            forgotten.append(self._segments.pop(number))
+        if not forgotten:
+            return 0
+        with suppress(OSError):
+            self._write_cursor(sync=True)
+        there = set(self._files.names(self.folder))
+        for segment in forgotten:
             self._files.delete(segment.path)
-            del self._segments[number]
-        return forgotten
+        return sum(segment.expected.records for segment in forgotten if segment.path.name in there)
 
     # Opening and leaving
 
@@ -310,10 +326,25 @@ class Log:
             self._known = {id: numbers for id, numbers in self._known.items() if id in there}
         return totals
 
+    def _miss(self, totals: Totals) -> None:
+        """Count as lost what was left in segments that are not there any more."""
+        there = {segment.header.id for segment in self._segments.values()}
+        for left in self._left.values():
+            if left.id in there or left.number in self._unreadable:
+                continue
+            name = f"{left.number:016}{SUFFIX}"
+            _log.error("%s is gone, with %d records: somebody deleted it", self.folder / name, left.totals.records)
+            self._reader.lost.append(left.totals)
+            totals.include(left.totals)
+        if self._reader.lost:
+            self.save(now=True)
+
     def _look_at(self, number: int) -> None:
         path = self.folder / f"{number:016}{SUFFIX}"
         try:
             segment = Segment.open(number, path, self._files, self.keyring, self._known)
+            if segment.header.id in self._left:
+                segment.expect(self._left[segment.header.id].totals)
             if segment.size < BEGIN:
                 _log.error("%s was cut off: nothing of it is left", path)
             if segment.expected.records or segment.is_damaged or not (segment.acknowledged or segment.size <= BEGIN):

@@ -102,7 +102,7 @@ class Reader:
                 if isinstance(found, Damage):
                     self._damaged(segment, found)
                 elif found.number not in segment.acknowledged:
-                    segment.give_out(found.record)
+                    segment.give_out(found.number, found.record)
                     return segment, found.number, found.record
             was_sealed = segment.is_sealed  # before its size is looked at: it may be added to and sealed in between
             if self._loaded < segment.size:
@@ -133,6 +133,7 @@ class Reader:
         lost = segment.missing()
         if lost.records:
             self.lost.append(lost)
+            segment.write_off(lost)
         segment.is_read = True
 
     def _damaged(self, segment: Segment, damage: Damage) -> None:

@@ -48,7 +48,8 @@ class Segment:
         self.is_aside = False
         """Whether it cannot be read at the moment."""
         self._given = Totals()
-        self._out = 0
+        self._done = Totals()
+        self._out: dict[int, Totals] = {}
         self._mutex = threading.Lock()
 
     @property
@@ -62,22 +63,38 @@ class Segment:
         """Whether there is something in it that was not handed out."""
         return not self.is_read and not self.is_aside and self.size > self.resume
 
-    def give_out(self, record: Record) -> None:
+    def give_out(self, number: int, record: Record) -> None:
         """A record is handed out."""
+        given = Totals.of(record)
         with self._mutex:
-            self._out += 1
-            self._given.add(record)
+            self._out[number] = given
+            self._given.include(given)
 
     def acknowledge(self, number: int) -> None:
         """One record that was handed out has been seen to."""
         with self._mutex:
             self.acknowledged.add(number)
-            self._out -= 1
+            self._done.include(self._out.pop(number))
 
     def missing(self) -> Totals:
         """What was expected and never handed out."""
         with self._mutex:
             return self.expected.less(self._given)
+
+    def write_off(self, lost: Totals) -> None:
+        """What was expected is not there, and known to be lost."""
+        with self._mutex:
+            self.expected = self.expected.less(lost)
+
+    def expect(self, left: Totals) -> None:
+        """So much was left in it when that was put down; where less is found, the rest is missing."""
+        if left.records > self.expected.records:
+            self.expected = left
+
+    def left(self) -> Totals:
+        """What is in it that was not acknowledged."""
+        with self._mutex:
+            return self.expected.less(self._done)
 
     @classmethod
     def open(

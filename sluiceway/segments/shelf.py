@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from sluiceway.segments.cursor import read_cursor
+from sluiceway.segments.cursor import forget_segments, read_cursor
 from sluiceway.segments.files import FILES, LockedError
 from sluiceway.segments.frames import BEGIN, Found, Record, Totals, scan
 from sluiceway.segments.keyring import Keyring, MissingKeyError
@@ -18,7 +18,7 @@ from sluiceway.segments.log import INCOMING, SEGMENT_BYTES
 from sluiceway.segments.reader import QUARANTINE
 from sluiceway.segments.segment import SUFFIX, Segment, Tail, number_of
 
-__all__ = ["Shelf", "is_wanted", "shelves"]
+__all__ = ["QUEUE", "Shelf", "is_wanted", "shelves", "waiting_queues"]
 
 QUEUE: Final = ".queue"
 DEAD: Final = ".dead"
@@ -40,12 +40,12 @@ class Shelf:
         self.unreadable: list[str] = []
         self.quarantined: list[str] = []
         """Files with something in them that cannot be read, which `replay` and `purge` have put aside."""
-        self._keyring = keyring
+        self.keyring = keyring
         self._look()
 
     def _look(self) -> None:
         """See what is there now."""
-        folder, keyring = self.folder, self._keyring
+        folder, keyring = self.folder, self.keyring
         self.segments.clear()
         self.unreadable.clear()
         known = read_cursor(folder / "cursor", FILES)
@@ -86,13 +86,15 @@ class Shelf:
                 if isinstance(found, Found) and found.number not in segment.acknowledged:
                     yield found.record
 
-    def replay(self) -> tuple[int, int]:
+    def replay(self, into: Shelf | None = None) -> tuple[int, int]:
         """Put the dead letters back into their queue, whether a collector has that open or not: records and items.
 
+        With `into` they go to another queue, and so does all that a queue holds which no exporter has any more.
         What is damaged goes to the folder `quarantine`, with the whole file. They count as accepted now. Raises
         `LockedError` where a collector does not let go of them, or `OSError`, and then they are where they were.
         """
-        incoming = self.folder.with_suffix(QUEUE) / INCOMING
+        incoming = (self.folder.with_suffix(QUEUE) if into is None else into.folder) / INCOMING
+        keyring = self.keyring if into is None else into.keyring
         totals = Totals()
         with self._taken():
             for folder in (incoming.parent, incoming):
@@ -102,7 +104,7 @@ class Shelf:
             try:
                 for group in _groups(self.records()):
                     moved.append(incoming / f"{time.time_ns()}.part")
-                    tail = Tail(0, moved[-1], FILES, self._keyring, fsync=True)
+                    tail = Tail(0, moved[-1], FILES, keyring, fsync=True)
                     tail.append(group)
                     tail.seal()
                     _give_to_owner(moved[-1], self.folder)
@@ -146,6 +148,7 @@ class Shelf:
 
     def _delete(self) -> None:
         """Delete the files; those with damages in them go to the quarantine."""
+        forget_segments(self.folder / "cursor", FILES)
         for segment in self.segments:
             segment.count(FILES.read(segment.path, BEGIN), None)
             if segment.is_damaged:
@@ -204,3 +207,10 @@ def shelves(directory: Path, keyring: Keyring | None) -> Iterator[Shelf]:
     for folder in sorted(directory.iterdir()):
         if folder.suffix in (QUEUE, DEAD) and folder.is_dir():
             yield Shelf(folder, keyring)
+
+
+def waiting_queues(directory: Path) -> Iterator[Path]:
+    """The queues in a directory of `file_storage` that have files, whatever is in them."""
+    for folder in sorted(directory.glob(f"*{QUEUE}")):
+        if _segments(folder) or _segments(folder / INCOMING):
+            yield folder

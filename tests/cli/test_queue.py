@@ -141,3 +141,31 @@ def test_mistakes_are_said(tmp_path: Path, arguments: list[str], text: str, caps
     where = [] if "--directory" in arguments else ["--directory", str(tmp_path)]
     assert main(["queue", *arguments, *where]) == 1
     assert text in capsys.readouterr().err
+
+
+def test_a_queue_whose_exporter_is_gone_is_marked_and_goes_to_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The list says that nobody sends it, and what can be done."""
+    letters(tmp_path, "a", store="queue").close()
+    config = tmp_path / "collector.yaml"
+    config.write_text(f"""
+extensions: {{file_storage: {{directory: '{tmp_path}'}}}}
+receivers: {{otlp: {{protocols: {{http: }}}}}}
+exporters: {{otlp_http/new: {{endpoint: 'http://127.0.0.1:1', sending_queue: {{storage: file_storage}}}}}}
+service: {{extensions: [file_storage], pipelines: {{traces: {{receivers: [otlp], exporters: [otlp_http/new]}}}}}}
+""")
+    new = Log(tmp_path / "exporter_otlp_http~new_traces.queue")
+    new.open()
+    assert main(["queue", "list", "--config", str(config)]) == 0
+    captured = capsys.readouterr()
+    assert [line.endswith("no exporter has it") for line in captured.out.splitlines()] == [False, True, False]
+    assert "`queue replay NAME --to OTHER`" in captured.err
+    old, to = "exporter_otlp_http_traces.queue", new.folder.name
+    assert main(["queue", "replay", old, "--to", to, "--config", str(config)]) == 0
+    assert "1 items of 1 records go to exporter_otlp_http~new_traces.queue" in capsys.readouterr().out
+    assert new.adopt().items == 1
+    new.close()
+    assert not list((tmp_path / old).glob("*.segment"))
+    assert main(["queue", "replay", to, "--to", to, "--config", str(config)]) == 1
+    assert "that must be another queue of traces" in capsys.readouterr().err

@@ -41,8 +41,8 @@ class Promises:
             else:
                 (self.kept if what == "k" else self.seen).update(map(int, words))
 
-    def check(self, folder: Path) -> set[int]:
-        """Hold the log to them; the numbers that it lost."""
+    def check(self, folder: Path, *, sync: bool = True) -> set[int]:
+        """Hold the log to them; the numbers that it lost. What was delivered must not be missed."""
         log = opened(folder, files=Unsynced())
         found = set()
         while batch := log.read(1_000_000):
@@ -50,6 +50,7 @@ class Promises:
             assert len(set(numbers)) == len(numbers)
             assert not found & set(numbers), "a record came twice from one log"
             found |= set(numbers)
+        assert not (sync and log.lost), f"missed, and nobody took it away: {log.lost}"
         log.close()
         return self.kept - self.seen - found
 
@@ -107,7 +108,7 @@ def power_cuts(folder: Path, times: int, *, sync: bool = True, seed: int = 1) ->
             promises.seen |= {int(n) for line in rest.splitlines() if line.startswith("s") for n in line.split()[1:]}
             subprocess.run(["umount", str(mount)], check=True)
             subprocess.run(["mount", "-o", "loop", str(image), str(mount)], check=True)
-            gone = promises.check(mount / "q")
+            gone = promises.check(mount / "q", sync=sync)
             assert not (sync and gone), f"cut {life} of seed {seed}: lost {sorted(gone)}"
             lost += len(gone)
             promises.kept -= gone

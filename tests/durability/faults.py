@@ -89,7 +89,9 @@ def each_operation_fails(folder: Path, *, lasting: bool) -> str:
             places[files.failed] = places.get(files.failed, 0) + 1
             if not lasting:
                 assert len(kept) >= 2 * STEPS - 4, f"{files.failed} ({number}) kept the log from going on"
-            found = numbers(opened(folder, files=Unsynced()))
+            again = opened(folder, files=Unsynced())
+            found = numbers(again)
+            assert not again.lost, f"{files.failed} ({number}): missed, and nobody took it away"
             assert kept - seen <= set(found), f"{files.failed} ({number}) lost {sorted(kept - seen - set(found))}"
             assert set(found) <= tried
             shutil.rmtree(folder, ignore_errors=True)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.component import Context, Kind, StorageClient
+from sluiceway.component import Context, Kind, Status, StorageClient
 from sluiceway.errors import ConfigError, StartError
-from sluiceway.extensions.file_storage import COMPONENT, FileStorage
+from sluiceway.extensions.file_storage import COMPONENT, FileStorage, FileStorageConfig
 from sluiceway.extensions.file_storage.database import Database
+from sluiceway.segments import Log, Record
 from sluiceway.service import Collector
 from sluiceway.testing import settings
 
@@ -239,3 +240,26 @@ async def test_a_call_that_was_cancelled_is_carried_out_all_the_same(tmp_path: P
     await first
     assert await store.get("key") == b"value"
     await store.close()
+
+
+async def test_a_queue_that_no_exporter_has_is_told_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the log and in health, with what shows more."""
+    log = Log(tmp_path / "exporter_gone_traces.queue")
+    log.open()
+    log.append([Record(b"", 1, (("traces", 1),), 1)])
+    log.close()
+    text = "no exporter has what waits in exporter_gone_traces.queue: see `sluiceway queue list`"
+    reports: list[tuple[Status, str]] = []
+    context = Context(
+        "file_storage", Kind.EXTENSION, report=lambda status, message="": reports.append((status, message))
+    )
+    made = FileStorage(FileStorageConfig(directory=str(tmp_path)), context)
+    async with made:
+        assert reports == [(Status.OK, text)]
+        assert text in caplog.text
+    reports.clear()
+    made.log(Context("gone", Kind.EXPORTER), "traces.queue")
+    async with made:
+        assert reports == []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from sluiceway.component import Kind
+from sluiceway.errors import ConfigError
 from sluiceway.otlp import Batch, Signal, resources
 from sluiceway.otlp.plan import decode_value
 from sluiceway.pipelines.edits import Edits
 from sluiceway.pipelines.graph import build
+from sluiceway.service import Collector
 from sluiceway.testing import spans
 from tests.pipelines.graphs import JOURNAL, configure, start, stop, surroundings
 
@@ -155,3 +157,37 @@ def test_a_component_that_is_not_there_is_a_lookup_error() -> None:
     """Asking a graph for what it does not have says what was asked for."""
     with pytest.raises(LookupError, match="no exporter 'kafka'"):
         build(configure(ONE), surroundings()).node(Kind.EXPORTER, "kafka")
+
+
+def test_pipelines_share_a_connector() -> None:
+    """It has one instance for each pair of signals, whoever leads to it."""
+    collector = Collector.from_yaml("""
+receivers: {feed: {component: 'sluiceway.testing:Feeder'}}
+exporters: {debug: }
+connectors: {forward: }
+service:
+  telemetry: {metrics: {level: none}}
+  pipelines:
+    traces: {receivers: [feed], exporters: [forward]}
+    traces/2: {receivers: [feed], exporters: [forward]}
+    traces/3: {receivers: [forward], exporters: [debug]}
+""")
+    assert [node.key.id for node in collector._graph.nodes] == ["debug", "forward", "feed"]
+
+
+def test_what_components_find_when_they_are_made_is_told_at_once() -> None:
+    """Of all of them, and not only of the first."""
+    with pytest.raises(ConfigError) as caught:
+        Collector.from_yaml("""
+receivers: {feed: {component: 'sluiceway.testing:Feeder'}}
+exporters:
+  otlp_http/a: {endpoint: 'http://h', sending_queue: {storage: nope}}
+  otlp_http/b: {endpoint: 'http://h', sending_queue: {storage: neither}}
+service:
+  telemetry: {metrics: {level: none}}
+  pipelines: {traces: {receivers: [feed], exporters: [otlp_http/a, otlp_http/b]}}
+""")
+    assert {problem.path for problem in caught.value.problems} == {
+        "exporters::otlp_http/a::sending_queue::storage",
+        "exporters::otlp_http/b::sending_queue::storage",
+    }

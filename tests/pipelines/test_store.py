@@ -419,6 +419,21 @@ async def test_a_damaged_record_is_told_and_the_others_go_out(tmp_path: Path) ->
     assert account.recovered == 7 == account.delivered + second.lost()[Reason.DAMAGED]
 
 
+async def test_files_that_somebody_deleted_while_nothing_ran_are_in_the_ledger(tmp_path: Path) -> None:
+    """As damaged, by pipeline; the rest goes out."""
+    first = Run(tmp_path, "", *[RetryableError("away")] * 99, retry=FOREVER)
+    async with first.wrapped:
+        await first.consume(traces(3))
+        await first.consume(traces(4), "traces/eu")
+    (segment,) = (tmp_path / "exporter_out_traces.queue").glob("*.segment")
+    segment.unlink()
+    second = Run(tmp_path)
+    async with second.wrapped:
+        assert second.wrapped.queue.statistics().size == 0
+    assert [second.lost(name) for name in ("traces", "traces/eu")] == [{Reason.DAMAGED: 3}, {Reason.DAMAGED: 4}]
+    assert {(account.recovered, account.held) for account in second.accounts.values()} == {(3, 0), (4, 0)}
+
+
 async def test_a_reload_hands_the_queue_over(tmp_path: Path) -> None:
     """What the old exporter has not delivered is sent by the new one, once."""
     kept: dict[str, object] = {}
@@ -667,3 +682,27 @@ async def test_a_queue_goes_on_when_its_exporter_is_back_though_its_folder_was_d
         await again.consume(traces(1))
         shutil.rmtree(tmp_path / "exporter_out_traces.queue")
         await again.until(lambda: again.statuses and again.statuses[-1][0] is Status.RECOVERABLE_ERROR)
+
+
+async def test_a_reload_that_takes_an_exporter_away_says_what_stays_on_disk(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody sends it any more."""
+    text = """
+extensions: {{file_storage: {{directory: '{folder}'}}}}
+receivers: {{feed: {{component: 'sluiceway.testing:Feeder'}}}}
+exporters: {{{id}: {{endpoint: 'http://127.0.0.1:{port}', sending_queue: {{storage: file_storage}}}}}}
+service:
+  extensions: [file_storage]
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines: {{traces: {{receivers: [feed], exporters: [{id}]}}}}
+"""
+    port = free_port()
+    old, new = (text.format(folder=tmp_path, port=port, id=f"otlp_http/{name}") for name in ("old", "new"))
+    async with asyncio.timeout(30), Collector.from_yaml(old) as collector:
+        await collector.component("receiver", "feed").feed(items(Signal.TRACES, 10))
+        await collector.reload(load([f"yaml:{new}"]))
+    told = (
+        "exporter:otlp_http/old (traces) leaves 10 items on disk that no exporter has now: see `sluiceway queue list`"
+    )
+    assert told in caplog.messages

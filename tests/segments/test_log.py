@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluiceway.segments import Files, LockedError, Log
+from sluiceway.segments import Files, Keyring, LockedError, Log
+from sluiceway.segments.shelf import Shelf
 from tests.segments.records import KEYS, abandon, numbers, opened, record
 
 
@@ -298,3 +299,69 @@ def test_what_is_acknowledged_while_the_cursor_is_put_down_is_put_down_next(tmp_
     log.save()
     abandon(log)
     assert numbers(opened(tmp_path / "q")) == []
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_a_segment_that_somebody_deleted_meanwhile_is_missed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, *, is_closed: bool
+) -> None:
+    """Once, with what was left in it."""
+    log = opened(tmp_path / "q", size=10)
+    for number in range(4):
+        log.append([record(number), record(number)])
+        log.save()
+    log.acknowledge([log.read(1)[0].position])
+    log.save()
+    if is_closed:
+        log.close()
+    else:
+        abandon(log)
+    for number in (1, 3):
+        (tmp_path / f"q/{number:016}.segment").unlink()
+    log = Log(tmp_path / "q")
+    assert log.open().records == 7
+    assert [(lost.records, lost.items, lost.shares) for lost in log.lost] == [
+        (1, 1, {"traces": 1}),
+        (2, 6, {"traces": 6}),
+    ]
+    assert "0000000000000003.segment is gone, with 2 records: somebody deleted it" in caplog.text
+    log.close()
+    log = Log(tmp_path / "q")
+    assert log.open().records == 4
+    assert log.lost == []
+    log.close()
+
+
+@pytest.mark.parametrize("size", [0, 8192, 8400])
+def test_a_segment_that_somebody_cut_off_meanwhile_is_missed(tmp_path: Path, size: int) -> None:
+    """Though the totals at its end are gone as well."""
+    log = opened(tmp_path / "q", size=10**6)
+    log.append([record(number, 100) for number in range(9)])
+    log.close()
+    os.truncate(tmp_path / "q/0000000000000001.segment", size)
+    log = opened(tmp_path / "q")
+    found = numbers(log)
+    assert len(found) + sum(lost.records for lost in log.lost) == 9
+    assert len(log.lost) == 1
+    log.close()
+
+
+def test_what_was_delivered_or_forgotten_is_not_missed(tmp_path: Path) -> None:
+    """Nor what `sluiceway queue purge` deletes, or what cannot be read for want of a key."""
+    log = opened(tmp_path / "q", size=10, keys={"old": KEYS["old"]})
+    for number in range(9):
+        log.append([record(number)])
+        log.save(now=True)
+    log.acknowledge([log.read(1)[0].position])
+    log.save()
+    assert log.forget_oldest(log.bytes_on_disk // 2)
+    abandon(log)
+    other = opened(tmp_path / "q", keys={"new": KEYS["new"]})
+    assert other.lost == []
+    other.close()
+    log = opened(tmp_path / "q", keys=KEYS)
+    assert log.lost == []
+    abandon(log)
+    Shelf(tmp_path / "q", Keyring(KEYS)).purge()
+    log = opened(tmp_path / "q", keys=KEYS)
+    assert (log.lost, log.segments) == ([], 0)

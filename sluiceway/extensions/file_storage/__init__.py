@@ -23,9 +23,10 @@ extensions:
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -33,7 +34,7 @@ from typing import Final, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from sluiceway.component import Component, Context, Kind, Stability, StorageClient
+from sluiceway.component import Component, Context, Kind, Stability, Status, StorageClient
 from sluiceway.config.types import Duration, Section, Settings
 from sluiceway.errors import StartError
 from sluiceway.extensions.file_storage.database import DamagedError, Database
@@ -41,6 +42,7 @@ from sluiceway.extras import require
 from sluiceway.keys import AesKeyConfig
 from sluiceway.personal.keys import parse_key
 from sluiceway.segments import Keyring, Log
+from sluiceway.segments.shelf import waiting_queues
 
 __all__ = ["COMPONENT", "Compaction", "EncryptionConfig", "FileStorage", "FileStorageConfig", "keyring_of"]
 
@@ -119,6 +121,8 @@ class FileStorage:
         self._config = config
         self._context = context
         self._directory = Path(config.directory)
+        self._used: set[Path] = set()
+        """The folders of logs that were handed out."""
 
     async def __aenter__(self) -> Self:
         """Have the directory ready. Raises `StartError`."""
@@ -130,6 +134,10 @@ class FileStorage:
                 raise StartError(f"directory must exist: {self._directory}. You can enable create_directory")
         except OSError as error:
             raise StartError(f"cannot create {self._directory}: {error.strerror}") from error
+        if abandoned := await asyncio.to_thread(self._abandoned):
+            text = f"no exporter has what waits in {', '.join(abandoned)}: see `sluiceway queue list`"
+            self._context.logger.warning(text)
+            self._context.report(Status.OK, text)
         return self
 
     async def __aexit__(
@@ -154,7 +162,14 @@ class FileStorage:
         kind, _, own = context.id.partition("/")
         id = f"{kind}~{own}" if own else kind
         folder = self._directory / _file_name(replace(context, id=id), name, keep="~")
+        self._used.add(folder)
         return Log(folder, keyring=keyring_of(self._config), fsync=self._config.fsync)
+
+    def _abandoned(self) -> list[str]:
+        """The names of queues that hold something, and that no exporter of the configuration asked for."""
+        with suppress(OSError):
+            return [queue.name for queue in waiting_queues(self._directory) if queue not in self._used]
+        return []
 
     async def _open(self, database: Database, path: Path) -> None:
         compact = self._config.compaction.on_start
