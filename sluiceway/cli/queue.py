@@ -167,6 +167,8 @@ def _replay(found: list[Shelf], arguments: argparse.Namespace, known: list[Shelf
     if arguments.to:
         return _move(found, arguments, known)
     letters = [shelf for shelf in found if shelf.is_dead]
+    if found and not letters and arguments.names:
+        raise ConfigError(f"{found[0].name} is a queue, whose exporter sends it: --to NAME moves it to another queue")
     if not letters:
         raise ConfigError("only dead letters (.dead) can be replayed, and there are none")
     for shelf in letters:

@@ -169,3 +169,5 @@ service: {{extensions: [file_storage], pipelines: {{traces: {{receivers: [otlp],
     assert not list((tmp_path / old).glob("*.segment"))
     assert main(["queue", "replay", to, "--to", to, "--config", str(config)]) == 1
     assert "that must be another queue of traces" in capsys.readouterr().err
+    assert main(["queue", "replay", old, "--config", str(config)]) == 1
+    assert "--to NAME moves it to another queue" in capsys.readouterr().err
