@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,13 +50,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Do it. Raises `ConfigError` where no such queue is there, or a running collector has it."""
-    found = [shelf for directory, keyring in _places(arguments) for shelf in shelves(directory, keyring)]
+    found = _found(arguments)
     try:
         return _ACTIONS[arguments.action](_chosen(found, arguments.names), arguments, found)
     except LockedError as error:
         raise ConfigError(f"{error.strerror}; stop it first") from None
     except OSError as error:
         raise ConfigError(f"{error.filename or arguments.action}: {error.strerror}; nothing was changed") from None
+
+
+def _found(arguments: argparse.Namespace) -> list[Shelf]:
+    """All there are. Of a name that several directories have, each goes by its whole path."""
+    places = {directory.resolve(): (directory, keyring) for directory, keyring in _places(arguments)}
+    found = [shelf for directory, keyring in places.values() for shelf in shelves(directory, keyring)]
+    several = {name for name, number in Counter(shelf.name for shelf in found).items() if number > 1}
+    for shelf in found:
+        if shelf.name in several:
+            shelf.name = str(shelf.folder)
+    return found
 
 
 def _chosen(found: list[Shelf], names: list[str]) -> list[Shelf]:
@@ -167,6 +179,8 @@ def _replay(found: list[Shelf], arguments: argparse.Namespace, known: list[Shelf
     if arguments.to:
         return _move(found, arguments, known)
     letters = [shelf for shelf in found if shelf.is_dead]
+    if found and not letters and arguments.names:
+        raise ConfigError(f"{found[0].name} is a queue, whose exporter sends it: --to NAME moves it to another queue")
     if not letters:
         raise ConfigError("only dead letters (.dead) can be replayed, and there are none")
     for shelf in letters:

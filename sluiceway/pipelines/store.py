@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from sluiceway.component import Context, Reason, Status
+from sluiceway.component import Context, Reason
 from sluiceway.errors import RefusedError, TooLargeError
 from sluiceway.otlp import Signal
 from sluiceway.pipelines.commits import RETRY_AFTER, Commits, Waiting
@@ -22,6 +22,7 @@ from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.records import named, record_of, request_of
 from sluiceway.pipelines.request import Request
 from sluiceway.pipelines.tenants import Tenant, Tenants, Terms, User
+from sluiceway.pipelines.trouble import Trouble, cause_of, left_alone
 from sluiceway.pipelines.uninterrupted import to_its_end
 from sluiceway.segments import Log, Stored, Totals
 from sluiceway.segments.frames import LARGEST
@@ -55,7 +56,7 @@ class Store:
         self.letters: DeadLetters | None = None
         self._signal = signal
         self._context: Context
-        self._trouble = ""
+        self._trouble = Trouble()
         self._tenants = Tenants()
         self._threads: ThreadPoolExecutor
         self._life: asyncio.Task[None] | None = None
@@ -63,6 +64,8 @@ class Store:
         self._reading = asyncio.Lock()
         self._writing = asyncio.Lock()
         self._hungry = asyncio.Event()
+        self._set_off = 0
+        """Nanoseconds from the monotonic clock to that of the day, when we began."""
         self._is_open = False
         self._is_gone = False
         self._is_behind = False
@@ -82,6 +85,7 @@ class Store:
         if not self._tenants.add(Tenant(user, account, terms)):
             user.holds(self.content)
             return
+        self._set_off = terms.context.clock.time_ns() - int(terms.context.clock.now() * 1e9)
         self._threads = ThreadPoolExecutor(3, thread_name_prefix=f"queue {self.log.folder.name}")
         try:
             self._agree(terms)
@@ -128,8 +132,8 @@ class Store:
         Raises `RefusedError` where the disk does not take it, `TooLargeError` where none does.
         """
         if not self._is_open:
-            raise RefusedError(self._trouble or "the queue on disk is stopped", RETRY_AFTER)
-        record = record_of(request, self._context.clock.time_ns())
+            raise RefusedError(self._trouble.text or "the queue on disk is stopped", RETRY_AFTER)
+        record = record_of(request, self._time_ns())
         if record.weight > LARGEST // 2:
             raise TooLargeError("element size too large")
         self._change(1, record.items, record.weight, record.shares)
@@ -146,9 +150,7 @@ class Store:
     async def bury(self, request: Request, reason: Reason, error: str) -> bool:
         """Put a request to the dead letters, and say whether it is there; if not, it may be tried again."""
         assert self.letters is not None  # noqa: S101 - the caller has looked
-        return await self.letters.bury(
-            record_of(request, self._context.clock.time_ns(), reason=reason.value, error=error)
-        )
+        return await self.letters.bury(record_of(request, self._time_ns(), reason=reason.value, error=error))
 
     # Opening and closing
 
@@ -156,10 +158,10 @@ class Store:
         try:
             totals = await self._run(self.log.open)
         except OSError as error:
-            self._say(f"the queue on disk cannot be used: {error}")
+            self._trouble.say(f"the queue on disk cannot be used: {cause_of(error)}")
             return
         self._is_open, self._is_gone = True, False
-        self._say("; ".join(self.log.unreadable))
+        self._trouble.say(left_alone(self.log.unreadable))
         if totals.records:
             self._context.logger.info(
                 "The queue on disk goes on with what it holds.",
@@ -198,8 +200,7 @@ class Store:
             self.letters = DeadLetters(terms.letters_log, terms.letters, self._run, terms.context.logger)
             if before is not None:
                 self.letters.buried, self.letters.forgotten = before.buried, before.forgotten
-        if self._trouble:
-            self._context.report(Status.RECOVERABLE_ERROR, self._trouble)
+        self._trouble.tell_to(terms.context)
 
     async def _close(self) -> None:
         self._is_open = False
@@ -222,7 +223,7 @@ class Store:
         while True:
             await self._context.clock.sleep(INTERVAL)
             looks += 1
-            with self._told():
+            with self._trouble.unexpected():
                 async with self._writing:
                     if self._is_gone or not self._tenants:
                         continue
@@ -241,9 +242,9 @@ class Store:
             # What is in memory still goes out. Nothing is accepted any more that could not be kept.
             self._is_open = False
             self._is_gone = True
-            self._say(f"{error.strerror}: restart, or put it back and restart")
+            self._trouble.say(f"{error.strerror}: restart, or put it back and restart")
             return
-        self._say("; ".join(self.log.unreadable))
+        self._trouble.say(left_alone(self.log.unreadable))
         if totals.records:
             self._found(totals, {})
         else:
@@ -258,24 +259,15 @@ class Store:
             return
         user = self._tenants.first.user
         user.expire()
-        age = self._context.clock.time_ns() / 1e9 - (self.log.oldest or float("inf"))
+        age = self._time_ns() / 1e9 - (self.log.oldest or float("inf"))
         if self._is_behind and 0 < user.max_age < age:
             await self._read()
-
-    def _say(self, trouble: str) -> None:
-        """Report what is wrong with the disk, once."""
-        if trouble == self._trouble:
-            return
-        if trouble:
-            self._context.logger.error(trouble)
-        self._context.report(Status.RECOVERABLE_ERROR if trouble else Status.OK, trouble)
-        self._trouble = trouble
 
     # Writing
 
     async def _write(self, group: list[Waiting]) -> None:
         async with self._writing:
-            with self._told():
+            with self._trouble.unexpected():
                 await self._write_down(group)
 
     async def _write_down(self, group: list[Waiting]) -> None:
@@ -285,7 +277,7 @@ class Store:
             self._refuse(group, error)
             return
         if group:
-            self._say("; ".join(self.log.unreadable))
+            self._trouble.say(left_alone(self.log.unreadable))
         for waiting, kept in zip(group, stored, strict=True):
             self._kept(waiting.request, kept)
             waiting.done.set_result(None)
@@ -297,15 +289,14 @@ class Store:
             self.log.save()
 
     def _refuse(self, group: list[Waiting], error: Exception) -> None:
-        why = error.strerror if isinstance(error, OSError) else type(error).__name__
         if not isinstance(error, OSError):
             self._context.logger.error("The queue on disk has failed.", exc_info=error)
         if group:
-            self._say(f"the queue on disk cannot be written: {why or error}")
+            self._trouble.say(f"the queue on disk cannot be written: {cause_of(error)}")
         for waiting in group:
             record = waiting.record
             self._change(-1, -record.items, -record.weight, [(name, -items) for name, items in record.shares])
-            waiting.done.set_exception(RefusedError(self._trouble, RETRY_AFTER))
+            waiting.done.set_exception(RefusedError(self._trouble.text, RETRY_AFTER))
 
     def _kept(self, request: Request, stored: Stored) -> None:
         """Pass a request on at once, if nothing is before it and there is room; else it is read when its turn comes."""
@@ -327,7 +318,7 @@ class Store:
             await self._hungry.wait()
             self._hungry.clear()
             while self._is_open and self._is_behind and self._tenants.first.user.wants(1):
-                with self._told():
+                with self._trouble.unexpected():
                     if not await self._read():
                         break
 
@@ -339,7 +330,7 @@ class Store:
             try:
                 found = await self._run(partial(self.log.read, READ_BYTES))
             except OSError as error:
-                self._say(f"the queue on disk cannot be read: {error}")
+                self._trouble.say(f"the queue on disk cannot be read: {cause_of(error)}")
                 found = []
             self._tell_lost()
             for number, stored in enumerate(found, 1):
@@ -354,7 +345,7 @@ class Store:
     def _feed(self, stored: Stored) -> None:
         user, account, _ = self._tenants.first
         record, clock = stored.record, self._context.clock
-        request = request_of(record, self._signal, account, clock.now(), clock.time_ns())
+        request = request_of(record, self._signal, account, clock.now(), self._time_ns())
         since = request.batch.origin.received
         request.batch = named(request.batch, stored.position.name)
         user.feed(request, Kept(stored.position, record.items, record.weight, since, record.shares))
@@ -372,30 +363,15 @@ class Store:
         self._change(-totals.records, -totals.items, -totals.bytes, shares)
         self._context.logger.error("Records on disk are damaged and lost.", extra={"dropped_items": totals.items})
 
+    def _time_ns(self) -> int:
+        """The time of day, as if nobody set the clock while we run: nothing is too old because somebody did."""
+        return self._set_off + int(self._context.clock.now() * 1e9)
+
     def _change(self, requests: int, items: int, bytes: int, shares: Sequence[tuple[str, int]]) -> None:
         """What is on disk or on its way there becomes more, or less."""
         self.content.add(requests, items, bytes, shares)
         self._tenants.tell(self.content)
 
-    def _told(self) -> _Told:
-        return _Told(self._context)
-
     async def _run(self, work: Callable[[], T]) -> T:
         """Do something in a thread. It comes to its end also when nobody waits for it any more."""
         return await to_its_end(asyncio.get_running_loop().run_in_executor(self._threads, work))
-
-
-class _Told:
-    """Has what nobody expected logged, so that the work goes on."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    def __enter__(self) -> None:
-        """Nothing."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        self._context.logger.error("The queue on disk has failed.", exc_info=error)
-        return True

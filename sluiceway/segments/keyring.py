@@ -51,6 +51,7 @@ class Keyring:
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         self._keys = dict(keys)
+        self._ciphers = {id: _gcm(key) for id, key in keys.items()}  # now, so that no sender waits for the library
         self.current = next(iter(self._keys))
 
     def __eq__(self, other: object) -> bool:
@@ -63,7 +64,7 @@ class Keyring:
         """A new key for a segment of this id: as it is kept in the header, and ready to use."""
         key = os.urandom(_KEY_BYTES)
         nonce = os.urandom(_NONCE_BYTES)
-        wrapped = nonce + _gcm(self._keys[self.current]).encrypt(nonce, key, segment + self.current.encode())
+        wrapped = nonce + self._ciphers[self.current].encrypt(nonce, key, segment + self.current.encode())
         return wrapped, SegmentCipher(key)
 
     def open(self, id: str, wrapped: bytes, segment: bytes) -> SegmentCipher:
@@ -74,7 +75,7 @@ class Keyring:
             raise MissingKeyError(f'there is no key "{id}"')
         nonce, key = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
         try:
-            return SegmentCipher(_gcm(self._keys[id]).decrypt(nonce, key, segment + id.encode()))
+            return SegmentCipher(self._ciphers[id].decrypt(nonce, key, segment + id.encode()))
         except InvalidTag:
             raise MissingKeyError(f'the key "{id}" is another one than that of the segment') from None
 

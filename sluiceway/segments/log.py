@@ -272,9 +272,8 @@ class Log:
 
     def _what_is_left(self) -> Iterator[bytes]:
         for segment in tuple(self._segments.values()):
-            left = segment.left()
-            if left.records:
-                yield Left(segment.header.id, segment.number, left).encode()
+            if left := segment.left():
+                yield left
         yield from (left.encode() for left in self._left.values() if left.number in self._unreadable)
 
     def forget_oldest(self, most: int) -> int:

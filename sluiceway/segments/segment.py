@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from sluiceway.segments.cursor import Acknowledged
+from sluiceway.segments.cursor import Acknowledged, Left
 from sluiceway.segments.files import Files, write_all
 from sluiceway.segments.frames import BEGIN, Damage, Header, Record, Totals, encode, encode_seal, read_seal, scan
 from sluiceway.segments.keyring import Keyring
@@ -49,6 +49,7 @@ class Segment:
         """Whether it cannot be read at the moment."""
         self._given = Totals()
         self._done = Totals()
+        self._told = (0, 0, b"")
         self._out: dict[int, Totals] = {}
         self._mutex = threading.Lock()
 
@@ -91,10 +92,15 @@ class Segment:
         if left.records > self.expected.records:
             self.expected = left
 
-    def left(self) -> Totals:
-        """What is in it that was not acknowledged."""
+    def left(self) -> bytes:
+        """How much is in it that was not acknowledged, as the cursor keeps it; empty where nothing is."""
         with self._mutex:
-            return self.expected.less(self._done)
+            state = (self.expected.records, self._done.records)
+            if state != self._told[:2]:  # most have not changed since they were asked the last time
+                left = self.expected.less(self._done)
+                told = Left(self.header.id, self.number, left).encode() if left.records else b""
+                self._told = (*state, told)
+            return self._told[2]
 
     @classmethod
     def open(

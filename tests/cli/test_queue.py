@@ -169,3 +169,29 @@ service: {{extensions: [file_storage], pipelines: {{traces: {{receivers: [otlp],
     assert not list((tmp_path / old).glob("*.segment"))
     assert main(["queue", "replay", to, "--to", to, "--config", str(config)]) == 1
     assert "that must be another queue of traces" in capsys.readouterr().err
+    assert main(["queue", "replay", old, "--config", str(config)]) == 1
+    assert "--to NAME moves it to another queue" in capsys.readouterr().err
+
+
+def test_queues_of_one_name_in_two_directories_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a change of the exporter's storage: nobody purges the wrong one."""
+    for place in ("a", "b"):
+        letters(tmp_path / place, place, store="queue").close()
+    config = tmp_path / "collector.yaml"
+    config.write_text(f"""
+extensions: {{file_storage: {{directory: '{tmp_path}/a'}}, file_storage/b: {{directory: '{tmp_path}/b'}}}}
+receivers: {{otlp: {{protocols: {{http: }}}}}}
+exporters: {{otlp_http: {{endpoint: 'http://127.0.0.1:1', sending_queue: {{storage: file_storage/b}}}}}}
+service:
+  extensions: [file_storage, file_storage/b]
+  pipelines: {{traces: {{receivers: [otlp], exporters: [otlp_http]}}}}
+""")
+    old = str(tmp_path / "a/exporter_otlp_http_traces.queue")
+    assert main(["queue", "list", "--config", str(config)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[1].startswith(old), lines[1].endswith("no exporter has it")) == (True, True)
+    assert main(["queue", "purge", "exporter_otlp_http_traces.queue", "--yes", "--config", str(config)]) == 1
+    assert main(["queue", "purge", old, "--yes", "--config", str(config)]) == 0
+    assert [path.parent.parent.name for path in tmp_path.rglob("*.segment")] == ["b"]

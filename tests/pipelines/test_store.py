@@ -706,3 +706,39 @@ service:
         "exporter:otlp_http/old (traces) leaves 10 items on disk that no exporter has now: see `sluiceway queue list`"
     )
     assert told in caplog.messages
+
+
+async def test_a_disk_that_is_full_now_and_then_is_logged_once_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though its status changes with each request."""
+
+    def write(self: Files, descriptor: int, data: memoryview) -> int:
+        raise OSError(28, "No space left on device")
+
+    run = Run(tmp_path)
+    async with run.wrapped:
+        for minute in (1, 2):
+            for _ in range(5):
+                monkeypatch.setattr(Files, "write", write)
+                with pytest.raises(RefusedError):
+                    await run.consume(traces(1))
+                monkeypatch.undo()
+                await run.consume(traces(1))
+            told = [message for message in caplog.messages if message.endswith("No space left on device")]
+            assert len(told) == minute
+            await run.clock.advance(61)
+
+
+async def test_nothing_is_too_old_because_somebody_set_the_clock(tmp_path: Path) -> None:
+    """What waits on disk alone is as old as it is by the clock that nobody sets."""
+    run = Run(tmp_path, "max_age: 1h, max_bytes: 2KiB, num_consumers: 1")
+    async with run.wrapped:
+        run.backend.gate.clear()
+        for _ in range(20):
+            await run.consume(traces(1))
+        run.clock._wall += 10 * 365 * 86400
+        await run.consume(traces(1))
+        run.backend.gate.set()
+        await run.until(lambda: run.account("traces").delivered + sum(run.lost().values()) == 21)
+    assert run.lost() == {}
