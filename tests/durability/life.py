@@ -40,12 +40,13 @@ class Deadly(Files):
                 if left:
                     return do(*arguments)
                 say("d", name)
-                if how == "after":
-                    do(*arguments)
-                elif how == "half" and name == "write":
-                    do(arguments[0], arguments[1][: len(arguments[1]) // 2])
-                os.kill(os.getpid(), signal.SIGKILL)
-                return None
+                try:
+                    if how == "after":
+                        do(*arguments)
+                    elif how == "half" and name == "write":
+                        do(arguments[0], arguments[1][: len(arguments[1]) // 2])
+                finally:  # it may fail, as when something is put into the quarantine a second time
+                    os.kill(os.getpid(), signal.SIGKILL)
 
             return call
 
