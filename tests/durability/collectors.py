@@ -62,8 +62,8 @@ async def _kills(config: Path, ports: tuple[int, int], times: int) -> str:
                 known = len(promised)
                 while len(promised) == known and gateway.returncode is None:  # noqa: ASYNC110 - both come from outside
                     await asyncio.sleep(0.01)
-                assert gateway.returncode is None, f"the gateway did not start again in life {life}"
                 await asyncio.sleep(dice.uniform(0.05, 0.5))
+                assert gateway.returncode is None, f"the gateway ended by itself in life {life}: {_words(config)}"
                 gateway.send_signal(signal.SIGKILL)
                 await gateway.wait()
         finally:
@@ -80,10 +80,16 @@ async def _kills(config: Path, ports: tuple[int, int], times: int) -> str:
 
 
 async def _start(config: Path) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sluiceway", "run", "--config", config,
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+    with config.with_suffix(".log").open("wb") as log:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sluiceway", "run", "--config", config,
+            stdout=asyncio.subprocess.DEVNULL, stderr=log,
+        )  # fmt: skip
+
+
+def _words(config: Path) -> str:
+    """What the last gateway said."""
+    return config.with_suffix(".log").read_text()[-2000:]
 
 
 async def _arrival(sink: MemorySink, promised: set[int]) -> int:
