@@ -213,6 +213,10 @@ class Log:
         """About when the oldest record was accepted that was not handed out, in seconds since 1970; 0 for none."""
         return next((s.expected.oldest for s in tuple(self._segments.values()) if s.is_waiting), 0)
 
+    def has_read(self, stored: Stored) -> bool:
+        """Whether a record was read before who has appended it could hand it out."""
+        return stored.position.segment.resume >= stored.end
+
     def hand_out(self, stored: Stored) -> None:
         """Count the oldest record that is there as read: the caller still has it from appending it."""
         segment = stored.position.segment

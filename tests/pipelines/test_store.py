@@ -742,3 +742,28 @@ async def test_nothing_is_too_old_because_somebody_set_the_clock(tmp_path: Path)
         run.backend.gate.set()
         await run.until(lambda: run.account("traces").delivered + sum(run.lost().values()) == 21)
     assert run.lost() == {}
+
+
+async def test_what_is_read_before_its_writer_knows_is_handed_out_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reading may find a record on the disk before the event loop has heard that it is there."""
+    run = Run(tmp_path, "max_bytes: 2KiB, num_consumers: 1", *[RetryableError("away")], retry=FOREVER)
+    loop = asyncio.get_running_loop()
+    real = Log.append
+
+    def append(self: Log, records: list[object]) -> list[object]:
+        stored = real(self, records)
+        asyncio.run_coroutine_threadsafe(run.until(lambda: not store._is_behind), loop).result()
+        return stored
+
+    async with run.wrapped:
+        store = run.wrapped.queue._disk.store
+        for _ in range(20):
+            await run.consume(traces(1))
+        assert store._is_behind
+        monkeypatch.setattr(Log, "append", append)
+        await run.consume(traces(1))
+        await run.until(lambda: run.account("traces").held == 0)
+    assert run.account("traces").delivered == 21
+    assert sum(run.backend.sizes) == 21
