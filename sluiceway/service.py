@@ -16,6 +16,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -253,8 +254,11 @@ class Collector:
             await node.start()
 
     async def _leave(self, nodes: Iterable[Node]) -> None:
-        for node in nodes:
-            await self._deadline.bound(node.stop(), node.key.component)
+        """Stop components one after the other, but exporters together: a dead backend costs the others no time."""
+        for _, neighbours in groupby(nodes, lambda node: node.key if node.key.kind is not Kind.EXPORTER else None):
+            async with asyncio.TaskGroup() as tasks:
+                for node in neighbours:
+                    tasks.create_task(self._deadline.bound(node.stop(), node.key.component))
 
     def _fail(self, message: str) -> None:
         self._failure = message

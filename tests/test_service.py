@@ -9,12 +9,14 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import pytest
 
 from sluiceway.component import Reason, Status
 from sluiceway.config.load import load
 from sluiceway.errors import ConfigError, RefusedError, RetryableError, StartError
+from sluiceway.otlp import Batch
 from sluiceway.pipelines.ledger import Drop
 from sluiceway.service import Collector
 from sluiceway.testing import ManualClock, settle, spans
@@ -321,6 +323,31 @@ async def test_a_changed_metrics_endpoint_is_taken_over_and_counters_go_on() -> 
         await writer.wait_closed()
     assert 'sluiceway_pipeline_accepted_items{otel_signal="traces",pipeline="traces"} 5' in page
     assert 'otelcol_exporter_sent_spans{exporter="memory"} 5' in page
+
+
+class Together:
+    """An exporter that can only be left beside another one."""
+
+    meeting: asyncio.Barrier
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.meeting.wait()
+
+    async def consume(self, batch: Batch) -> None:
+        """Take all."""
+
+
+async def test_exporters_are_left_together(caplog: pytest.LogCaptureFixture) -> None:
+    """One that waits for a dead backend takes no time from the others."""
+    Together.meeting = asyncio.Barrier(2)
+    both = "one: {component: 'tests.test_service:Together'}\n  other: {component: 'tests.test_service:Together'}"
+    text = YAML.replace("memory: {component: sluiceway.testing:MemorySink}", both)
+    async with Collector.from_yaml(text.replace("exporters: [memory]", "exporters: [one, other]")):
+        pass
+    assert "did not stop in time" not in caplog.text
 
 
 async def test_a_failed_start_leaves_gracefully_what_had_started(caplog: pytest.LogCaptureFixture) -> None:

@@ -49,3 +49,13 @@ async def test_giving_up_ends_the_step_under_way_and_all_after() -> None:
         await task
         await deadline.bound(forever(), "another")
     assert deadline.given_up
+
+
+async def test_steps_that_go_together_end_together() -> None:
+    """Bringing the deadline forward is for all that are under way."""
+    deadline = Deadline(ManualClock())
+    deadline.start(1000)
+    steps = [asyncio.create_task(deadline.bound(forever(), "a step")) for _ in range(2)]
+    await settle()
+    deadline.expire()
+    await asyncio.wait_for(asyncio.gather(*steps), 5)
