@@ -1,11 +1,11 @@
-"""What to look at when a client's TLS fails, by the words of OpenSSL and BoringSSL, however they are spelt."""
+"""What to look at when TLS fails, or is missing, by the words of OpenSSL, BoringSSL and web servers, however spelt."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-__all__ = ["tls_advice"]
+__all__ = ["scheme_advice", "tls_advice"]
 
 _ADVICE: Final = tuple(
     (re.compile(pattern.replace(" ", "[ _]"), re.IGNORECASE), text)
@@ -27,8 +27,17 @@ _ADVICE: Final = tuple(
     )
 )  # fmt: skip
 """The first that fits counts."""
+_WANTS_TLS: Final = re.compile(rb"HTTP request (was sent )?to (an )?HTTPS (server|port)", re.IGNORECASE)
+"""Go's servers, and nginx."""
 
 
 def tls_advice(words: str, name: str) -> str:
     """What may be wrong and which key to look at, when a handshake with the server `name` fails; empty if unknown."""
     return next((text.format(name=name) for pattern, text in _ADVICE if pattern.search(words)), "")
+
+
+def scheme_advice(status: int, answer: bytes | None) -> str:
+    """What to do where a server's answer to a request without TLS is that it wants some; empty for all others."""
+    return (
+        "the server speaks TLS: see the endpoint's scheme" if status == 400 and _WANTS_TLS.search(answer or b"") else ""
+    )

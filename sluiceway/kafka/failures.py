@@ -82,7 +82,7 @@ def _advice(name: str, words: str, topic: str, group: str) -> str:
         case "_RESOLVE":
             return "the broker's name is not known here: see brokers, and the broker's advertised.listeners"
         case "_SSL":
-            return tls_advice(words, _host(words)) or "see tls, and whether that port of the broker speaks TLS"
+            return _about_tls(words) or "see tls, and whether that port of the broker speaks TLS"
         case "_TRANSPORT" | "_ALL_BROKERS_DOWN" | "NETWORK_EXCEPTION":
             return _connection_advice(words)
         case "TOPIC_AUTHORIZATION_FAILED":
@@ -111,13 +111,19 @@ def _advice(name: str, words: str, topic: str, group: str) -> str:
 def _connection_advice(words: str) -> str:
     if _NO_HOST.search(words):
         return "the broker's name is not known here: see brokers, and the broker's advertised.listeners"
-    if "SSL routines" in words and (found := tls_advice(words, _host(words))):  # it ends after the handshake in TLS 1.3
+    if "SSL routines" in words and (found := _about_tls(words)):  # it ends after the handshake in TLS 1.3
         return found
     if any(part in words for part in _SPEAKS_TLS):
         return "the broker seems to speak TLS where we do not, or the other way round: see tls"
     if "refused" in words:
         return "nobody listens there: see brokers, and the broker's advertised.listeners"
     return "see brokers, and whether that port of the broker asks for TLS or a password (tls, auth)"
+
+
+def _about_tls(words: str) -> str:
+    """What may be wrong; librdkafka does not tell a certificate of a stranger from one for another name."""
+    found = tls_advice(words, _host(words))
+    return f"{found}, or it is not for {_host(words)}: see brokers" if "tls::ca_file" in found else found
 
 
 def _host(words: str) -> str:

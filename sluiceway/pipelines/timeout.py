@@ -50,8 +50,9 @@ class Timeout:
             await self._next.send(request)
         except BaseException as error:
             if attempt.end() and isinstance(error, asyncio.CancelledError):
-                text = f"request timed out after {format_duration(self._seconds)}"
-                raise RetryableError(text, code="DEADLINE_EXCEEDED") from error
+                within = format_duration(self._seconds)
+                text, cause = f"request timed out after {within}", f"no answer within {within}"
+                raise RetryableError(text, code="DEADLINE_EXCEEDED", cause=cause) from error
             raise
         else:
             attempt.end()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.config.advice import tls_advice
+from sluiceway.config.advice import scheme_advice, tls_advice
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,12 @@ def test_the_words_of_openssl_and_boringssl_lead_to_a_key(words, key):
 def test_nothing_is_made_up():
     """What is not known gets no advice."""
     assert tls_advice("Socket closed", "h") == ""
+
+
+@pytest.mark.parametrize(
+    "answer", [b"Client sent an HTTP request to an HTTPS server.\n", b"The plain HTTP request was sent to HTTPS port"]
+)
+def test_a_server_that_wants_tls_is_understood(answer):
+    """By the words of Go's servers and of nginx, and only as a refusal."""
+    assert "the endpoint's scheme" in scheme_advice(400, answer)
+    assert scheme_advice(200, answer) == scheme_advice(400, b"bad sample") == scheme_advice(400, None) == ""

@@ -84,6 +84,15 @@ async def test_the_error_carries_a_code(backend, status, code):
     assert caught.value.code == code
 
 
+async def test_a_server_that_wants_tls_costs_no_data(backend):
+    """It refuses the settings, not the data, which waits."""
+    backend.status, backend.answer = 400, b"Client sent an HTTP request to an HTTPS server.\n"
+    async with exporter(backend) as out:
+        with pytest.raises(RetryableError) as caught:
+            await out.consume(batch())
+    assert "the endpoint's scheme" in caught.value.advice
+
+
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 async def test_every_2xx_is_success(backend, status):
     """What the backend took is delivered, whatever kind of success it calls it."""

@@ -114,7 +114,7 @@ class KafkaExporter:
             except KafkaException as raised:
                 said, advice = self._connection.trouble, self._connection.advice
                 text = said or explain(raised.args[0])
-                raise RetryableError(text, code="UNAVAILABLE", advice=advice, cause=said) from raised
+                raise RetryableError(text, code="UNAVAILABLE", advice=advice, cause=text) from raised
             if error is not None and error.name() not in _BEING_MADE:
                 raise delivery_error(error, topic=topic)
         self._connection.worked()
@@ -251,13 +251,14 @@ class KafkaExporter:
         count = sending.on_the_way + len(sending.unsent)
         trouble = self._connection.trouble
         seconds = format_duration(self._config.attempt_timeout)
-        text = f'topic "{sending.topic}": no acknowledgement of {count} messages within {seconds}'
+        within = f"no acknowledgement of {count} messages within {seconds}"
+        text = f'topic "{sending.topic}": {within}'
         code = "UNAVAILABLE" if trouble else "DEADLINE_EXCEEDED"
         return RetryableError(
             f"{text}: {trouble or 'they wait for a broker'}",
             code=code,
             advice=self._connection.advice,
-            cause="" if self._connection.advice else trouble,
+            cause="" if self._connection.advice else trouble or within,
         )
 
     def _publish(self) -> None:

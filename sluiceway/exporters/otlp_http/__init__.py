@@ -41,6 +41,7 @@ from pydantic_core import PydanticCustomError
 from yarl import URL
 
 from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
+from sluiceway.config.advice import scheme_advice
 from sluiceway.config.auth import credentials
 from sluiceway.config.client import is_url
 from sluiceway.config.exporter import CircuitBreaker, RetryOnFailure, SendingQueue, Timeout
@@ -236,6 +237,8 @@ class OtlpHttpExporter:
         text = (
             f"error exporting items, request to {self._shown(signal)} responded with HTTP Status Code {response.status}"
         )
+        if advice := scheme_advice(response.status, answer):
+            return RetryableError(f"{text}; {advice}", code="FAILED_PRECONDITION", advice=advice, cause="HTTP 400")
         kind = _content_type(response)
         if answer and kind in _CONTENT_TYPES.values():
             text += f", Message={read_status(answer, json=kind == _CONTENT_TYPES['json'])}"

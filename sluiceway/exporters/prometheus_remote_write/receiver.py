@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 from yarl import URL
 
 from sluiceway.component import Context
+from sluiceway.config.advice import scheme_advice
 from sluiceway.config.auth import credentials
 from sluiceway.config.http_client import way_to
 from sluiceway.errors import DeliveryError, RetryableError
@@ -120,6 +121,8 @@ class Receiver:
         text = f"remote write to {self._shown} was answered with HTTP status {response.status}"
         if answer:
             text += f": {one_line(answer.decode(errors='replace').strip())}"
+        if advice := scheme_advice(status, answer):
+            return RetryableError(f"{text}; {advice}", code="FAILED_PRECONDITION", advice=advice, cause="HTTP 400")
         now = self._context.clock.time_ns() / 1e9
         delay = read_retry_after(response.headers.get("Retry-After"), now)
         return judge(status, text, delay, protobuf_message=self._message)

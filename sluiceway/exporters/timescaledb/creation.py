@@ -31,8 +31,9 @@ SELECT name, (SELECT indrelid::regclass::text FROM pg_index WHERE indexrelid = t
 FROM unnest($1::text[], $2::text[]) AS ours (name, index) WHERE to_regclass(name) IS NULL
 """
 _KINDS: Final = """
-SELECT DISTINCT relkind::text FROM pg_class WHERE oid = ANY (SELECT to_regclass(name) FROM unnest($1::text[]) name)
+SELECT name, relkind::text FROM unnest($1::text[]) name JOIN pg_class c ON c.oid = to_regclass(name)
 """
+_HAS_EXTENSION: Final = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')"
 _SECURED: Final = """
 SELECT bool_and(relrowsecurity AND EXISTS (
   SELECT FROM pg_policy JOIN pg_roles role ON polroles = ARRAY[role.oid]
@@ -55,7 +56,7 @@ async def create(connection: Connection, settings: TimescaleSettings, now: float
     async with connection.transaction():
         await connection.execute(f"SELECT pg_advisory_xact_lock({lock_number(settings)})")
         version = await _version(connection, settings)
-        kinds = {kind for (kind,) in await connection.fetch(_KINDS, names)}
+        kinds = await _kinds(connection, names)
         hypertables = "r" in kinds if kinds else await _has_extension(connection, settings)
         missing = await _missing(connection, settings, hypertables=hypertables)
         if version < VERSION or missing:
@@ -81,6 +82,17 @@ async def _version(connection: Connection, settings: TimescaleSettings) -> int:
     return int(await connection.fetchval(f"SELECT coalesce(max(version), 0) FROM {name}"))  # noqa: S608 - a checked name
 
 
+async def _kinds(connection: Connection, names: list[str]) -> set[str]:
+    """What our tables that are there are: `p` with partitions, `r` as hypertables; an error for what we never made."""
+    found = [tuple(row) for row in await connection.fetch(_KINDS, names)]
+    possible = "pr" if await connection.fetchval(_HAS_EXTENSION) else "p"
+    strangers = [name for name, kind in found if kind not in possible]
+    if strangers:
+        what = "is there and is not the table that this exporter makes"
+        raise SchemaError(f"{strangers[0]} {what}: rename it, or set another 'schema_name' or 'table_prefix'")
+    return {kind for _, kind in found}
+
+
 async def _missing(connection: Connection, settings: TimescaleSettings, *, hypertables: bool) -> list[str]:
     """Our tables that are not there; an error where one is there under another name, with its indexes and partitions.
 
@@ -103,8 +115,7 @@ async def _has_extension(connection: Connection, settings: TimescaleSettings) ->
     wanted = settings.timescaledb.enabled
     if wanted is True:
         await connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-    there = await connection.fetchval("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'")
-    return bool(wanted and there)
+    return bool(wanted and await connection.fetchval(_HAS_EXTENSION))
 
 
 async def _secure(connection: Connection, settings: TimescaleSettings, names: list[str]) -> None:

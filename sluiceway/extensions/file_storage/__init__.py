@@ -10,9 +10,10 @@ with what was accepted and not yet delivered, and `<component>_<signal>.dead`, w
 good; see [reliability](../../reliability.md). With `encryption` what is in them is encrypted; the databases, which hold
 positions and no telemetry, are not.
 
-A store belongs to one process: a second collector that uses the same directory does not start. A file that is damaged
-keeps the collector from starting, and the error says which one it is; move it away, or set `recreate`, and the
-component begins anew. When the disk is full the component is told so, goes on with what it remembers, and tries again.
+A database belongs to one process: a second collector that wants it does not start. A queue does as well, but the second
+collector starts, refuses data for it, and takes it over when the first one has gone. A database that is damaged keeps
+the collector from starting, and the error says which one it is; move it away, or set `recreate`, and the component
+begins anew. When the disk is full the component is told so, goes on with what it remembers, and tries again.
 
 ```yaml
 extensions:

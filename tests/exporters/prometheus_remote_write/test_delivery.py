@@ -438,6 +438,14 @@ async def test_a_receiver_is_asked_without_series_at_the_start(backend, more):
     assert {cramjam.snappy.decompress_raw(body).read() for _, _, body in backend.requests} == {b""}
 
 
+async def test_a_receiver_that_wants_tls_is_told_of_at_the_start(backend):
+    """It refuses the settings, not the data."""
+    backend.status, backend.answer = 400, b"Client sent an HTTP request to an HTTPS server.\n"
+    async with exporter(url(backend)) as out:
+        with pytest.raises(RetryableError, match="the endpoint's scheme"):
+            await out.check_backend()
+
+
 class Bearer:
     """An extension that proves who we are."""
 

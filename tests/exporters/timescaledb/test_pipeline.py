@@ -117,6 +117,17 @@ async def test_the_tables_are_made_before_data_come(place: Place) -> None:
     assert place.server.sql("SELECT to_regclass('otel_logs')", database=missing) == "otel_logs"
 
 
+@pytest.mark.parametrize("made", ["TABLE otel_logs (time timestamptz, body int)", "VIEW otel_logs AS SELECT 1 AS body"])
+async def test_what_somebody_else_made_is_named_and_left_alone(place: Place, made: str) -> None:
+    """A table or a view that was there before the first start, by a name that we want."""
+    place.sql(f"CREATE {made}")
+    async with exporter(place) as out:
+        with pytest.raises(RetryableError) as caught:
+            await out.check_backend()
+    assert '"otel_logs" is there and is not the table that this exporter makes: rename it' in caught.value.advice
+    assert place.sql("SELECT to_regclass('otel_spans')") == ""
+
+
 @pytest.mark.parametrize(("tls", "advice"), [("", "tls::insecure: true"), ("ca_file: '{ca}'", "tls::ca_file")])
 async def test_tls_that_does_not_come_about_names_the_setting(place: Place, tls: str, advice: str) -> None:
     """A server without it, and one of another authority."""
