@@ -18,8 +18,10 @@ them, unless it changes names, labels, `max_series` or `enable_open_metrics`.
 | scope | `otel_scope_name`, `otel_scope_version`, `otel_scope_schema_url`, `otel_scope_<attribute>` |
 
 Names follow OpenTelemetry's rules for Prometheus, by `translation_strategy`. Attributes whose labels get the same name
-have their values joined by `;`. An attribute that would hide a label of ours (`job`, `le`, `otel_scope_name`, one of
-`const_labels`) gets `exported_` in front, as Prometheus does it.
+have their values joined by `;`. An attribute that would hide a label of ours (`job`, `otel_scope_name`, one of
+`const_labels`, `le` of a histogram, `quantile` of a summary) gets `exported_` in front, as Prometheus does it. `promtool
+check metrics` complains of what it takes for bad style, and what is shown as it came: a metric without a description, a
+gauge with an attribute `le`, a unit such as `ms`.
 
 A scraper gets Prometheus' text, OpenMetrics when `enable_open_metrics` is on and it asks for that, or protobuf when it
 asks for that, as Prometheus does with `--enable-feature=native-histograms`. Exemplars go with OpenMetrics switched on
