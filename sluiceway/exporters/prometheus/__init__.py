@@ -19,9 +19,9 @@ them, unless it changes names, labels, `max_series` or `enable_open_metrics`.
 
 Names follow OpenTelemetry's rules for Prometheus, by `translation_strategy`. Attributes whose labels get the same name
 have their values joined by `;`. An attribute that would hide a label of ours (`job`, `otel_scope_name`, one of
-`const_labels`, `le` of a histogram, `quantile` of a summary) gets `exported_` in front, as Prometheus does it. `promtool
-check metrics` complains of what it takes for bad style, and what is shown as it came: a metric without a description, a
-gauge with an attribute `le`, a unit such as `ms`.
+`const_labels`, `le` of a histogram, `quantile` of a summary) gets `exported_` in front, as Prometheus does it.
+`promtool check metrics` complains of what it takes for bad style, and what is shown as it came: a metric without a
+description, a gauge with an attribute `le`, a unit such as `ms`.
 
 A scraper gets Prometheus' text, OpenMetrics when `enable_open_metrics` is on and it asks for that, or protobuf when it
 asks for that, as Prometheus does with `--enable-feature=native-histograms`. Exemplars go with OpenMetrics switched on

@@ -28,6 +28,7 @@ receivers:
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -55,6 +56,7 @@ class FileReceiver:
             raise ConfigError(Problem(text, "format"))
         parts = Parts(context)
         self._context = parts.part()
+        self._path = config.path
         self._received = Received(context, "file")
         self._next = next
         self._tally = Tally(context)
@@ -90,7 +92,12 @@ class FileReceiver:
             await self._received.keep_pushing(batch, self._next)
 
     def _end(self) -> None:
-        """Tell that everything was read."""
+        """Tell that everything was read, or that the one file is none."""
+        if self._path and not Path(self._path).is_file():
+            text = f"{self._path} is no file, so nothing was read"
+            self._context.logger.warning(text)
+            self._context.report(Status.RECOVERABLE_ERROR, text)
+            return
         text = f"everything was read: {self._tally.records} records, {self._tally.damaged} of them damaged"
         self._context.logger.info(text)
         self._context.report(Status.OK, text)

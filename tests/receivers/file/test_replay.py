@@ -42,6 +42,14 @@ async def test_every_format_comes_back(
     assert {batch.signal for batch in sink.batches} == {signal}
 
 
+async def test_a_path_that_is_a_folder_is_told(tmp_path: Path) -> None:
+    """Whoever asked for a replay has to know that there was none."""
+    statuses: list[tuple[Status, str]] = []
+    async with receiver(f"path: '{tmp_path}'", MemorySink(), report=lambda *told: statuses.append(told)):
+        await until(lambda: statuses)
+    assert statuses == [(Status.RECOVERABLE_ERROR, f"{tmp_path} is no file, so nothing was read")]
+
+
 async def test_rotated_files_are_read_in_the_order_of_their_age(tmp_path: Path) -> None:
     """Each to its end before the next; it says when it has read everything."""
     batches = [items(Signal.TRACES, 2000 + n) for n in range(20)]
