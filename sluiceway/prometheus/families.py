@@ -112,7 +112,7 @@ class Family:
             base = shown.removesuffix(ending)
             if base == shown or not _is_free(base, shown, claims):
                 base, word = shown, "unknown"
-        elif _says_when(shown, claims):
+        if base == shown and _says_when(shown, claims):
             return None
         name = f'"{base.translate(_QUOTED)}"' if quoted else base
         text = f"# TYPE {name} {word}\n"

@@ -176,6 +176,21 @@ def test_openmetrics_is_strict_whatever_comes(
     assert all(name.endswith(bare) or "_created" in name or not value >= 0 for name, value in missing.items())
 
 
+def test_a_counter_without_its_suffix_does_not_take_the_name_of_when_a_summary_began() -> None:
+    """`x_created` beside a summary `x`, where no strategy adds `_total`: the parser would take it for the summary's."""
+    store, names = made(Rules(Strategy.UNDERSCORES))
+    data = MetricsData()
+    metrics = data.resource_metrics.add().scope_metrics.add().metrics
+    summary, counter = metrics.add(name="x").summary, metrics.add(name="x_created").sum
+    summary.data_points.add(start_time_unix_nano=START, time_unix_nano=START + SECOND)
+    counter.is_monotonic, counter.aggregation_temporality = True, 2
+    counter.data_points.add(start_time_unix_nano=START, time_unix_nano=START + SECOND, as_int=1)
+    store.add(data.SerializeToString(), 1.0, START)
+    page = shown(store, names, format=Format.OPENMETRICS).decode()
+    assert [family.name for family in text_string_to_metric_families(page)] == ["x"]
+    assert b"x_created 1" in shown(store, names)
+
+
 def canonical(labels: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """Labels whose bounds and quantiles are written as in text: OpenMetrics has `1.0` for `1`."""
     return tuple((key, value.removesuffix(".0") if key in ("le", "quantile") else value) for key, value in labels)
