@@ -110,9 +110,9 @@ class Family:
         ending = {Type.COUNTER: "_total", Type.INFO: "_info"}.get(self.type, "")
         if ending:
             base = shown.removesuffix(ending)
-            if base == shown or not _is_free(base, shown, claims):
+            if base == shown or not _is_free(self.name.removesuffix(ending), self.name, claims):
                 base, word = shown, "unknown"
-        if base == shown and _says_when(shown, claims):
+        if base == shown and _says_when(self.name, claims):
             return None
         name = f'"{base.translate(_QUOTED)}"' if quoted else base
         text = f"# TYPE {name} {word}\n"

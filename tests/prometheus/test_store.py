@@ -191,6 +191,20 @@ def test_a_counter_without_its_suffix_does_not_take_the_name_of_when_a_summary_b
     assert b"x_created 1" in shown(store, names)
 
 
+def test_names_that_are_written_without_utf8_clash_no_more_than_as_they_are() -> None:
+    """A counter beside a summary of its name keeps its suffix, also where both are written by the old rules."""
+    store, names = made(Rules(Strategy.UTF8_SUFFIXES))
+    data = MetricsData()
+    metrics = data.resource_metrics.add().scope_metrics.add().metrics
+    counter, summary = metrics.add(name="日").sum, metrics.add(name="日").summary
+    counter.is_monotonic, counter.aggregation_temporality = True, 2
+    counter.data_points.add(start_time_unix_nano=START, time_unix_nano=START + SECOND, as_int=1)
+    summary.data_points.add(start_time_unix_nano=START, time_unix_nano=START + SECOND)
+    store.add(data.SerializeToString(), 1.0, START)
+    page = shown(store, names, format=Format.OPENMETRICS).decode()
+    assert {family.name for family in text_string_to_metric_families(page)} == {"__total", "_"}
+
+
 def canonical(labels: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """Labels whose bounds and quantiles are written as in text: OpenMetrics has `1.0` for `1`."""
     return tuple((key, value.removesuffix(".0") if key in ("le", "quantile") else value) for key, value in labels)
