@@ -111,7 +111,10 @@ async def test_every_declared_metric_is_emitted(
             left = check_metrics(COMPONENT, bench.sink.batches)
             missing = missing & left if number else left
     rest = {name for name in missing if not name.startswith("timescaledb.")}
-    assert rest <= {"postgresql.wal.age", "postgresql.vacuum.running", "postgresql.wal.lag", "postgresql.wal.delay"}
+    assert rest <= {
+        "postgresql.wal.age", "postgresql.vacuum.running", "postgresql.wal.lag", "postgresql.wal.delay",
+        "postgresql.replication.data_delay",
+    }  # fmt: skip
 
 
 async def test_archiving_has_an_age() -> None:
