@@ -33,6 +33,16 @@ FROM unnest($1::text[], $2::text[]) AS ours (name, index) WHERE to_regclass(name
 _KINDS: Final = """
 SELECT name, relkind::text FROM unnest($1::text[]) name JOIN pg_class c ON c.oid = to_regclass(name)
 """
+_STRANGE_NOTES: Final = """
+SELECT name FROM unnest($1::text[], $2::text[]) AS ours (name, columns) JOIN pg_class c ON c.oid = to_regclass(name)
+WHERE relkind <> 'r' OR EXISTS (
+  SELECT FROM unnest(string_to_array(columns, ' ')) wanted WHERE wanted NOT IN (
+    SELECT attname FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+  )
+)
+"""
+_NOTES: Final = {"schema_version": "version at", "batches": "key at rows"}
+"""The tables where versions and batches are noted, and their columns."""
 _HAS_EXTENSION: Final = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')"
 _SECURED: Final = """
 SELECT bool_and(relrowsecurity AND EXISTS (
@@ -55,6 +65,7 @@ async def create(connection: Connection, settings: TimescaleSettings, now: float
     names = [settings.table(table.name) for table in TABLES]
     async with connection.transaction():
         await connection.execute(f"SELECT pg_advisory_xact_lock({lock_number(settings)})")
+        await _check_notes(connection, settings)
         version = await _version(connection, settings)
         kinds = await _kinds(connection, names)
         hypertables = "r" in kinds if kinds else await _has_extension(connection, settings)
@@ -75,6 +86,13 @@ async def create(connection: Connection, settings: TimescaleSettings, now: float
     return hypertables
 
 
+async def _check_notes(connection: Connection, settings: TimescaleSettings) -> None:
+    """Raise `SchemaError` where somebody else's stands by the name of a table for versions or batches."""
+    names = [settings.table(name) for name in _NOTES]
+    if strangers := await connection.fetch(_STRANGE_NOTES, names, list(_NOTES.values())):
+        raise _strange(strangers[0][0])
+
+
 async def _version(connection: Connection, settings: TimescaleSettings) -> int:
     name = settings.table("schema_version")
     if await connection.fetchval("SELECT to_regclass($1)", name) is None:
@@ -88,9 +106,13 @@ async def _kinds(connection: Connection, names: list[str]) -> set[str]:
     possible = "pr" if await connection.fetchval(_HAS_EXTENSION) else "p"
     strangers = [name for name, kind in found if kind not in possible]
     if strangers:
-        what = "is there and is not the table that this exporter makes"
-        raise SchemaError(f"{strangers[0]} {what}: rename it, or set another 'schema_name' or 'table_prefix'")
+        raise _strange(strangers[0])
     return {kind for _, kind in found}
+
+
+def _strange(name: str) -> SchemaError:
+    what = "is there and is not the table that this exporter makes"
+    return SchemaError(f"{name} {what}: rename it, or set another 'schema_name' or 'table_prefix'")
 
 
 async def _missing(connection: Connection, settings: TimescaleSettings, *, hypertables: bool) -> list[str]:

@@ -117,15 +117,26 @@ async def test_the_tables_are_made_before_data_come(place: Place) -> None:
     assert place.server.sql("SELECT to_regclass('otel_logs')", database=missing) == "otel_logs"
 
 
-@pytest.mark.parametrize("made", ["TABLE otel_logs (time timestamptz, body int)", "VIEW otel_logs AS SELECT 1 AS body"])
-async def test_what_somebody_else_made_is_named_and_left_alone(place: Place, made: str) -> None:
+@pytest.mark.parametrize(("kind", "name", "what"), [
+    ("TABLE", "otel_logs", "(time timestamptz, body int)"),
+    ("VIEW", "otel_logs", "AS SELECT 1 AS body"),
+    ("TABLE", "otel_schema_version", "(number int)"),
+    ("VIEW", "otel_schema_version", "AS SELECT 1 AS version, now() AS at"),
+    ("TABLE", "otel_batches", "(number int)"),
+    ("VIEW", "otel_batches", "AS SELECT 1 AS number"),
+])  # fmt: skip
+async def test_what_somebody_else_made_is_named_and_left_alone(place: Place, kind: str, name: str, what: str) -> None:
     """A table or a view that was there before the first start, by a name that we want."""
-    place.sql(f"CREATE {made}")
+    place.sql(f"CREATE {kind} {name} {what}")
     async with exporter(place) as out:
         with pytest.raises(RetryableError) as caught:
             await out.check_backend()
-    assert '"otel_logs" is there and is not the table that this exporter makes: rename it' in caught.value.advice
-    assert place.sql("SELECT to_regclass('otel_spans')") == ""
+        assert caught.value.code == "FAILED_PRECONDITION"
+        assert f'"{name}" is there and is not the table that this exporter makes: rename it' in caught.value.advice
+        assert place.sql("SELECT to_regclass('otel_spans')") == ""
+        place.sql(f"ALTER {kind} {name} RENAME TO theirs")
+        await out.check_backend()
+    assert place.sql("SELECT to_regclass('theirs')") == "theirs"
 
 
 @pytest.mark.parametrize(("tls", "advice"), [("", "tls::insecure: true"), ("ca_file: '{ca}'", "tls::ca_file")])
