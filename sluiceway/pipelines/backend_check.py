@@ -25,11 +25,17 @@ class BackendCheck:
     """Asks until the answer is good or data were delivered, and tells in the log and to health checks while it is not.
 
     Entering asks in the background: a collector starts although a backend is away. The same trouble of the instances
-    for several signals is logged once.
+    for several signals is logged once. `missing` says what did not come in time.
     """
 
     def __init__(
-        self, exporter: Checked, counts: Counts, health: Health, context: Context, random: Callable[[], float]
+        self,
+        exporter: Checked,
+        counts: Counts,
+        health: Health,
+        context: Context,
+        random: Callable[[], float],
+        missing: str = "no answer",
     ) -> None:
         self._exporter = exporter
         self._counts = counts
@@ -38,6 +44,7 @@ class BackendCheck:
         self._logger = context.logger
         self._told: set[str] = context.shared.setdefault("troubles at the start", set())
         self._backoff = Backoff(RetryOnFailure(), random)
+        self._missing = missing
         self._tasks = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -65,7 +72,8 @@ class BackendCheck:
             async with self._clock.timeout(PATIENCE):
                 await self._exporter.check_backend()
         except TimeoutError:
-            return RetryableError(f"no answer within {PATIENCE:g}s", code="DEADLINE_EXCEEDED")
+            text = f"{self._missing} within {PATIENCE:g}s"
+            return RetryableError(text, code="DEADLINE_EXCEEDED", cause=text)
         except Exception as error:  # whatever an exporter raises, it must not end the collector
             return error
         return None

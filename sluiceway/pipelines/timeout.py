@@ -19,13 +19,14 @@ class Timeout:
     """Cancels an attempt that takes longer than `seconds`, which must be positive. Each attempt has all of them.
 
     All attempts have the same time, so they expire in the order in which they began: one task watches the oldest, which
-    costs a tenth of a timer for each. Entering starts that task.
+    costs a tenth of a timer for each. Entering starts that task. `missing` says what did not come.
     """
 
-    def __init__(self, sender: Sender, seconds: float, clock: Clock) -> None:
+    def __init__(self, sender: Sender, seconds: float, clock: Clock, missing: str = "no answer") -> None:
         self._next = sender
         self._seconds = seconds
         self._clock = clock
+        self._missing = missing
         self._under_way: dict[_Attempt, None] = {}
         self._has_begun = asyncio.Event()
         self._tasks = AsyncExitStack()
@@ -51,7 +52,7 @@ class Timeout:
         except BaseException as error:
             if attempt.end() and isinstance(error, asyncio.CancelledError):
                 within = format_duration(self._seconds)
-                text, cause = f"request timed out after {within}", f"no answer within {within}"
+                text, cause = f"request timed out after {within}", f"{self._missing} within {within}"
                 raise RetryableError(text, code="DEADLINE_EXCEEDED", cause=cause) from error
             raise
         else:

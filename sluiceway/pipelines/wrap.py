@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random as dice
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -37,6 +37,7 @@ from sluiceway.pipelines.retry import Retry
 from sluiceway.pipelines.storage import find_store
 from sluiceway.pipelines.timeout import Timeout
 from sluiceway.pipelines.traced import TracedExport
+from sluiceway.telemetry import AttributeValue
 
 __all__ = ["Wrapped", "wrap"]
 
@@ -130,17 +131,19 @@ def wrap(
     else:
         health = Health(context.report)
     counts = Counts(by_error=context.telemetry.detailed)
-    counts.publish(context, signal, exporter.destination if isinstance(exporter, Destined) else {})
+    destination = exporter.destination if isinstance(exporter, Destined) else {}
+    missing = _missing(destination)
+    counts.publish(context, signal, destination)
     wrapped = Wrapped(
         exporter,
         Delivery(exporter, counts, context, keeps_letters=store is not None and store[1].letters is not None),
         stop,
     )
     if isinstance(exporter, Checked):
-        wrapped.check = BackendCheck(exporter, counts, health, context, random)
+        wrapped.check = BackendCheck(exporter, counts, health, context, random, missing)
     sender = wrapped.sender
     if seconds := getattr(settings, "timeout", 0):
-        wrapped.timeout = sender = Timeout(sender, seconds, context.clock)
+        wrapped.timeout = sender = Timeout(sender, seconds, context.clock, missing)
     if breaker := getattr(settings, "circuit_breaker", None):
         machine = Breaker(breaker, context.clock.now, random)
         wrapped.gate = sender = BreakerGate(sender, machine, context, health, stop=stop)
@@ -181,3 +184,11 @@ def _headers_read(settings: BaseModel) -> tuple[str, ...]:
 
 def _never(_request: Request, _error: Exception) -> bool:
     return False
+
+
+def _missing(destination: Mapping[str, AttributeValue]) -> str:
+    """What a backend that hangs leaves out, with the place where it is."""
+    host, port = destination.get("server.address"), destination.get("server.port")
+    return (
+        "no answer" if host is None else f"no answer from {host}" if port is None else f"no answer from {host}:{port}"
+    )

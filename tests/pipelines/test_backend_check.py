@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import ClassVar
 
 import pytest
 
@@ -78,10 +79,12 @@ async def test_a_backend_that_takes_data_is_not_doubted() -> None:
     assert setup.statuses[-1] is Status.OK
 
 
-async def test_a_backend_that_does_not_answer_is_told() -> None:
-    """A question has half a minute."""
+async def test_a_backend_that_does_not_answer_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """A question has half a minute; the log says where nothing came from."""
 
     class Silent(Door):
+        destination: ClassVar = {"server.address": "db", "server.port": 5432}
+
         async def check_backend(self) -> None:
             self.gate.clear()
             await self.gate.wait()
@@ -90,6 +93,7 @@ async def test_a_backend_that_does_not_answer_is_told() -> None:
     async with setup.wrapped:
         await setup.clock.advance(31)
         assert setup.statuses == [Status.RECOVERABLE_ERROR]
+    assert [record.error for record in caplog.records] == ["no answer from db:5432 within 30s"]
 
 
 async def test_whatever_a_check_raises_the_exporter_goes_on() -> None:

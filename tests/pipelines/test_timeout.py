@@ -32,14 +32,14 @@ class Slow:
 async def test_an_attempt_that_takes_too_long_may_be_retried() -> None:
     """The attempt is cancelled when its time is over."""
     clock = ManualClock()
-    async with Timeout(Slow(clock, 60), 5, clock) as timeout:
+    async with Timeout(Slow(clock, 60), 5, clock, "no answer from db:5432") as timeout:
         attempt = asyncio.create_task(timeout.send(request()))
         await clock.advance(4.9)
         assert not attempt.done()
         await clock.advance(0.1)
         with pytest.raises(RetryableError, match="request timed out after 5s") as caught:
             await attempt
-        assert caught.value.code == "DEADLINE_EXCEEDED"
+        assert (caught.value.code, caught.value.cause) == ("DEADLINE_EXCEEDED", "no answer from db:5432 within 5s")
 
 
 async def test_each_attempt_has_all_of_the_time() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
@@ -115,6 +116,18 @@ async def test_the_tables_are_made_before_data_come(place: Place) -> None:
         place.sql(f"CREATE DATABASE {missing} OWNER otel")
         await out.check_backend()
     assert place.server.sql("SELECT to_regclass('otel_logs')", database=missing) == "otel_logs"
+
+
+async def test_the_status_says_which_server_hangs(place: Place) -> None:
+    """A server that takes connections and says nothing, as one that was stopped does."""
+    statuses: list[tuple[Status, str]] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        async with wrapped(place, "timeout: 100ms", statuses, port) as whole:
+            await send(whole, logs(1))
+            await eventually(lambda: statuses, "nothing is said")
+    assert statuses[0][0] is Status.RECOVERABLE_ERROR
+    assert f"(no answer from 127.0.0.1:{port} within 100ms)" in statuses[0][1]
 
 
 @pytest.mark.parametrize(("kind", "name", "what"), [
