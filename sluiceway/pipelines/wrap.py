@@ -189,6 +189,6 @@ def _never(_request: Request, _error: Exception) -> bool:
 def _missing(destination: Mapping[str, AttributeValue]) -> str:
     """What a backend that hangs leaves out, with the place where it is."""
     host, port = destination.get("server.address"), destination.get("server.port")
-    return (
-        "no answer" if host is None else f"no answer from {host}" if port is None else f"no answer from {host}:{port}"
-    )
+    if host is None:
+        return "no answer"
+    return f"no answer from {host}" if port is None else f"no answer from {host}:{port}"

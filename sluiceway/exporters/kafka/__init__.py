@@ -113,7 +113,7 @@ class KafkaExporter:
                 error = await self._producer(alone=False).look(topic, self._config.attempt_timeout or 30.0)
             except KafkaException as raised:
                 said, advice = self._connection.trouble, self._connection.advice
-                text = said or explain(raised.args[0])
+                text = said or f"{', '.join(self._config.brokers)}: {explain(raised.args[0])}"
                 raise RetryableError(text, code="UNAVAILABLE", advice=advice, cause=text) from raised
             if error is not None and error.name() not in _BEING_MADE:
                 raise delivery_error(error, topic=topic)
@@ -258,7 +258,7 @@ class KafkaExporter:
             f"{text}: {trouble or 'they wait for a broker'}",
             code=code,
             advice=self._connection.advice,
-            cause="" if self._connection.advice else trouble or within,
+            cause="" if self._connection.advice else trouble or f"{within} from {', '.join(self._config.brokers)}",
         )
 
     def _publish(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import socket
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
@@ -12,6 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from sluiceway.errors import RetryableError
 from sluiceway.exporters.kafka.sending import Sending
 from sluiceway.otlp import Batch, Signal, accept
+from sluiceway.pipelines.observation import describe
 from tests.exporters.backends import batch
 from tests.exporters.kafka.test_messages import exporter, records
 from tests.ports import free_port
@@ -47,6 +49,33 @@ async def persist(out, given):
             await asyncio.sleep(0)
         else:
             return attempts
+
+
+async def test_a_server_that_never_answers_is_named():
+    """The cause has the address: it may hang, or speak something else."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        found = await failure(address, "")
+    assert f"(no acknowledgement of 1 messages within 2s from {address})" in describe(found)
+
+
+async def test_the_question_at_the_start_names_who_never_answers():
+    """The cause has the address."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        async with exporter_to(address, "timeout: 500ms") as out:
+            with pytest.raises(RetryableError) as caught:
+                await out.check_backend()
+    assert f"({address}: " in describe(caught.value)
+
+
+async def test_a_certificate_for_another_name(tmp_path, ca):
+    """Librdkafka has the same words as for a stranger's certificate, so both are named."""
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with kafka_broker(tmp_path / "broker", certificate=ca.issue_cert("other.example")) as broker:
+        found = await failure(broker.ssl, f"tls: {{ca_file: {tmp_path}/ca.pem}}")
+    assert "see tls::ca_file" in found.advice
+    assert f"it is not for {broker.ssl}: see brokers" in found.advice
 
 
 async def test_a_broker_that_dies_and_comes_back_costs_nothing_and_makes_nothing_twice(tmp_path):
