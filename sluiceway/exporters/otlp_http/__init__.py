@@ -9,6 +9,7 @@ What the backend says decides what becomes of a batch:
 | 2xx with a partial success | delivered but for the rejected items, which are dropped and counted; never sent again |
 | 429, 503 | sent again, after `Retry-After` (seconds or a date) if given |
 | 502, 504 | sent again |
+| 400 of a server that speaks TLS on this port | the endpoint is wrong, which the status tells; sent again |
 | every other status: redirects, 400, 401, 403, 404, 408, 500 ... | dropped |
 | 2xx with an answer that cannot be read, or larger than 64 KiB | counted as dropped, though the backend has it |
 | none: no connection, no valid certificate, cut off, timeout | sent again |

@@ -42,9 +42,9 @@ the last stays; delta histograms whose bounds change begin anew. The exporter `p
 | --- | --- |
 | 2xx | delivered |
 | 2xx of 2.0 whose headers `...-Written` tell less than was sent | what is missing counts as rejected |
-| 2xx of 2.0 without these headers | as 415: the receiver knows 1.0 only, and took nothing |
-| 429, 5xx | sent again, after `Retry-After` if given |
-| 401, 403, 404, 405, 407, 415 | the settings are wrong, which the status tells; sent again |
+| 2xx of 2.0 without these headers | the receiver knows 1.0 only, which the status tells; sent again |
+| 429, other 5xx | sent again, after `Retry-After` if given |
+| 401, 403, 404, 405, 407, 415, 501 | the settings are wrong, which the status tells; sent again |
 | 400, 422 (out of order, duplicate), 413 | sent in halves, until what is refused stands alone and is dropped |
 | the same, ten thousand times and nothing taken meanwhile | dropped, until something is taken again |
 | the same, when the headers of 2.0 say that a part was written | what is missing counts as rejected |
@@ -215,17 +215,17 @@ class RemoteWriteExporter:
             self._left_out[why] += points
         if not work.rejected:
             return None
-        if (
-            work.errors
-            and work.rejected == work.batch.items
-            and (work.batch.items == 1 or work.errors[0].code not in ABOUT_DATA)
-        ):
-            raise work.errors[0]
         reasons = [str(error) for error in work.errors[:1]]
         reasons += [f"{points} {_WHY[why]}" for why, points in work.left_out.items()]
         if work.unwritten:
             reasons.append("the receiver says that it has not written all samples")
-        return PartialSuccess(work.rejected, "; ".join(reasons), None if work.unwritten else join(work.lost))
+        text = "; ".join(reasons)
+        if work.errors and work.rejected == work.batch.items:
+            first = work.errors[0]
+            # Nobody needs to divide it once more.
+            code = "FAILED_PRECONDITION" if work.batch.items > 1 and first.code in ABOUT_DATA else first.code
+            raise PermanentError(text, code=code, advice=first.advice, cause=first.cause)
+        return PartialSuccess(work.rejected, text, None if work.unwritten else join(work.lost))
 
     def _publish(self) -> None:
         """Make our own metrics, by the Collector's names where it has them."""

@@ -23,6 +23,7 @@ _ADVICE: Final = {
     405: "is the path right?",
     407: "see proxy_url",
     415: "it does not know this message: see protobuf_message",
+    501: "it does not take remote write: is the endpoint right?",
 }
 
 

@@ -29,7 +29,7 @@ __all__ = ["Receiver"]
 LARGEST_RESPONSE: Final = 64 * 1024
 
 _NO_ANSWER: Final[Mapping[str, AttributeValue]] = MappingProxyType({"error.type": "_OTHER"})
-_SILENT: Final = b"it took the request without a word of what it has written"
+_SILENT: Final = "it knows remote write 1.0 only, and took nothing: see protobuf_message"
 
 
 class Receiver:
@@ -111,14 +111,19 @@ class Receiver:
                 return request.holds
             if told is not None:
                 return told
-            raise self._refusal(415, response, _SILENT)
+            raise self._silence(response.status)
         is_final = 400 <= response.status < 500 and response.status != 429
         if is_final and told is not None and (told.samples or told.histograms):
             return told
         raise self._refusal(response.status, response, answer)
 
+    def _silence(self, status: int) -> DeliveryError:
+        cause = f"HTTP {status} without a word of what was written"
+        text = f"remote write to {self._shown} was answered with {cause}; {_SILENT}"
+        return RetryableError(text, code="UNIMPLEMENTED", advice=_SILENT, cause=cause)
+
     def _refusal(self, status: int, response: aiohttp.ClientResponse, answer: bytes) -> DeliveryError:
-        text = f"remote write to {self._shown} was answered with HTTP status {response.status}"
+        text = f"remote write to {self._shown} was answered with HTTP status {status}"
         if answer:
             text += f": {one_line(answer.decode(errors='replace').strip())}"
         if advice := scheme_advice(status, answer):

@@ -28,12 +28,12 @@ receivers:
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from sluiceway.component import Component, Consumer, Context, Kind, Stability, Status
 from sluiceway.errors import ConfigError, Problem
+from sluiceway.escape import escape
 from sluiceway.otlp import Batch
 from sluiceway.parts import Parts
 from sluiceway.received import Received
@@ -56,7 +56,8 @@ class FileReceiver:
             raise ConfigError(Problem(text, "format"))
         parts = Parts(context)
         self._context = parts.part()
-        self._path = config.path
+        path, patterns = config.path, " ".join(config.include)
+        self._absence = escape(f"{path} is no file" if path else f"no file matches {patterns}")
         self._received = Received(context, "file")
         self._next = next
         self._tally = Tally(context)
@@ -92,9 +93,9 @@ class FileReceiver:
             await self._received.keep_pushing(batch, self._next)
 
     def _end(self) -> None:
-        """Tell that everything was read, or that the one file is none."""
-        if self._path and not Path(self._path).is_file():
-            text = f"{self._path} is no file, so nothing was read"
+        """Tell that everything was read, or that there was nothing to read."""
+        if not self._files.found_any:
+            text = f"{self._absence}, so nothing was read"
             self._context.logger.warning(text)
             self._context.report(Status.RECOVERABLE_ERROR, text)
             return

@@ -99,6 +99,11 @@ class Files:
             finally:
                 self._registry.close()
 
+    @property
+    def found_any(self) -> bool:
+        """Whether there was a file to read when files were last looked for."""
+        return self._found_any
+
     async def settle(self) -> None:
         """Keep all positions, once operators keep nothing any more."""
         await self._save()

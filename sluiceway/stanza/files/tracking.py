@@ -76,15 +76,17 @@ class Tracking:
             chosen = [path for path in paths if not any(pattern.fullmatch(path) for pattern in self._excluded)]
         if settings.ordering_criteria is not None:
             chosen = ordered(chosen, settings.ordering_criteria, int(wall * 1e9))
-        self.found_any = bool(chosen or self.registry.files)  # one that was renamed is still read for a while
+        self.found_any = bool(self.registry.files)  # one that was renamed is still read for a while
         for path in chosen:
             try:
                 status = os.stat(path)  # noqa: PTH116 - with thousands of files half the time
             except OSError as error:
                 self._note_problem(path, error)
+                self.found_any |= path in self.problems
                 continue
             if not stat.S_ISREG(status.st_mode):
                 continue
+            self.found_any = True
             if settings.exclude_older_than and wall - status.st_mtime > settings.exclude_older_than:
                 continue
             yield path, status

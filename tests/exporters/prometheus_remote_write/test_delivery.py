@@ -111,12 +111,12 @@ async def test_the_second_message_has_its_headers_and_metadata(backend):
 async def test_each_status_is_sorted_by_the_table(backend, status, second):
     """429 and 5xx may come again, as may what speaks of the settings; all else is final."""
     backend.status, backend.headers, backend.answer = status, {"Retry-After": "7", "Location": "/x"}, b"no\nway"
-    waits = status in (401, 403, 404, 405, 407, 415, 429) or status >= 500
+    waits = status in (401, 403, 404, 405, 407, 415, 429, 501) or status >= 500
     async with exporter(url(backend), V2 if second else "") as out:
         with pytest.raises(RetryableError if waits else PermanentError, match=rf"status {status}: no\\nway") as caught:
             await out.consume(gauges(AT))
     delay = getattr(caught.value, "retry_after", None)
-    assert delay == (7.0 if status == 429 or status >= 500 else None)
+    assert delay == (7.0 if status == 429 or (status >= 500 and status != 501) else None)
     halved = caught.value.code in ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED") and not waits
     assert halved == (status in (400, 413, 422))
 
@@ -132,8 +132,9 @@ async def test_a_wrong_message_is_named(backend):
 async def test_a_receiver_of_the_first_message_that_takes_the_second_is_found_out(backend):
     """It answers 2xx and has written nothing: without its headers the data waits."""
     async with exporter(url(backend), V2) as out:
-        with pytest.raises(RetryableError, match="protobuf_message"):
+        with pytest.raises(RetryableError, match="HTTP 204 without a word of what was written") as caught:
             await out.consume(gauges(AT))
+    assert "it knows remote write 1.0 only" in caught.value.advice
 
 
 @pytest.mark.parametrize("status", [204, 400])
@@ -340,10 +341,12 @@ async def test_a_receiver_that_takes_nothing_is_not_asked_for_each_point(monkeyp
     """After many refusals in a row a request is lost whole; one that is taken has parts tried again."""
     monkeypatch.setattr("sluiceway.exporters.prometheus_remote_write.MOST_IN_VAIN", 20)
     async with Choosy(choose=poisonous).running() as backend, exporter(url(backend), NO_INFO) as out:
-        told = await out.consume(gauges(AT, 1000, name="poison"))
-        assert told.rejected == told.batch.items == 1000
+        with pytest.raises(PermanentError) as caught:
+            await out.consume(gauges(AT, 1000, name="poison"))
+        assert (caught.value.code, caught.value.cause) == ("FAILED_PRECONDITION", "HTTP 400")
         assert len(backend.requests) < 50
-        assert (await out.consume(gauges(AT, 5, name="poison"))).rejected == 5
+        with pytest.raises(PermanentError):
+            await out.consume(gauges(AT, 5, name="poison"))
         await out.consume(gauges(AT))
         before = len(backend.requests)
         told = await out.consume(join([gauges(AT, name="poison"), gauges(AT, 9)]))

@@ -42,12 +42,30 @@ async def test_every_format_comes_back(
     assert {batch.signal for batch in sink.batches} == {signal}
 
 
-async def test_a_path_that_is_a_folder_is_told(tmp_path: Path) -> None:
-    """Whoever asked for a replay has to know that there was none."""
+@pytest.mark.parametrize(("keys", "what"), [
+    ("path: '{}'", "{} is no file"),
+    ("path: '{}/a'", "{}/a is no file"),
+    ("include: ['{}/a', '{}/b*']", "no file matches {}/a {}/b*"),
+])  # fmt: skip
+async def test_a_replay_of_nothing_is_told(tmp_path: Path, keys: str, what: str) -> None:
+    """Whoever asked for a replay has to know that there was none: no file, or a folder."""
     statuses: list[tuple[Status, str]] = []
-    async with receiver(f"path: '{tmp_path}'", MemorySink(), report=lambda *told: statuses.append(told)):
+    config = keys.replace("{}", str(tmp_path))
+    async with receiver(config, MemorySink(), report=lambda status, text="": statuses.append((status, text))):
+        await until(lambda: statuses and statuses[-1][0] is Status.RECOVERABLE_ERROR)
+    assert statuses[-1][1] == f"{what.replace('{}', str(tmp_path))}, so nothing was read"
+
+
+async def test_a_file_that_is_put_aside_while_it_is_read_was_read(tmp_path: Path) -> None:
+    """What counts is that it was there when reading began."""
+    statuses: list[tuple[Status, str]] = []
+    write(tmp_path / "a", line(items(Signal.TRACES, 3)))
+    sink = MemorySink()
+    async with receiver(f"path: '{tmp_path}/a'", sink, report=lambda status, text="": statuses.append((status, text))):
+        (tmp_path / "a").rename(tmp_path / "b")
         await until(lambda: statuses)
-    assert statuses == [(Status.RECOVERABLE_ERROR, f"{tmp_path} is no file, so nothing was read")]
+    assert sink.items == 3
+    assert statuses == [(Status.OK, "everything was read: 1 records, 0 of them damaged")]
 
 
 async def test_rotated_files_are_read_in_the_order_of_their_age(tmp_path: Path) -> None:
