@@ -41,7 +41,6 @@ cdef class Store(Shelf):
     cdef dict resources
     cdef dict scopes
     cdef dict targets
-    cdef dict label_names
     cdef uint64_t next_id
     cdef Point point
     cdef Arena arena
@@ -76,7 +75,6 @@ cdef class Store(Shelf):
     cdef bytes key_value(self, bytes key, AnyValue* any, Text value)
     cdef list read_message(self, bytes raw, uint32_t wanted)
     cdef list read_attributes(self, bytes_at p, bytes_at end)
-    cdef bytes label_of(self, bytes key)
     cdef int touch(self, uint64_t resource) except -1
     cdef int tidy(self) except -1
     cdef int tidy_metrics(self) except -1

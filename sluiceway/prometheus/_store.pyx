@@ -69,7 +69,7 @@ cdef class Store(Shelf):
     def __cinit__(self):
         self.free_metrics = []
         self.metric_ids, self.resource_ids, self.scope_ids, self.metric_sizes = {}, {}, {}, {}
-        self.resources, self.scopes, self.targets, self.label_names = {}, {}, {}, {}
+        self.resources, self.scopes, self.targets = {}, {}, {}
         self.outcome = {}
 
     def __init__(self, names, *, size_t max_series, bint with_exemplars, uint64_t seed):
@@ -567,20 +567,12 @@ cdef class Store(Shelf):
     cdef int attach(self, Stream* stream, list pairs, int kind) except -1:
         """Find or make the series with the labels that a stream is shown under."""
         cdef dict own = {} if stream.metric == TARGET else dict(self.names.constant)
-        cdef dict labels = {}
+        cdef dict labels
         cdef Series* series
         if stream.resource and stream.metric != TARGET:
             own.update(self.resources[stream.resource][0])
             own.update(self.scopes[stream.scope])
-        reserved = b"le" if kind in (HISTOGRAM, EXPONENTIAL) else b"quantile" if kind == SUMMARY else None
-        for key, text in pairs:
-            if not text:
-                continue  # in Prometheus an empty label is none
-            name = self.label_of(key)
-            while name in own or name == reserved:
-                name = b"exported_" + name
-            labels[name] = labels[name] + b";" + text if name in labels else text
-        labels.update(own)
+        labels = self.names.labels(pairs, own, kind)
         encode_labels(&self.labels, labels)
         if self.labels.size > LONGEST_LABELS:
             raise OverflowError
@@ -664,16 +656,6 @@ cdef class Store(Shelf):
             if tag == wanted:
                 put_sized(&self.canonical, 0x0A, text)
         return self.read_attributes(self.canonical.data, self.canonical.data + self.canonical.size)
-
-    cdef bytes label_of(self, bytes key):
-        cdef object name = self.label_names.get(key)
-        if name is None:
-            if len(key) > LONGEST_NAME:
-                return self.names.label(key)
-            if len(self.label_names) > 10_000:
-                self.label_names.clear()
-            name = self.label_names[key] = self.names.label(key)
-        return name
 
     cdef int touch(self, uint64_t resource) except -1:
         """Show what is told of a resource as `target_info`: one series for each job and instance, of the newest."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Protocol
 
 from sluiceway.prometheus.families import Family, Type
@@ -16,6 +17,8 @@ __all__ = ["CONFLICT", "NAMELESS", "SERVICE", "Origin", "Rules", "Translation"]
 
 CONFLICT: Final = -1
 NAMELESS: Final = -3
+LONGEST_KNOWN: Final = 128
+"""Bytes: the labels of longer keys are not remembered."""
 MOST_COMPLAINTS: Final = 1000
 """Conflicts that are remembered, so that each is logged once."""
 
@@ -42,6 +45,13 @@ class Opens(Protocol):
     """The store, as far as it is needed here."""
 
     def open_family(self, record: Family) -> int: ...
+
+
+def _label(key: bytes, strategy: Strategy) -> bytes:
+    return label_name(key.decode(errors="replace"), strategy).encode() or b"key"
+
+
+_known_label = lru_cache(maxsize=16_384)(_label)
 
 
 def _none(_key: str) -> bool:
@@ -79,7 +89,8 @@ class Translation:
 
     def label(self, key: bytes) -> bytes:
         """The label that an attribute becomes; `key` for one whose name has no letter or digit left."""
-        return label_name(key.decode(errors="replace"), self._rules.strategy).encode() or b"key"
+        name = _label if len(key) > LONGEST_KNOWN else _known_label
+        return name(key, self._rules.strategy)
 
     def is_legacy(self, name: bytes) -> bool:
         """Whether a label's name is one by Prometheus' old rules."""
