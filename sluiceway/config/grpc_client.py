@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from sluiceway.config.files import Logger
+    from sluiceway.config.grpc_channel import Channel
 
 __all__ = [
     "GrpcChannel",
@@ -258,6 +259,19 @@ class GrpcClient(Settings):
         return grpc.aio.secure_channel(
             self.target, cast("grpc.ChannelCredentials", credentials), self._options(), codec
         )
+
+    async def connect(self, channel: GrpcChannel) -> None:
+        """Return when an open channel has a connection; raise `ConnectionError` when it got none."""
+        if not self._is_grpcio:
+            await cast("Channel", channel).connect()
+            return
+        from grpc import ChannelConnectivity
+
+        core = cast("grpc.aio.Channel", channel)
+        while (state := core.get_state(try_to_connect=True)) is not ChannelConnectivity.READY:
+            if state in (ChannelConnectivity.TRANSIENT_FAILURE, ChannelConnectivity.SHUTDOWN):
+                raise ConnectionError(f"no connection to {self.target}")
+            await core.wait_for_state_change(state)
 
     @property
     def _is_grpcio(self) -> bool:

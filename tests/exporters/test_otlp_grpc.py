@@ -16,9 +16,11 @@ from sluiceway.component import PartialSuccess
 from sluiceway.errors import ConfigError, PermanentError, RetryableError
 from sluiceway.exporters.otlp_grpc import COMPONENT
 from sluiceway.otlp import Signal
+from sluiceway.pipelines.observation import describe
 from sluiceway.testing import ManualClock
 from tests.exporters.backends import GrpcBackend, batch, make, retry_info
 from tests.exporters.http2_backend import Http2Backend
+from tests.ports import free_port
 
 RETRYABLE = {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
 CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
@@ -156,6 +158,38 @@ async def test_no_backend_is_retryable_and_does_not_stop_the_start(kind):
         with pytest.raises(RetryableError) as caught:
             await out.consume(batch())
     assert caught.value.code == "UNAVAILABLE"
+
+
+async def test_the_question_whether_the_backend_is_there_sends_nothing(kind, authority, tmp_path):
+    """A connection answers it; with TLS that has to be made as well."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    async with kind().running(server_pair(authority)) as backend:
+        yaml = f"{{endpoint: '127.0.0.1:{backend.port}', {encrypted(kind, tmp_path)}}}"
+        async with make(COMPONENT, yaml) as out:
+            await out.check_backend()
+            assert not backend.requests
+            await out.consume(batch())
+    assert len(backend.requests) == 1
+
+
+async def test_a_backend_that_is_away_is_named_before_there_are_data(kind):
+    """By its address."""
+    port = free_port()
+    yaml = f"{{endpoint: 'http://127.0.0.1:{port}', compression: {kind.compression}}}"
+    async with make(COMPONENT, yaml) as out:
+        with pytest.raises(RetryableError) as caught:
+            await out.check_backend()
+        assert describe(caught.value) == f"exporting failed: UNAVAILABLE (cannot connect to 127.0.0.1:{port})"
+
+
+async def test_a_backend_that_hangs_does_not_hold_the_question(kind):
+    """It can be cancelled, and the exporter be left."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yaml = f"{{endpoint: 'http://127.0.0.1:{silent.getsockname()[1]}', compression: {kind.compression}}}"
+        async with make(COMPONENT, yaml) as out:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await out.check_backend()
 
 
 async def test_cancelling_cancels_the_request_at_the_backend(backend):
@@ -362,4 +396,6 @@ async def test_trouble_with_tls_names_the_key_to_look_at(authority, tmp_path, na
         async with make(COMPONENT, yaml) as out:
             with pytest.raises(RetryableError) as caught:
                 await out.consume(batch())
+            with pytest.raises(RetryableError, match="cannot connect to"):
+                await out.check_backend()
     assert words in str(caught.value)

@@ -26,6 +26,7 @@ from sluiceway.exporters.otlp_http import COMPONENT
 from sluiceway.exporters.otlp_http.failures import explain
 from sluiceway.otlp import Signal, accept
 from sluiceway.otlp.json import decode
+from sluiceway.pipelines.observation import describe
 from sluiceway.testing import ManualClock
 from tests.exporters.backends import HttpBackend, batch, make
 
@@ -405,9 +406,14 @@ async def test_trouble_with_tls_names_the_key_to_look_at(tmp_path, side, more, w
     MINE.cert_pem.write_to_path(tmp_path / "ca.pem")
     async with HttpBackend().running(side.context()) as backend:
         tls = f"{{ca_file: '{tmp_path / 'ca.pem'}', {more}}}"
-        async with make(COMPONENT, f"{{endpoint: 'https://localhost:{backend.port}', tls: {tls}}}") as out:
+        async with make(
+            COMPONENT, f"{{endpoint: 'https://localhost:{backend.port}', tls: {tls}}}", signals={Signal.TRACES}
+        ) as out:
             with pytest.raises(RetryableError, match=words) as caught:
                 await out.consume(batch())
+            if not side.demands:  # a certificate that is missing is asked for once there is a request
+                with pytest.raises(RetryableError, match=words):
+                    await out.check_backend()
     assert key in str(caught.value)
     assert "object at" not in str(caught.value)
     assert "ssl:" not in str(caught.value)
@@ -419,9 +425,30 @@ async def test_who_cannot_be_reached_is_named():
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
         for more, what in (("", ""), (f", proxy_url: 'http://localhost:{port}'", "the proxy ")):
-            async with make(COMPONENT, f"{{endpoint: 'https://localhost:{port}'{more}}}") as out:
-                with pytest.raises(RetryableError, match=f"failed: cannot connect to {what}localhost:{port}: Connect"):
-                    await out.consume(batch())
+            async with make(
+                COMPONENT, f"{{endpoint: 'https://localhost:{port}'{more}}}", signals={Signal.TRACES}
+            ) as out:
+                for ask in (lambda out=out: out.consume(batch()), out.check_backend):
+                    with pytest.raises(
+                        RetryableError, match=f"cannot connect to {what}localhost:{port}: Connect"
+                    ) as caught:
+                        await ask()
+                    assert f"cannot connect to {what}localhost:{port}" in describe(caught.value)
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_the_question_whether_the_backend_is_there_sends_nothing(tmp_path, encrypted):
+    """A connection answers it; with TLS that has to be made as well."""
+    MINE.cert_pem.write_to_path(tmp_path / "ca.pem")
+    async with HttpBackend().running(Side(MINE).context() if encrypted else None) as backend:
+        scheme = "https" if encrypted else "http"
+        yaml = f"{{endpoint: '{scheme}://localhost:{backend.port}', tls: {{ca_file: '{tmp_path / 'ca.pem'}'}}}}"
+        async with make(COMPONENT, yaml, signals={Signal.TRACES}) as out:
+            await out.check_backend()
+        async with asyncio.timeout(10):
+            await backend.closed.wait()
+    assert not backend.requests
+    assert backend.connections == 1
 
 
 def test_an_alert_that_is_lost_leaves_a_hint():

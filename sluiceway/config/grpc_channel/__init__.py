@@ -48,6 +48,10 @@ class Channel:
         """What calls `method`; requests and responses are bytes."""
         return _Call(self, fixed_headers(self._client, self._scheme, method))
 
+    async def connect(self) -> None:
+        """Return when there is a connection; raise `ConnectionError` when there is none to be had."""
+        await self._connections.take(wait=False)
+
     async def close(self, grace: None = None) -> None:  # noqa: ARG002
         """Close every connection, which ends the calls on it."""
         await self._connections.close()

@@ -9,7 +9,7 @@ from aiohttp import ClientConnectorError, ClientError, ClientProxyConnectionErro
 
 from sluiceway.config.advice import tls_advice
 
-__all__ = ["explain"]
+__all__ = ["explain", "explain_connecting"]
 
 _MAYBE_CERTIFICATE: Final = "if it demands a certificate of ours, see tls::cert_file and tls::key_file"
 """An alert that comes while the request is written is lost."""
@@ -26,14 +26,18 @@ def explain(error: Exception, name: str, *, encrypted: bool) -> str:
         return _joined(f"TLS: {words.rstrip('.')}", tls_advice(f"{words} {reason}", name))
     if isinstance(error, ClientConnectorError):
         what = "the proxy " if isinstance(error, ClientProxyConnectionError) else ""
-        inner = error.os_error
-        reason = inner.strerror or str(inner) or type(inner).__name__
-        hint = _MAYBE_CERTIFICATE if encrypted and isinstance(inner, ConnectionResetError) else ""
-        return _joined(f"cannot connect to {what}{error.host}:{error.port}: {reason}", hint)
+        return explain_connecting(error.os_error, f"{what}{error.host}:{error.port}", encrypted=encrypted)
     if isinstance(error.__cause__, ConnectionError):
         hint = _MAYBE_CERTIFICATE if encrypted else ""
         return _joined("the server closed the connection before it had the request", hint)
     return f"{type(error).__name__}: {error}"
+
+
+def explain_connecting(error: OSError, place: str, *, encrypted: bool) -> str:
+    """Say why there is no connection to a place."""
+    reason = error.strerror or str(error) or type(error).__name__
+    hint = _MAYBE_CERTIFICATE if encrypted and isinstance(error, ConnectionResetError) else ""
+    return _joined(f"cannot connect to {place}: {reason}", hint)
 
 
 def _is_of_openssl(error: BaseException) -> bool:
