@@ -66,14 +66,14 @@ def _bodies(batch: Batch, *, texts_as_json: bool) -> list[Encoded]:
     finally:
         view.close()
     written = (_body(body, texts_as_json=texts_as_json) for body in bodies)
-    return [Encoded(value, place) for place, value in enumerate(written) if value]
+    return [Encoded(value, place) for place, value in enumerate(written) if value is not None]
 
 
-def _body(body: object, *, texts_as_json: bool) -> bytes:
-    """What is written of a body; nothing where there is none."""
+def _body(body: object, *, texts_as_json: bool) -> bytes | None:
+    """What is written of a body; None where there is none."""
     match body:
         case None:
-            return b""
+            return None
         case bytes():
             return body
         case str() if not texts_as_json:

@@ -13,7 +13,7 @@ from sluiceway.errors import DecodeError
 from sluiceway.otlp import Batch, Origin, Signal, accept, join, json
 from sluiceway.receivers.kafka._records import records
 from sluiceway.stanza import encode
-from sluiceway.stanza.entry import entries
+from sluiceway.stanza.entry import Entry
 
 __all__ = ["Decode", "decoder", "encoding_problem"]
 
@@ -82,7 +82,8 @@ def _json(values: list[bytes], observed: int, origin: Origin) -> Batch:
         bodies = [orjson.loads(value) for value in values]
     except orjson.JSONDecodeError as error:
         raise DecodeError(f"no JSON: line {error.lineno}, column {error.colno}") from None
-    return accept(Signal.LOGS, encode(entries(bodies, observed, {}, {})), origin)
+    resource: dict[str, object] = {}
+    return accept(Signal.LOGS, encode([Entry(body, observed, {}, resource) for body in bodies]), origin)
 
 
 def _is_charset(name: str) -> bool:

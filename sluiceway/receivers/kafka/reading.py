@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import methodcaller
 from sys import getsizeof
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -26,6 +27,8 @@ CHUNK: Final = 512
 """Bytes that a chunk takes besides the payload of its batch and its metadata; an upper bound."""
 HEADER: Final = 128
 """Bytes that an entry of a batch's metadata takes besides its name and values; an upper bound."""
+_headers: Final = methodcaller("headers")
+"""The headers of a message. A plain call may return them with an error still set, which then comes up anywhere."""
 _Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 _NONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
@@ -53,12 +56,18 @@ class Reader:
                 yield from self._chunks(claim, part, ())
             return
         for headers, run in groupby(messages, self._headers):
+            if headers is None:
+                yield from [self._chunk((message,), None, "the name of a header is not UTF-8") for message in run]
+                continue
             for part in self._parts(list(run)):
                 yield from self._chunks(claim, part, headers)
 
-    def _headers(self, message: Message) -> _Headers:
-        """Those of its headers that matter."""
-        found = message.headers() or ()
+    def _headers(self, message: Message) -> _Headers | None:
+        """Those of its headers that matter; None where they cannot be read."""
+        try:
+            found = _headers(message) or ()
+        except (SystemError, UnicodeDecodeError):
+            return None
         pairs = found.items() if isinstance(found, Mapping) else found
         return tuple((name, _bytes(value)) for name, value in pairs if self._keeps or name in self._slots)
 

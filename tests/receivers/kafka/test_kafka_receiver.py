@@ -15,6 +15,7 @@ from sluiceway.testing import items
 from tests.receivers.kafka.bench import from_start, reading, until
 from tests.receivers.records import attributes, bodies, records
 from tests.servers.kafka import KafkaBroker
+from tests.servers.kafka_raw import produce_with_header
 
 LOGS = frozenset({Signal.LOGS})
 TRACES = frozenset({Signal.TRACES})
@@ -53,6 +54,7 @@ async def test_otlp_json(broker: KafkaBroker, name: str, signal: Signal) -> None
         ("text_shift_jis", ["日本".encode("shift_jis")], ["日本"]),
         ("raw", [b"\xff\x00", b"a"], [b"\xff\x00", b"a"]),
         ("json", [b'{"a": [1, null, 1.5]}', b'"b"', b"7"], [{"a": [1, None, 1.5]}, "b", 7]),
+        ("json", [b"0", b"false", b'""', b"null", b"{}", b"[]", b"0.0"], [0, False, "", None, {}, [], 0.0]),
     ],
 )
 async def test_records(broker: KafkaBroker, name: str, encoding: str, values: list[bytes], expected: list[Any]) -> None:
@@ -143,6 +145,21 @@ async def test_metadata(broker: KafkaBroker, name: str) -> None:
         assert found[b"a"] == {"tenant": ("x",), "kafka.topic": (name,), "kafka.partition": ("0",)}
         assert found[b"b"]["tenant"] == ("x",)
         assert found[b"c"]["tenant"] == ("y",)
+
+
+@pytest.mark.parametrize(
+    "more", ["", "include_metadata: true", "header_extraction: {extract_headers: true, headers: [a]}"]
+)
+async def test_a_header_without_a_proper_name(broker: KafkaBroker, name: str, more: str) -> None:
+    """It costs its own message where headers are asked for, and nothing where they are not."""
+    broker.create_topic(name)
+    for header in (b"a", b"\xff", b"a"):
+        produce_with_header(broker.bootstrap, name, b"v", header)
+    yaml = from_start(broker, name, f"logs: {{topics: [{name}], encoding: text}}{more and ', '}{more}")
+    async with reading(yaml, LOGS) as bench:
+        await until(lambda: broker.committed(name) == {(name, 0): 3})
+        assert bodies(bench.batches) == ["v"] * (2 if more else 3)
+        assert bench.dropped.total() == (1 if more else 0)
 
 
 async def test_unreadable(broker: KafkaBroker, name: str) -> None:
