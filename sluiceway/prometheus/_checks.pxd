@@ -2,11 +2,12 @@
 
 from libc.math cimport isfinite, isinf, isnan
 from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memmove
 
 from sluiceway.otlp._proto cimport buffer_put
 from sluiceway.prometheus._points cimport GAUGE, HISTOGRAM, SUM, SUMMARY, Point
-from sluiceway.prometheus._values cimport MAX_SCALE, MIN_SCALE, coarsen, total, trim
+from sluiceway.prometheus._values cimport MAX_SCALE, MIN_SCALE, add_all, coarsen, trim
 
 cdef enum:
     MOST_BOUNDS = 4096  # of a histogram, or quantiles of a summary
@@ -33,39 +34,68 @@ cdef inline bint prepare_buckets(Point* point) noexcept nogil:
     for i in range(size):
         if isnan(bounds[i]) or (i and bounds[i] <= bounds[i - 1]):
             return False
+    point.count = 0
+    if not add_all(counts, size + 1, &point.count):
+        return False
     if size and isinf(bounds[size - 1]) and bounds[size - 1] > 0:
         counts[size - 1] += counts[size]
         point.bounds.size -= 8
         point.counts[0].size -= 8
-    point.count = total(counts, point.counts[0].size // 8)
+    return True
+
+
+cdef struct Quantile:
+    double quantile
+    double value
+    size_t place
+
+
+cdef inline int compare_quantiles(const void* a, const void* b) noexcept nogil:
+    """By quantile, and equal ones as they came."""
+    cdef const Quantile* one = <const Quantile*>a
+    cdef const Quantile* other = <const Quantile*>b
+    if one.quantile != other.quantile:
+        return -1 if one.quantile < other.quantile else 1
+    return -1 if one.place < other.place else 1
+
+
+cdef inline bint sort_quantiles(double* quantiles, double* values, size_t* size) noexcept nogil:
+    """Bring quantiles in order; of equal ones the last value stays. False where there is no memory."""
+    cdef Quantile* list = <Quantile*>malloc(size[0] * sizeof(Quantile))
+    cdef size_t kept = 0
+    cdef size_t i
+    if list == NULL:
+        return False
+    for i in range(size[0]):
+        list[i].quantile, list[i].value, list[i].place = quantiles[i], values[i], i
+    qsort(list, size[0], sizeof(Quantile), compare_quantiles)
+    for i in range(size[0]):
+        if kept and quantiles[kept - 1] == list[i].quantile:
+            values[kept - 1] = list[i].value
+            continue
+        quantiles[kept], values[kept] = list[i].quantile, list[i].value
+        kept += 1
+    free(list)
+    size[0] = kept
     return True
 
 
 cdef inline bint prepare_quantiles(Point* point) noexcept nogil:
-    """Bring quantiles in order; of equal ones the last stays."""
+    """Quantiles in order, each once."""
     cdef double* quantiles = <double*>point.bounds.data
-    cdef double* values = <double*>point.values.data
     cdef size_t size = point.bounds.size // 8
-    cdef size_t i, j
-    cdef size_t kept = 0
-    cdef double quantile, value
+    cdef bint in_order = True
+    cdef size_t i
     if size > MOST_BOUNDS:
         return False
     for i in range(size):
-        quantile, value = quantiles[i], values[i]
-        if not 0 <= quantile <= 1:
+        if not 0 <= quantiles[i] <= 1:
             return False
-        j = kept
-        while j and quantiles[j - 1] > quantile:
-            j -= 1
-        if j and quantiles[j - 1] == quantile:
-            values[j - 1] = value
-            continue
-        memmove(&quantiles[j + 1], &quantiles[j], (kept - j) * 8)
-        memmove(&values[j + 1], &values[j], (kept - j) * 8)
-        quantiles[j], values[j] = quantile, value
-        kept += 1
-    point.bounds.size = point.values.size = kept * 8
+        if i and quantiles[i - 1] >= quantiles[i]:
+            in_order = False
+    if not in_order and not sort_quantiles(quantiles, <double*>point.values.data, &size):
+        return False
+    point.bounds.size = point.values.size = size * 8
     return True
 
 
@@ -90,13 +120,14 @@ cdef inline bint prepare_exponential(Point* point) noexcept nogil:
         if size > MOST_COUNTS:
             return False
         counts = <uint64_t*>point.counts[side].data
+        if not add_all(counts, size, &point.count):
+            return False
         trim(&counts, &point.offsets[side], &size)
         coarsen(counts, &point.offsets[side], &size, <int>(point.scale - MAX_SCALE))
         if size > MOST_COUNTS or not is_double(point.offsets[side], size, min(point.scale, <int64_t>MAX_SCALE)):
             return False
         memmove(point.counts[side].data, counts, size * 8)
         point.counts[side].size = size * 8
-        point.count += total(<uint64_t*>point.counts[side].data, size)
     point.scale = min(point.scale, <int64_t>MAX_SCALE)
     return True
 

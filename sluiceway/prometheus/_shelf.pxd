@@ -48,6 +48,7 @@ cdef class Shelf:
     cdef Stream* make_variant(self, Stream* stream, const Buffer* key) except NULL
     cdef void drop_stream(self, Stream* stream) noexcept
     cdef void drop_series(self, Series* series) noexcept
+    cdef void end_stream(self, Stream* ended) noexcept
     cdef int drop_old(self, double limit, double variants) except -1
     cdef void close_holes(self) noexcept
 

@@ -254,6 +254,33 @@ cdef class Shelf:
         self.weight -= weight_of(series)
         series_free(series)
 
+    cdef void end_stream(self, Stream* ended) noexcept:
+        """Remove a stream, not a variant, whose source has said that it is over, and its series if that has no other.
+
+        What deltas added up stays, for it is the others' as well; any other value was that of its owner alone.
+        """
+        cdef Series* series = ended.series
+        cdef Stream** link = &series.streams
+        cdef Stream* stream
+        while link[0] != NULL:  # first the variants, while they can be asked
+            stream = link[0]
+            if stream.main == ended and stream != ended:
+                link[0] = stream.sibling
+                self.drop_stream(stream)
+            else:
+                link = &stream.sibling
+        if series.streams == ended and ended.sibling == NULL:
+            self.drop_series(series)
+            return
+        link = &series.streams
+        while link[0] != ended:
+            link = &link[0].sibling
+        link[0] = ended.sibling
+        if series.owner == ended:
+            series.owner = NULL
+            series.has_value = series.has_value and series.adds_up
+        self.drop_stream(ended)
+
     cdef int drop_old(self, double limit, double variants) except -1:
         """Remove series, and streams of others, not seen since `limit`, and variants not seen since `variants`."""
         cdef uint32_t number, place

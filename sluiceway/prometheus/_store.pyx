@@ -364,8 +364,11 @@ cdef class Store(Shelf):
             return self.note(REFUSALS[-told.family])
         if self.point.flags & NO_RECORDED_VALUE:
             stream = self.stream_of(metric, resource, scope, False)
-            if stream != NULL:
-                self.drop_series(stream.series)
+            if stream == NULL:
+                return 0
+            if stream.series.has_value and 0 < self.point.time < stream.series.time:
+                return self.note("late")
+            self.end_stream(stream)
             return 0
         if not prepare(&self.point, told.kind, told.is_delta):
             return self.note(REFUSALS[MALFORMED])

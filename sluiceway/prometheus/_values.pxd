@@ -4,7 +4,7 @@ Both exporters for Prometheus keep values so, and add up by the same rules.
 """
 
 from libc.math cimport ldexp, pow
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 
@@ -125,12 +125,14 @@ cdef inline void coarsen(uint64_t* counts, int64_t* offset, size_t* size, int sh
     offset[0] = first
 
 
-cdef inline uint64_t total(const uint64_t* counts, size_t size) noexcept nogil:
-    cdef uint64_t sum = 0
+cdef inline bint add_all(const uint64_t* counts, size_t size, uint64_t* sum) noexcept nogil:
+    """Add counts to a sum; False where that has no room for them."""
     cdef size_t i
     for i in range(size):
-        sum += counts[i]
-    return sum
+        if counts[i] > UINT64_MAX - sum[0]:
+            return False
+        sum[0] += counts[i]
+    return True
 
 
 cdef inline int set_plain(Distribution* d, Point* point, int kind) except -1 nogil:

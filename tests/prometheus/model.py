@@ -127,7 +127,7 @@ class Model:
             place = (self.records[number].name, self.labels(pairs, extra, reserved))
             if point.flags & 1:
                 if stream in self.streams:
-                    self.forget(place)
+                    self.end(place, stream, point.time_unix_nano)
                 continue
             value = read(kind, point, delta=temporality == 1)
             if value is None:
@@ -136,10 +136,17 @@ class Model:
             self.streams.setdefault(stream, Stream())
             self.apply(place, stream, kind, point, value, delta=temporality == 1, wall=wall)
 
-    def forget(self, place: Any) -> None:
-        gone = self.series.pop(place, None)
-        self.streams = {key: one for key, one in self.streams.items() if self.place_of.get(key) != place}
-        assert gone is not None
+    def end(self, place: Any, stream: Any, time: int) -> None:
+        series = self.series[place]
+        if series.value is not None and 0 < time < series.time:
+            self.note("late")
+            return
+        del self.streams[stream]
+        if place not in [self.place_of[other] for other in self.streams]:
+            del self.series[place]
+        elif series.owner == stream:
+            series.owner = None
+            series.value = series.value if series.adds_up else None
 
     place_of: dict[Any, Any] = field(default_factory=dict)
 

@@ -45,7 +45,7 @@ def points(draw: st.DrawFn, kind: str, point: Any) -> None:
     point.time_unix_nano = draw(st.sampled_from([START + end * SECOND] * 9 + [0]))
     point.start_time_unix_nano = draw(st.sampled_from([START + (end - 1) * SECOND] * 5 + [START, 0]))
     point.attributes.extend(attributes(draw(labels)))
-    point.flags = draw(st.sampled_from([0] * 15 + [1]))
+    point.flags = draw(st.sampled_from([0] * 11 + [1]))
     if kind != "summary" and draw(st.booleans()):
         for value in draw(st.lists(st.floats(-5, 50), max_size=2)):
             point.exemplars.add(as_double=value, trace_id=b"\1" * 16, time_unix_nano=START)

@@ -13,7 +13,7 @@ them, unless it changes names, labels, `max_series` or `enable_open_metrics`.
 | exponential histogram | native histogram in protobuf; in text a classic one, its buckets joined to powers of two |
 | summary | `quantile`, `_sum`, `_count` |
 | deltas | added up, each once: what comes again is not counted, what comes late is where its time was free |
-| a point without value (its flag says so) | its series is gone |
+| a point without value (its flag says so) | its series is gone, unless others have a part in it |
 | resource | `job`, `instance`, and `target_info` with its other attributes |
 | scope | `otel_scope_name`, `otel_scope_version`, `otel_scope_schema_url`, `otel_scope_<attribute>` |
 
@@ -34,10 +34,10 @@ to 250 bytes a sample, in gzip a thirtieth of that. It never fails because of th
 | a metric with the name of another, and another type | the first stays; the second is rejected, logged once |
 | the same name with another description | the first description is shown, logged once |
 | two streams whose labels are the same | the newer point wins; deltas add up; `collision`, logged once a metric |
-| an older point than the last one | not shown; counted as `late` |
+| an older point than the last one, be it without value | not shown; counted as `late` |
 | a delta that has been counted already | counted as `duplicate` |
 | a delta sum that is not monotonic; no temporality | rejected, as the specification has it |
-| buckets that do not fit their bounds, a negative delta, a scale below -4 | rejected |
+| buckets that do not fit their bounds or 64 bits, a negative delta, a scale below -4 | rejected |
 | labels of more than 64 KiB, a name or unit of more than 1 KiB | rejected; a resource has no `target_info` then |
 | new series beyond `max_series` | deltas go to the metric's series `otel_metric_overflow="true"`; others are rejected |
 | names without letter or digit | rejected; for a label the name is `key` |
@@ -257,8 +257,9 @@ class PrometheusExporter:
         while True:
             await self._context.clock.sleep(min(max(lasting / 10, 1.0), 60.0) if lasting else 60.0)
             self._store.expire(self._limit(), self._context.clock.now() - (lasting or ROUND))
-            for shapes in self._context.kept.keys() - {self._config.shapes, "server"}:
-                del self._context.kept[shapes]  # of a configuration that a reload could have had to put back
+            if (kept := self._context.kept).get("server") is self._server:  # else a reload has put another here
+                for shapes in kept.keys() - {self._config.shapes, "server"}:
+                    del kept[shapes]  # of a configuration that a reload could have had to put back
 
     def _publish(self) -> None:
         scope = self._context.telemetry

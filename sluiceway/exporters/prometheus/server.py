@@ -90,6 +90,7 @@ class ScrapeServer:
         self._settings, self._respond, self._clock = settings, respond, clock
         self._fixed = tuple(f"{name}: {value.reveal()}" for name, value in settings.response_headers.items())
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        """Those that wait for a request in the order in which they began to."""
         self._busy: set[asyncio.Task[None]] = set()
         self._reading: dict[asyncio.StreamWriter, tuple[bytes, ...]] = {}
         self._servers: list[asyncio.Server] = []
@@ -154,17 +155,17 @@ class ScrapeServer:
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             writer.transport.abort()
         finally:
-            del self._connections[task]
+            self._connections.pop(task, None)
             writer.close()
 
     def _has_room(self) -> bool:
-        """Whether there may be one connection more; the oldest that waits for a request makes way."""
+        """Whether there may be one connection more; the one that waits longest for a request makes way."""
         if len(self._connections) < MAX_CONNECTIONS:
             return True
-        waiting = next((writer for task, writer in self._connections.items() if task not in self._busy), None)
-        if waiting is not None:
-            waiting.transport.abort()
-        return waiting is not None and len(self._connections) < 2 * MAX_CONNECTIONS
+        longest = next((task for task in self._connections if task not in self._busy), None)
+        if longest is not None:
+            self._connections.pop(longest).transport.abort()
+        return longest is not None
 
     async def _serve_one(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, task: asyncio.Task[None], *, first: bool
@@ -188,6 +189,7 @@ class ScrapeServer:
                 await self._write(writer, answer, request, keep=keep)
         finally:
             self._busy.discard(task)
+            self._connections[task] = self._connections.pop(task)  # it waits from now on
         return keep and not self._stopping
 
     async def _answer(self, request: Request | None) -> Answer:

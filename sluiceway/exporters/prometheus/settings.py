@@ -57,7 +57,7 @@ class PrometheusConfig(HttpServer):
     namespace: str = ""
     """What stands in front of the name of every metric, with `_` between."""
     const_labels: dict[str, str] = Field(default_factory=dict)
-    """Labels that every series gets."""
+    """Labels that every series gets but `target_info`."""
     send_timestamps: bool = False
     """Whether samples carry the time of their point. Prometheus then keeps what is gone for five minutes."""
     metric_expiration: Duration = Field(default=300.0, ge=0)

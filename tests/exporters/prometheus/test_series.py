@@ -322,9 +322,17 @@ async def test_descriptions_of_one_name() -> None:
         assert len(shop.log) == 1
 
 
+def counts(name: str, *buckets: int) -> Metric:
+    """A histogram whose buckets hold so much, whatever its count says."""
+    metric = histogram(name, [0] * len(buckets), [float(bound) for bound in range(len(buckets) - 1)], 1.0)
+    metric.histogram.data_points[0].bucket_counts[:] = buckets
+    return metric
+
+
 @pytest.mark.parametrize(("metric", "why"), [
     (number("x", 1, sum=DELTA, monotonic=False), "unsupported"), (Metric(name="日"), "nameless"),
     (number("x", -1, sum=DELTA), "malformed"), (number("x", float("nan"), sum=DELTA), "malformed"),
+    (counts("x", 2**63, 2**63), "malformed"),
     (histogram("x", [1, 2], [1.0, 2.0], 1.0), "malformed"), (histogram("x", [1, 2, 3], [2.0, 2.0], 1.0), "malformed"),
     (number("x", 1, {"a": "x" * 70_000}), "malformed"), (number("x", 1, {"a" * 140_000: ""}), "malformed"),
     (number("x" * 1_025, 1), "malformed"), (number("x", 1, unit="x" * 1_025), "malformed"),
@@ -352,6 +360,45 @@ async def test_a_point_without_value_takes_its_series_away() -> None:
         assert await shop.samples() == ['x{a="2"} 2']
         await shop.send(number("x", 3, {"a": "1"}))
         assert await shop.samples() == ['x{a="2"} 2', 'x{a="1"} 3']
+
+
+async def test_a_late_point_without_value_takes_nothing_away() -> None:
+    """What came after it is newer."""
+    async with Shop() as shop:
+        await shop.send(number("x", 1, time=START + SECOND))
+        gone = number("x", 1, time=START)
+        gone.gauge.data_points[0].flags = 1
+        await shop.send(gone)
+        assert await shop.samples() == ["x 1"]
+        assert shop.counted("late") == 1
+
+
+async def test_who_ends_takes_nothing_of_others_away() -> None:
+    """What two scopes added up stays when one of them ends, and so does what is known of the other."""
+    async with Shop("without_scope_info: true") as shop:
+        for scope in ("p", "q"):
+            await shop.send(delta(5, 0, 1), scope={"name": scope})
+        gone = delta(5, 1, 2)
+        gone.sum.data_points[0].flags = 1
+        await shop.send(gone, scope={"name": "p"})
+        assert await shop.samples() == ["d_total 10"]
+        await shop.send(delta(5, 0, 1), scope={"name": "q"})
+        assert (await shop.samples(), shop.counted("duplicate")) == (["d_total 10"], 1)
+        await shop.send(gone, scope={"name": "q"})
+        assert await shop.samples() == []
+
+
+async def test_quantiles_come_in_any_order() -> None:
+    """They are shown in theirs; of equal ones the last counts."""
+    metric = Metric(name="s")
+    point = metric.summary.data_points.add(count=1, sum=1, time_unix_nano=START)
+    for place in range(4_000):
+        point.quantile_values.add(quantile=(1_000 - place % 1_000) / 1_000, value=place)
+    async with Shop() as shop:
+        assert await shop.send(metric) is None
+        found = [line for line in await shop.samples() if "quantile" in line]
+    assert len(found) == 1_000
+    assert (found[0], found[-1]) == ('s{quantile="0.001"} 3999', 's{quantile="1"} 3000')
 
 
 async def test_series_expire_without_a_scrape() -> None:
@@ -447,6 +494,16 @@ async def test_a_reload_keeps_values_unless_names_change() -> None:
         await shop.clock.advance(60)
     async with Shop(kept=kept) as shop:
         assert await shop.samples() == []
+
+
+async def test_who_is_replaced_lets_its_successor_keep_its_values() -> None:
+    """The old exporter may drain for long, and looks at its series all the while."""
+    kept: dict[str, Any] = {}
+    async with Shop(kept=kept) as old, Shop("namespace: app", kept=kept) as new:
+        await new.send(number("x", 1))
+        await old.clock.advance(60)
+        async with Shop("namespace: app", kept=kept) as third:
+            assert await third.samples() == ["app_x 1"]
 
 
 async def test_a_reload_keeps_the_port() -> None:

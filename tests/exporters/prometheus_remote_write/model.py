@@ -235,13 +235,13 @@ def _prepare_buckets(point: Any) -> bool:
         counts = [point.count]
     if len(counts) != len(bounds) + 1 or any(not left < right for left, right in pairwise(bounds)):
         return False
-    if any(bound != bound for bound in bounds):
+    if any(bound != bound for bound in bounds) or sum(counts) >= 2**64:
         return False
     if bounds and bounds[-1] == math.inf:
         bounds.pop()
         counts[-2:] = [sum(counts[-2:])]
-    point.explicit_bounds[:], point.bucket_counts[:] = bounds, [count % 2**64 for count in counts]
-    point.count = sum(counts) % 2**64
+    point.explicit_bounds[:], point.bucket_counts[:] = bounds, counts
+    point.count = sum(counts)
     return True
 
 
@@ -253,7 +253,10 @@ def _prepare_exponential(point: Any) -> bool:
         most = 1100 * 2 ** min(point.scale, 8) if point.scale >= 0 else (1100 >> -point.scale) + 1
         if any(not -most <= index < most for index in indices):
             return False
-    point.count = (point.zero_count + sum(point.positive.bucket_counts) + sum(point.negative.bucket_counts)) % 2**64
+    count = point.zero_count + sum(point.positive.bucket_counts) + sum(point.negative.bucket_counts)
+    if count >= 2**64:
+        return False
+    point.count = count
     return True
 
 
@@ -276,7 +279,7 @@ def _values(kind: str, point: Any) -> list[Any]:
             below, buckets = 0, []
             for count in point.bucket_counts[: len(point.explicit_bounds)]:
                 below += count
-                buckets.append(bits(float(below % 2**64)))
+                buckets.append(bits(float(below)))
             total = value_bits(point.sum) if point.HasField("sum") else None
             return [*buckets, bits(float(point.count)), total, bits(float(point.count))]
         case "summary":
