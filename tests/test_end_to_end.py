@@ -440,6 +440,7 @@ service:
                 await clock.advance(1)  # the queue's pace
                 await until(lambda: bool(queued.requests and bare.requests))
             await until(lambda: all(balance.accepted == 3 for balance in collector.ledger.balances()))
+            await until(lambda: collector.status()["exporter:otlp_grpc/queued"].status is Status.RECOVERABLE_ERROR)
             queued.code = grpc.StatusCode.OK
             await clock.advance(60)
             await until(lambda: len(queued.requests) == 2)

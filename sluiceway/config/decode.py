@@ -59,7 +59,7 @@ def decode(model: type[M], node: Node, path: Path = ()) -> M:
         try:
             return model.model_validate(data, context=context)
         except ValidationError as error:
-            errors = error.errors(include_url=False)
+            errors = _errors(error)
         reread = [_reread(node, data, path, error) for error in errors]
         if not any(reread):
             problems = [_problem(model, node, data, path, error) for error in errors]
@@ -82,12 +82,20 @@ def _behind(
         try:
             model.model_validate(data, context=context)
         except ValidationError as error:
-            errors = error.errors(include_url=False)
+            errors = _errors(error)
             fresh = [more for more in errors if _locate(root, more["loc"])[1] not in judged]
             found += [_problem(model, root, data, prefix, more) for more in fresh]  # before its value is taken out
         else:
             break
     return found
+
+
+def _errors(error: ValidationError) -> list[ErrorDetails]:
+    """Every mistake once: a list is not called too short for entries that it lacks because they are wrong."""
+    errors = error.errors(include_url=False)
+    wrong = {other["loc"][:-1] for other in errors}
+    wrong |= {other["loc"][:-2] for other in errors}  # of a setting in an entry
+    return [one for one in errors if one["type"] != "too_short" or one["loc"] not in wrong]
 
 
 def _take_out(root: Node, data: Any, error: ErrorDetails, judged: set[Path]) -> bool:
@@ -167,11 +175,15 @@ def _message(error: ErrorDetails, value: object) -> str:
         return f'requires "{error["loc"][-1]}"'
     if kind in ("value_error", "assertion_error"):
         return str(error["ctx"]["error"])
+    if kind == "too_short":
+        return f"needs {error['ctx']['min_length']} or more, got {error['ctx']['actual_length']}"
     message = error["msg"].removeprefix("Input ")
     if error["type"] not in ("literal_error", "enum"):
         return message
     hint = f'; write it in quotes: "{value}"' if not isinstance(value, str) and f"'{value}'" in message else ""
-    return f"{message}, got {_quoted(value)}{hint}"
+    wants_text = "'" in message or isinstance(value, bool)
+    got = str(value) if isinstance(value, int) and not wants_text else _quoted(value)
+    return f"{message}, got {got}{hint}"
 
 
 def _quoted(value: object) -> str:

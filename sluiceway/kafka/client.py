@@ -111,7 +111,8 @@ class KafkaConnection:
         """Take one of librdkafka's errors that belong to no message, as it polls."""
         if error.name() in _NEWS and self.trouble:
             return
-        self.trouble, self.advice = self._log.redacted(explain(error)), advice(error)
+        text, self.advice = self._log.redacted(explain(error)), advice(error)
+        self.trouble = f"{', '.join(self._client.brokers)}: {text}" if error.name() == "_ALL_BROKERS_DOWN" else text
         if self.on_trouble is not None:
             self.on_trouble(self.trouble)
 

@@ -76,7 +76,8 @@ def explain(error: KafkaError, *, topic: str = "", group: str = "") -> str:
 def _advice(name: str, words: str, topic: str, group: str) -> str:
     match name:
         case "_AUTHENTICATION" | "SASL_AUTHENTICATION_FAILED":
-            return "the broker does not accept who we are: see auth::sasl (username, password, mechanism)"
+            where = "see auth::sasl (username, password, mechanism), and whether that port asks for a password"
+            return f"the broker does not accept who we are: {where}"
         case "UNSUPPORTED_SASL_MECHANISM" | "ILLEGAL_SASL_STATE":
             return "the broker does not know the mechanism, or asks for none: see auth::sasl::mechanism"
         case "_RESOLVE":

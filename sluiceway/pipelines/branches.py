@@ -99,6 +99,9 @@ class Chain(Sender, Protocol):
 
     takes_at_once: bool
 
+    def lost(self, reason: Reason) -> None:
+        """Learn that data was dropped in front of it, because it did not take what others did."""
+
 
 class ExporterBranch(_Counted):
     """An exporter, which pipelines of one signal share, as one of them sees it: sends in the name of its account."""
@@ -108,6 +111,11 @@ class ExporterBranch(_Counted):
         self._chain = chain
         self.takes_at_once = chain.takes_at_once
         """Whether `consume` never waits, so that it cannot be cancelled half-way."""
+
+    def give_up(self, batch: Batch, reason: Reason) -> None:
+        """Count the batch as offered and lost, and have that told."""
+        super().give_up(batch, reason)
+        self._chain.lost(reason)
 
     async def consume(self, batch: Batch) -> None:
         """Return when the batch was delivered or is in the queue; when it raises, nothing was settled."""

@@ -97,26 +97,30 @@ def error_type(error: BaseException) -> str:
 
 
 class Health:
-    """The status of one exporter. Being well is reported only when it was not, so that it costs nothing a batch."""
+    """The status of one exporter. Being well is reported only when it was not, so that it costs nothing a batch.
+
+    Who has lost data is not well again, nor in less trouble, before data arrives.
+    """
 
     def __init__(self, report: ReportStatus) -> None:
         self._report = report
-        self._well = True
+        self._status = Status.OK
 
     def well(self) -> None:
         """Data arrives."""
-        if not self._well:
-            self._well = True
+        if self._status is not Status.OK:
+            self._status = Status.OK
             self._report(Status.OK)
 
     def troubled(self, message: str) -> None:
         """Data waits, and nothing is lost yet: the next success mends it, also where an operator must act first."""
-        self._well = False
-        self._report(Status.RECOVERABLE_ERROR, message)
+        if self._status is Status.OK:
+            self._status = Status.RECOVERABLE_ERROR
+        self._report(self._status, message)
 
     def losing(self, message: str) -> None:
         """Data was lost at the exporter."""
-        self._well = False
+        self._status = Status.PERMANENT_ERROR
         self._report(Status.PERMANENT_ERROR, message)
 
 

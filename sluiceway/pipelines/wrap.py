@@ -19,7 +19,7 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from sluiceway.circuit_breaker import Breaker
-from sluiceway.component import Checked, Context, Destined, Lifecycle
+from sluiceway.component import Checked, Context, Destined, Lifecycle, Reason
 from sluiceway.config.metadata import ReadsHeaders
 from sluiceway.config.settings import walk
 from sluiceway.parts import Parts
@@ -49,8 +49,9 @@ class Wrapped:
     with reason SHUTDOWN.
     """
 
-    def __init__(self, exporter: Any, delivery: Delivery, stop: asyncio.Event) -> None:
+    def __init__(self, exporter: Any, delivery: Delivery, health: Health, stop: asyncio.Event) -> None:
         self.exporter = exporter
+        self._health = health
         self.sender: Sender = delivery
         self.timeout: Timeout | None = None
         self.queue: SendingQueue | None = None
@@ -72,6 +73,10 @@ class Wrapped:
     async def send(self, request: Request) -> None:
         """Return when the request was delivered or is in the queue."""
         await self.sender.send(request)
+
+    def lost(self, reason: Reason) -> None:
+        """Tell that data was dropped in front of the exporter, because it did not take what others did."""
+        self._health.losing(f"data that other exporters took was dropped: {reason}")
 
     def hasten(self) -> None:
         """See that whoever waits for the outcome of a request hears it soon, because receivers are about to stop.
@@ -137,6 +142,7 @@ def wrap(
     wrapped = Wrapped(
         exporter,
         Delivery(exporter, counts, context, keeps_letters=store is not None and store[1].letters is not None),
+        health,
         stop,
     )
     if isinstance(exporter, Checked):

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sluiceway.config.decode import decode
 from sluiceway.config.expand import Expansion
@@ -74,8 +74,10 @@ class Model(Settings):
     """A section."""
     parts: tuple[Inner, ...] = ()
     """Parts."""
-    keys: tuple[Key, ...] = ()
+    keys: Annotated[tuple[Key, ...], Field(min_length=1)] = (Key(key=Opaque("k")),)
     """Keys."""
+    count: Literal[0, 1] = 0
+    """A choice of numbers."""
     by_name: dict[str, Inner] = {}  # noqa: RUF012 - as above
     """Parts by name."""
 
@@ -173,6 +175,8 @@ def test_references_inside_lists_and_maps() -> None:
         ),
         ("version: 1.4", 1, 10, "top::version", "should be '1.2' or '1.3', got float64"),
         ("version: x", 1, 10, "top::version", """should be '1.2' or '1.3', got "x\""""),
+        ("count: 2", 1, 8, "top::count", "should be 0 or 1, got 2"),
+        ("keys: []", 1, 7, "top::keys", "needs 1 or more, got 0"),
         ("5", 1, 1, "top", "expected type 'map', got unconvertible type 'int'"),
     ],
 )  # fmt: skip
@@ -183,6 +187,14 @@ def test_mistakes(text: str, line: int, column: int, path: str, message: str) ->
     problem = caught.value.problems[-1]
     assert (problem.file, problem.line, problem.column, problem.path) == ("f", line, column, path)
     assert problem.message == message
+
+
+@pytest.mark.parametrize("entry", ["{key: ''}", "{kee: a}", "5"])
+def test_a_list_with_wrong_entries_is_not_called_empty(entry: str) -> None:
+    """That would be a second mistake where there is one."""
+    with pytest.raises(ConfigError) as caught:
+        read(f"keys: [{entry}]")
+    assert not any("or more" in problem.message for problem in caught.value.problems)
 
 
 def test_all_mistakes_at_once() -> None:

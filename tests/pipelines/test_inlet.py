@@ -27,6 +27,11 @@ class Exporter(MemorySink):
     def __init__(self, ledger: PipelineLedger, name: str) -> None:
         super().__init__()
         self.account = ledger.account(name)
+        self.losses: list[Reason] = []
+
+    def lost(self, reason: Reason) -> None:
+        """Note why data was dropped in front of it."""
+        self.losses.append(reason)
 
     async def send(self, request: Request) -> None:
         """Keep the batch and settle it."""
@@ -76,11 +81,12 @@ async def test_what_raises_was_refused() -> None:
     ],
 )
 async def test_one_failing_branch_costs_itself_alone(error: Exception, reason: Reason) -> None:
-    """When siblings took a batch the sender is not told to come again; the branch that failed drops it, with why."""
+    """When siblings took a batch the sender is not told to come again; the branch that failed drops it and says why."""
     inlet, ledger, (good, bad) = pipeline("good", "bad", shielded=True)
     bad.error = error
     await inlet.consume(BATCH)
     assert good.items == 7
+    assert (good.losses, bad.losses) == ([], [reason])
     assert ledger.accounts["bad"].dropped == {Drop("bad", reason, intended=False): 7}
     assert [balance.missing for balance in ledger.balances()] == [0, 0]
 

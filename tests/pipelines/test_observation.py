@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sluiceway.component import Context, Kind, Status
+from sluiceway.component import Context, Kind, Reason, Status
 from sluiceway.errors import PermanentError, RetryableError
 from sluiceway.otlp import Signal
 from sluiceway.pipelines.observation import Counts, describe, error_type
@@ -45,6 +45,18 @@ async def test_a_request_is_counted_once_after_all_its_retries() -> None:
     assert sending.done()
     assert isinstance(sending.exception(), PermanentError)
     assert (setup.metric("in_flight_requests"), setup.metric("send_failed_spans")) == (0, 3)
+
+
+async def test_who_has_lost_data_has_failed_until_data_arrives() -> None:
+    """What is tried again meanwhile does not make it less; what others took and it did not is a loss, too."""
+    setup = set_up("retry_on_failure: ", RetryableError("away"))
+    setup.wrapped.lost(Reason.QUEUE_FULL)
+    sending = asyncio.create_task(setup.outlet.consume(traces()))
+    await settle()
+    assert setup.statuses == [Status.PERMANENT_ERROR, Status.PERMANENT_ERROR]
+    await setup.clock.advance(30)
+    await sending
+    assert setup.statuses[-1] is Status.OK
 
 
 @pytest.mark.parametrize(

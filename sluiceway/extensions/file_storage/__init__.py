@@ -1,14 +1,14 @@
 """Keeps what components must remember over a restart, in files on this machine: where a log is read up to, for one.
 
 A component that names this extension in its setting `storage` gets a store of its own: a SQLite database in
-`directory`, named after the component (`receiver_file_log_eu`). When a change was confirmed it is on the disk, and
-survives `kill -9` as well as a power cut; with `fsync: false` it survives only the former. Of several changes that
-belong together all are made or none. Nothing is kept that a component did not hand over.
+`directory`, named after the component (`receiver_file_log_eu` for `file_log/eu`). When a change was confirmed it is on
+the disk, and survives `kill -9` as well as a power cut; with `fsync: false` it survives only the former. Of several
+changes that belong together all are made or none. Nothing is kept that a component did not hand over.
 
-An exporter that names it in `sending_queue::storage` gets two folders for each signal: `<component>_<signal>.queue`,
-with what was accepted and not yet delivered, and `<component>_<signal>.dead`, with what its destination refused for
-good; see [reliability](../../reliability.md). With `encryption` what is in them is encrypted; the databases, which hold
-positions and no telemetry, are not.
+An exporter that names it in `sending_queue::storage` gets two folders for each signal: for `kafka/eu` and logs
+`exporter_kafka~eu_logs.queue`, with what was accepted and not yet delivered, and `exporter_kafka~eu_logs.dead`, with
+what its destination refused for good; see [reliability](../../reliability.md). With `encryption` what is in them is
+encrypted; the databases, which hold positions and no telemetry, are not.
 
 A database belongs to one process: a second collector that wants it does not start. A queue does as well, but the second
 collector starts, refuses data for it, and takes it over when the first one has gone. A database that is damaged keeps

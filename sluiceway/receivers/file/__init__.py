@@ -57,7 +57,7 @@ class FileReceiver:
         parts = Parts(context)
         self._context = parts.part()
         path, patterns = config.path, " ".join(config.include)
-        self._absence = escape(f"{path} is no file" if path else f"no file matches {patterns}")
+        self._absence = escape(f"there is no file {path}" if path else f"no file matches {patterns}")
         self._received = Received(context, "file")
         self._next = next
         self._tally = Tally(context)

@@ -67,7 +67,7 @@ def answer_to(error: BaseException) -> Answer | None:
         case UnauthenticatedError():
             return Answer(Code.UNAUTHENTICATED, "the credentials are missing or wrong")
         case TooLargeError():
-            return Answer(Code.RESOURCE_EXHAUSTED, "the request is larger than this receiver allows")
+            return Answer(Code.RESOURCE_EXHAUSTED, "the request is larger than this collector allows")
         case DecodeError():
             return Answer(Code.INVALID_ARGUMENT, "the request is not a valid OTLP message")
         case SenderError():

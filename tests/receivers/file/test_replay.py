@@ -43,8 +43,8 @@ async def test_every_format_comes_back(
 
 
 @pytest.mark.parametrize(("keys", "what"), [
-    ("path: '{}'", "{} is no file"),
-    ("path: '{}/a'", "{}/a is no file"),
+    ("path: '{}'", "there is no file {}"),
+    ("path: '{}/a'", "there is no file {}/a"),
     ("include: ['{}/a', '{}/b*']", "no file matches {}/a {}/b*"),
 ])  # fmt: skip
 async def test_a_replay_of_nothing_is_told(tmp_path: Path, keys: str, what: str) -> None:
