@@ -98,8 +98,7 @@ class Sized:
             length = int.from_bytes(data[cut.end : begin], "big")
             end = begin + length
             if length <= self._limit and end > len(data):
-                if is_last and (found := self._search(data, cut.end + 1)) is not None:
-                    self._pass_over(cut, found, "its length is that of no record")
+                if is_last and self._take_next(cut, data, taker):
                     continue
                 cut.needs = _HEADER + length
                 break
@@ -118,6 +117,23 @@ class Sized:
             else:
                 self._pass_over(cut, len(data), problem)
         return cut
+
+    def _take_next(self, cut: Cut, data: bytes, taker: Taker) -> bool:
+        """Take the next record that is sound, behind one that would be longer than the data; whether there is one.
+
+        What only looks like a record does not count: it may stand in half a record whose rest is still to come.
+        """
+        place = cut.end + 1
+        while (found := self._search(data, place)) is not None:
+            begin = found + _HEADER
+            end = begin + int.from_bytes(data[found:begin], "big")
+            if not taker.take(data[begin:end]):
+                self._pass_over(cut, found, "its length is that of no record")
+                cut.records += 1
+                cut.end = end
+                return True
+            place = found + 1
+        return False
 
     def _pass_over(self, cut: Cut, end: int, problem: str) -> None:
         cut.damaged.append((cut.end, end - cut.end, problem))

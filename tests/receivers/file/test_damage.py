@@ -79,6 +79,15 @@ async def test_half_a_message_in_the_middle(tmp_path: Path, caplog: pytest.LogCa
     assert counted == 1
 
 
+def test_half_a_record_is_not_given_up_for_what_stands_in_it() -> None:
+    """Its rest may come: bytes that only look like the length and the beginning of a record are none."""
+    looks_like_one = b"\0\0\0\3\nxx" + b"\0\0\0\4\n"
+    half = b"\0\1\0\0" + b"\n" * 100 + looks_like_one
+    sound = Sound()
+    cut = Sized(LIMIT).cut(half, sound, is_all=True, is_last=True, skipping=False)
+    assert (cut.end, cut.damaged, sound.taken) == (0, [], [])
+
+
 @pytest.mark.parametrize("lines", [True, False])
 async def test_half_a_record_at_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture, lines: bool) -> None:
     """It is counted and not read; a whole line without an end is read."""
