@@ -7,6 +7,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,7 +42,7 @@ class OpenFile:
 
     def __init__(self, path: str, descriptor: int, *, is_regular: bool, has_lines: bool) -> None:
         self.path = path
-        self.unsynced = False
+        self._unsynced = False
         self._descriptor = descriptor
         self._is_regular = is_regular
         self._torn_at: int | None = None
@@ -49,8 +50,9 @@ class OpenFile:
 
     @property
     def size(self) -> int:
-        """Bytes in the file now; others may have cut it. Raises `OSError`."""
-        return os.fstat(self._descriptor).st_size
+        """Bytes in the file without what is still to be cut off; others may have cut it. Raises `OSError`."""
+        size = os.fstat(self._descriptor).st_size
+        return size if self._torn_at is None else min(size, self._torn_at)
 
     def is_current(self) -> bool:
         """Whether the path still leads to this file: it may have been renamed, deleted or replaced."""
@@ -66,7 +68,7 @@ class OpenFile:
         try:
             self._cut_off()
             begin = self.size
-            self.unsynced = True
+            self._unsynced = True
             for parts in _portions(messages):
                 done += self._write(parts)
         except _ShortWriteError as short:
@@ -86,20 +88,25 @@ class OpenFile:
             self._torn_at = size
             if self._trail is not None:
                 self._trail.cut(size)
-            try:
+            with suppress(OSError):
                 self._cut_off()
-            except OSError:
-                return
 
-    def sync(self) -> None:
-        """Return when the disk has all that was written. Raises `OSError`."""
-        if self.unsynced:
-            if self._is_regular:
-                os.fdatasync(self._descriptor)
-            self.unsynced = False
+    def sync(self) -> bool:
+        """Return when the disk has all that was written; whether there was anything. Raises `OSError`.
+
+        What failed is not tried again: the system forgets it, and would only say that all is well (fsync(2)).
+        """
+        if not self._unsynced:
+            return False
+        self._unsynced = False
+        if self._is_regular:
+            os.fdatasync(self._descriptor)
+        return True
 
     def close(self) -> None:
-        """Close the file, which gives its lock back."""
+        """Close the file, which gives its lock back. Raises `OSError` where what was written may be lost."""
+        with suppress(OSError):
+            self._cut_off()
         if self._trail is not None:
             self._trail.keep()
         os.close(self._descriptor)
@@ -146,7 +153,7 @@ class OpenFile:
 
     def _cut_off(self) -> None:
         if self._torn_at is not None:
-            if self._torn_at < self.size:  # somebody else may have cut it meanwhile
+            if self._torn_at < os.fstat(self._descriptor).st_size:  # somebody else may have cut it meanwhile
                 os.ftruncate(self._descriptor, self._torn_at)
             self._torn_at = None
 
