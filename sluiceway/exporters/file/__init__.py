@@ -112,7 +112,7 @@ class FileExporter:
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Write the batch, and return when it is as safe as `fsync` says. Raises `RetryableError`."""
-        return await self._pen.write(batch)
+        return await self._pen.write(batch) if batch.items else None
 
     async def _sync(self) -> None:
         """Bring to the disk what was written, and tell when it does not take it, and when it takes something again."""

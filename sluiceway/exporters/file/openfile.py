@@ -20,6 +20,7 @@ __all__ = ["OpenFile", "Written", "explain", "open_file"]
 
 _AT_ONCE: Final = 400
 """Messages of one system call, which takes at most 1024 parts."""
+_BLOCK: Final = 1024 * 1024
 _HEADER: Final = 4
 """Bytes of a length."""
 _LARGEST: Final = 1 << 30
@@ -142,6 +143,8 @@ class OpenFile:
         end = known
         while end + _HEADER <= size:
             length = int.from_bytes(os.pread(self._descriptor, _HEADER, end), "big")
+            if not length and self._is_blank(end, size):
+                break
             if not 0 < length <= _LARGEST:
                 raise OSError(errno.EILSEQ, "it holds something else than such messages")
             if end + _HEADER + length > size:
@@ -150,6 +153,10 @@ class OpenFile:
         if end > known:
             trail.extend(known, begin, end)
         return end
+
+    def _is_blank(self, begin: int, end: int) -> bool:
+        """Whether there are only zeros, as a power cut leaves them where data did not reach the disk."""
+        return not any(os.pread(self._descriptor, _BLOCK, at).strip(b"\0") for at in range(begin, end, _BLOCK))
 
     def _cut_off(self) -> None:
         if self._torn_at is not None:
@@ -185,7 +192,7 @@ class _ShortWriteError(Exception):
 def open_file(path: str, config: FileConfig) -> OpenFile:
     """Open a file to write to its end, and lock it. Raises `OSError`."""
     if config.create_directory or config.group_by.enabled:
-        _make_directories(Path(path).parent, config.directory_mode)
+        _make_directories(Path(path).parent, config.directory_mode, sync=config.fsync != "none")
     is_regular = _is_regular(path)
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT if is_regular else os.O_WRONLY | os.O_NONBLOCK
     descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY, config.file_mode)
@@ -236,13 +243,15 @@ def _is_regular(path: str) -> bool:
     return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
-def _make_directories(folder: Path, mode: int) -> None:
+def _make_directories(folder: Path, mode: int, *, sync: bool) -> None:
     missing = []
     while not folder.exists():
         missing.append(folder)
         folder = folder.parent
     for part in reversed(missing):
         part.mkdir(mode, exist_ok=True)
+        if sync:
+            sync_directory(str(part))
 
 
 def _portions(messages: Sequence[Message]) -> Iterator[list[bytes]]:

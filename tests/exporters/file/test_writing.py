@@ -13,7 +13,7 @@ import pytest
 
 from sluiceway.component import Status, StatusEntry
 from sluiceway.errors import RetryableError
-from sluiceway.otlp import Signal
+from sluiceway.otlp import Signal, accept
 from sluiceway.service import Collector
 from sluiceway.testing import ManualClock, items
 from tests.exporters.file.writing import exporter, lines, messages, until
@@ -95,6 +95,40 @@ async def test_half_a_message_is_cut_off(tmp_path: Path, caplog: pytest.LogCaptu
         await file.consume(batch)
     assert list(messages(path)) == [batch.payload] * 3
     assert [record.args for record in caplog.records] == [(8,), (8,)]
+
+
+async def test_zeros_at_the_end_are_cut_off(tmp_path: Path) -> None:
+    """As a power cut leaves them: they are no file of something else, to which nothing would ever be written again."""
+    path, batch = tmp_path / "a", items(Signal.TRACES)
+    for _ in range(2):
+        async with exporter(f"path: '{path}', append: true, format: proto") as file:
+            await file.consume(batch)
+        with path.open("ab") as torn:
+            torn.write(bytes(3 << 20))
+    async with exporter(f"path: '{path}', append: true, format: proto") as file:
+        await file.consume(batch)
+    assert list(messages(path)) == [batch.payload] * 3
+
+
+async def test_a_batch_without_items_is_no_message(tmp_path: Path) -> None:
+    """Its length would be that of no message."""
+    async with exporter(f"path: '{tmp_path}/a', format: proto") as file:
+        await file.consume(accept(Signal.TRACES, b""))
+    assert (tmp_path / "a").read_bytes() == b""
+
+
+async def test_the_disk_knows_the_directories_that_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `fsync`: a file is of no use after a power cut whose directory has no name."""
+    synced, sync = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    async with exporter(f"path: '{tmp_path}/b/c/a', create_directory: true, fsync: always") as file:
+        await file.consume(items(Signal.TRACES))
+    assert synced == [f"{tmp_path}", f"{tmp_path}/b", f"{tmp_path}/b/c"]
 
 
 async def test_a_file_of_something_else_is_not_touched(tmp_path: Path) -> None:
