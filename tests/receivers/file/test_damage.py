@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sluiceway.errors import SenderError
 from sluiceway.otlp import Signal, accept
 from sluiceway.otlp.json import decode
 from sluiceway.receivers.file.framing import Lines, Sized
+from sluiceway.receivers.file.records import Decoder
 from sluiceway.telemetry import Scope
 from sluiceway.testing import MemorySink, items
 from tests.receivers.file.reading import line, payloads, receiver, sized, write
@@ -125,6 +127,21 @@ async def test_a_bomb_is_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     write(tmp_path / "a", sized(bytes(10_000_000), BATCHES[0].payload, zstd=True))
     found, offsets, counted = await replay(tmp_path / "a", caplog, ", max_record_size: 1MiB")
     assert (found, offsets, counted) == ([BATCHES[0].payload], [0], 1)
+
+
+def test_what_else_stands_in_a_line_takes_no_memory() -> None:
+    """In front of the key that says which signal it is: no Python object is made of it."""
+    record = b'{"x": [' + b"{}," * 500_000 + b'{}], "resourceSpans": [{"scopeSpans": [{"spans": [{}]}]}]}'
+    decoder = Decoder(frozenset({Signal.TRACES}), lambda: 0.0, format="json", compression="none", limit=LIMIT)
+    tracemalloc.start()
+    try:
+        batch = decoder.decode(record)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert batch is not None
+    assert batch.items == 1
+    assert peak < 3 * len(record)
 
 
 class Sound:
