@@ -17,6 +17,7 @@ from sluiceway.component import ALL_SIGNALS, Clock, Consumer, Context, Kind, Rea
 from sluiceway.config.model import ComponentConfig, Config, PipelineConfig
 from sluiceway.errors import ConfigError, Problem
 from sluiceway.otlp import Batch, Signal
+from sluiceway.parts import Parts
 from sluiceway.pipelines.branches import Branch, ConnectorBranch, ExporterBranch, FanOut, PassedCounter
 from sluiceway.pipelines.edits import Edits, group_editors
 from sluiceway.pipelines.flow import Flow
@@ -269,10 +270,12 @@ class _Builder:
         link = None if key.kind in (Kind.EXPORTER, Kind.EXTENSION) else self.link(key, context)
         routes = {id: Link() for id in settings.routes}
         context = replace(context, route=routes.__getitem__)
+        instance: Any
         try:
-            instance = settings.component.create(settings.settings, context, *([] if link is None else [link]))
             if key.kind is Kind.EXPORTER:
-                instance = self.wrapped(key, instance, settings, context)
+                instance = self.exporter(key, settings, context)
+            else:
+                instance = settings.component.create(settings.settings, context, *([] if link is None else [link]))
         except ConfigError as error:
             self.problems += [_located(problem, settings, key) for problem in error.problems]
             instance = _StandIn()
@@ -286,14 +289,16 @@ class _Builder:
             node.flow.publish(context.telemetry, key.id, signal)
         return node
 
-    def wrapped(self, key: Key, exporter: Any, settings: ComponentConfig, context: Context) -> Wrapped:
-        """An exporter with what its settings ask for around it."""
+    def exporter(self, key: Key, settings: ComponentConfig, context: Context) -> Wrapped:
+        """An exporter with what its settings ask for around it: what either says of its health stands."""
         (signal,) = context.signals
+        parts = Parts(context)
+        exporter = settings.component.create(settings.settings, parts.part())
 
         def account(pipeline: str) -> Account:
             return self.around.ledger.pipeline(pipeline, signal).account(key.id)
 
-        return wrap(exporter, settings.settings, context, account=account)
+        return wrap(exporter, settings.settings, parts.part(), account=account)
 
     def link(self, key: Key, context: Context) -> Link:
         """What a component pushes to; it notices when a processor's work on a batch ends, where that is of interest."""

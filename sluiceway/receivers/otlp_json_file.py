@@ -20,23 +20,15 @@ receivers:
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field
 
 from sluiceway.component import Component, Consumer, Context, Kind, Stability
 from sluiceway.config.types import StringList
-from sluiceway.otlp import Batch
-from sluiceway.parts import Parts
-from sluiceway.received import Received
-from sluiceway.receivers.file.reader import RecordReader
-from sluiceway.receivers.file.records import Decoder
+from sluiceway.receivers.file.batches import BatchFiles
 from sluiceway.receivers.file.settings import LARGEST_RECORD
-from sluiceway.receivers.file.tally import Tally
-from sluiceway.stanza.checkpoints import Checkpoints
-from sluiceway.stanza.files import Files, FileSettings
+from sluiceway.stanza.files import FileSettings
 from sluiceway.stanza.files.settings import AnySize, Header, Multiline
 
 __all__ = ["COMPONENT", "OtlpJsonFileConfig", "OtlpJsonFileReceiver"]
@@ -64,42 +56,14 @@ class OtlpJsonFileConfig(FileSettings):
     """Has no effect."""
 
 
-class OtlpJsonFileReceiver:
-    """Hands on the batches of lines, again and again while they are refused for now."""
+class OtlpJsonFileReceiver(BatchFiles):
+    """Follows files of lines."""
 
     def __init__(self, config: OtlpJsonFileConfig, context: Context, next: Consumer) -> None:
-        parts = Parts(context)
-        self._received = Received(context, "file")
-        self._next = next
-        self._checkpoints = Checkpoints(config.storage, parts.part())
-        limit = config.max_log_size
-        decoder = Decoder(context.signals, context.clock.now, format="json", compression="none", limit=limit)
-        reader = RecordReader(
-            decoder, Tally(context), limit=limit, lines=True, ends=config.delete_after_read,
-            fingerprint=config.fingerprint_size,
+        super().__init__(
+            config, context, next, format="json", compression="none", limit=config.max_log_size, lines=True,
+            storage=config.storage, is_final=config.delete_after_read, again=config.replay_file,
         )  # fmt: skip
-        self._files = Files(
-            config, parts.part(), self._deliver, self._checkpoints, reader=reader, again=config.replay_file
-        )
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        """Begin to read. Raises `StartError` where the storage cannot be used."""
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._checkpoints)
-            await stack.enter_async_context(self._files)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop once what is under way has been answered; the rest is read next time."""
-        await self._stack.__aexit__(kind, error, trace)
-
-    async def _deliver(self, batches: list[Batch]) -> None:
-        for batch in batches:
-            await self._received.keep_pushing(batch, self._next)
 
 
 COMPONENT = Component(

@@ -20,8 +20,11 @@ that a start goes through the lengths of what came since the last 16 MiB, as an 
 | the file was renamed, deleted or replaced, as logrotate does | it is made anew before the next batch is written |
 | the file was truncated (`copytruncate`) | writing goes on at its new end |
 | `fsync: always`, and the disk reports an error | the file is cut back, and the batch may come again |
-| `fsync: interval`, and the disk reports an error | the status says so; what was acknowledged since may be lost |
+| `fsync: interval`, and the disk reports an error | what was acknowledged since may be lost; the status says so |
 | `group_by`, and a resource has no such text | its items are rejected and counted; the others are written |
+
+The status is well again with the next batch that is written, and at the start as soon as the file can be opened; after
+an error of the disk with `fsync: interval` only once the disk has taken something again.
 
 Without `retry_on_failure` or a `sending_queue`, both off as in the Collector, whoever sent a batch that was not written
 is told at once that it may come again.
@@ -56,7 +59,6 @@ from types import TracebackType
 from typing import Self
 
 from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability, Status
-from sluiceway.errors import RetryableError
 from sluiceway.exporters.file.pen import Pen
 from sluiceway.exporters.file.settings import FileConfig
 from sluiceway.otlp import Batch
@@ -74,7 +76,8 @@ class FileExporter:
             context.shared["pen"] = Pen(config, context)
         self._pen: Pen = context.shared["pen"]
         self._is_entered = False
-        self._trouble = ""
+        self._unsafe = ""
+        """What the status says of the disk."""
         self._tasks: asyncio.TaskGroup
         self._syncing: asyncio.Task[None] | None = None
         self._publish()
@@ -82,7 +85,7 @@ class FileExporter:
     async def __aenter__(self) -> Self:
         """Open the file. Where that fails it is tried again with each batch."""
         self._is_entered = True
-        self._tell(await self._pen.enter())
+        await self._pen.enter()
         if self._config.group_by.enabled and self._config.rotation is not None:
             self._context.logger.warning("With group_by no file is put aside: rotation has no effect")
         self._tasks = asyncio.TaskGroup()
@@ -103,34 +106,22 @@ class FileExporter:
         await self._tasks.__aexit__(None, None, None)
         await self._pen.leave()
 
+    async def check_backend(self) -> None:
+        """Return when the file can be written to. Raises `RetryableError`."""
+        await self._pen.check()
+
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Write the batch, and return when it is as safe as `fsync` says. Raises `RetryableError`."""
-        try:
-            answer = await self._pen.write(batch)
-        except RetryableError as error:
-            self._tell(str(error))
-            raise
-        if self._trouble:
-            self._tell("")
-        return answer
+        return await self._pen.write(batch) if batch.items else None
 
     async def _sync(self) -> None:
+        """Bring to the disk what was written, and tell when it does not take it, and when it takes something again."""
         while True:
             await self._context.clock.sleep(self._config.flush_interval)
-            problem = await self._pen.sync()
-            if problem or self._trouble.startswith("not on the disk"):
-                self._tell(f"not on the disk: {problem}" if problem else "")
-
-    def _tell(self, problem: str) -> None:
-        """Say that writing fails, or that it does not any more."""
-        if problem:
-            if problem != self._trouble:
-                self._context.logger.error("%s", problem)
-            self._context.report(Status.RECOVERABLE_ERROR, problem)
-        elif self._trouble:
-            self._context.logger.info("Writing goes on")
-            self._context.report(Status.OK)
-        self._trouble = problem
+            unsafe = await self._pen.sync()
+            if unsafe != self._unsafe:
+                self._unsafe = unsafe
+                self._context.report(Status.RECOVERABLE_ERROR if unsafe else Status.OK, unsafe)
 
     def _publish(self) -> None:
         scope, files = self._context.telemetry, self._pen.files

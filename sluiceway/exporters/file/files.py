@@ -11,7 +11,7 @@ from typing import Final
 
 from sluiceway.component import Context
 from sluiceway.exporters.file.messages import Message
-from sluiceway.exporters.file.openfile import OpenFile, Written, open_file
+from sluiceway.exporters.file.openfile import OpenFile, Written, explain, open_file
 from sluiceway.exporters.file.rotation import prune, put_aside
 from sluiceway.exporters.file.settings import FileConfig
 
@@ -30,8 +30,10 @@ class Files:
         self._open: OrderedDict[str, OpenFile] = OrderedDict()
         self._left_over: set[str] = set()
         self._closed: dict[str, threading.Event] = context.kept.setdefault("closed", {})
-        self._late: OSError | None = None
-        """What the disk has reported when a file was closed, for the next `sync`."""
+        self._loss: OSError | None = None
+        """What the disk has reported since it last took something: what was acknowledged may be lost."""
+        self._is_fresh = False
+        """Whether that was since the last `sync`."""
         self.rotations = 0
         self.written = 0
 
@@ -86,14 +88,18 @@ class Files:
             self.opened(path).cut(size)
 
     def sync(self) -> OSError | None:
-        """Return when the disk has everything, or with what kept it from that."""
-        failed, self._late = self._late, None
+        """Bring to the disk what was written; what it has reported since it last took something, if anything."""
+        has_taken = False
         for file in self._open.values():
             try:
-                file.sync()
+                has_taken |= file.sync()
             except OSError as error:
-                failed = error
-        return failed
+                self._note_loss(error)
+        is_fresh, self._is_fresh = self._is_fresh, False
+        if has_taken and not is_fresh and self._loss is not None:
+            self._loss = None
+            self._context.logger.info("The disk takes what is written again")
+        return self._loss
 
     def close(self) -> None:
         """Close all files; with `fsync` the disk has everything then."""
@@ -118,8 +124,6 @@ class Files:
     def _rotate(self, path: str, file: OpenFile) -> OpenFile:
         rotation, now = self._config.rotation, self._context.clock.time_ns()
         assert rotation is not None  # noqa: S101 - the caller looked
-        if self._config.fsync != "none":
-            file.sync()
         put_aside(path, rotation, now)
         self.rotations += 1
         file = self.opened(path)
@@ -185,13 +189,22 @@ class Files:
 
     def _close(self, path: str) -> None:
         file = self._open.pop(path)
-        if self._config.fsync != "none":
-            try:
+        try:
+            if self._config.fsync != "none":
                 file.sync()
-            except OSError as error:
-                self._late = error
+        except OSError as error:
+            self._note_loss(error)
         self._release(file)
 
     def _release(self, file: OpenFile) -> None:
-        file.close()
+        try:
+            file.close()
+        except OSError as error:
+            self._note_loss(error)
         self._closed.pop(file.path).set()
+
+    def _note_loss(self, error: OSError) -> None:
+        if self._loss is None or self._loss.errno != error.errno:
+            text = "Not on the disk: %s; what was acknowledged lately may be lost"
+            self._context.logger.error(text, explain(error, self._config.path))
+        self._loss, self._is_fresh = error, True

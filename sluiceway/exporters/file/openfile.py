@@ -7,6 +7,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ __all__ = ["OpenFile", "Written", "explain", "open_file"]
 
 _AT_ONCE: Final = 400
 """Messages of one system call, which takes at most 1024 parts."""
+_BLOCK: Final = 1024 * 1024
 _HEADER: Final = 4
 """Bytes of a length."""
 _LARGEST: Final = 1 << 30
@@ -41,7 +43,7 @@ class OpenFile:
 
     def __init__(self, path: str, descriptor: int, *, is_regular: bool, has_lines: bool) -> None:
         self.path = path
-        self.unsynced = False
+        self._unsynced = False
         self._descriptor = descriptor
         self._is_regular = is_regular
         self._torn_at: int | None = None
@@ -49,8 +51,9 @@ class OpenFile:
 
     @property
     def size(self) -> int:
-        """Bytes in the file now; others may have cut it. Raises `OSError`."""
-        return os.fstat(self._descriptor).st_size
+        """Bytes in the file without what is still to be cut off; others may have cut it. Raises `OSError`."""
+        size = os.fstat(self._descriptor).st_size
+        return size if self._torn_at is None else min(size, self._torn_at)
 
     def is_current(self) -> bool:
         """Whether the path still leads to this file: it may have been renamed, deleted or replaced."""
@@ -66,7 +69,7 @@ class OpenFile:
         try:
             self._cut_off()
             begin = self.size
-            self.unsynced = True
+            self._unsynced = True
             for parts in _portions(messages):
                 done += self._write(parts)
         except _ShortWriteError as short:
@@ -86,20 +89,25 @@ class OpenFile:
             self._torn_at = size
             if self._trail is not None:
                 self._trail.cut(size)
-            try:
+            with suppress(OSError):
                 self._cut_off()
-            except OSError:
-                return
 
-    def sync(self) -> None:
-        """Return when the disk has all that was written. Raises `OSError`."""
-        if self.unsynced:
-            if self._is_regular:
-                os.fdatasync(self._descriptor)
-            self.unsynced = False
+    def sync(self) -> bool:
+        """Return when the disk has all that was written; whether there was anything. Raises `OSError`.
+
+        What failed is not tried again: the system forgets it, and would only say that all is well (fsync(2)).
+        """
+        if not self._unsynced:
+            return False
+        self._unsynced = False
+        if self._is_regular:
+            os.fdatasync(self._descriptor)
+        return True
 
     def close(self) -> None:
-        """Close the file, which gives its lock back."""
+        """Close the file, which gives its lock back. Raises `OSError` where what was written may be lost."""
+        with suppress(OSError):
+            self._cut_off()
         if self._trail is not None:
             self._trail.keep()
         os.close(self._descriptor)
@@ -135,6 +143,8 @@ class OpenFile:
         end = known
         while end + _HEADER <= size:
             length = int.from_bytes(os.pread(self._descriptor, _HEADER, end), "big")
+            if not length and self._is_blank(end, size):
+                break
             if not 0 < length <= _LARGEST:
                 raise OSError(errno.EILSEQ, "it holds something else than such messages")
             if end + _HEADER + length > size:
@@ -144,9 +154,13 @@ class OpenFile:
             trail.extend(known, begin, end)
         return end
 
+    def _is_blank(self, begin: int, end: int) -> bool:
+        """Whether there are only zeros, as a power cut leaves them where data did not reach the disk."""
+        return not any(os.pread(self._descriptor, _BLOCK, at).strip(b"\0") for at in range(begin, end, _BLOCK))
+
     def _cut_off(self) -> None:
         if self._torn_at is not None:
-            if self._torn_at < self.size:  # somebody else may have cut it meanwhile
+            if self._torn_at < os.fstat(self._descriptor).st_size:  # somebody else may have cut it meanwhile
                 os.ftruncate(self._descriptor, self._torn_at)
             self._torn_at = None
 
@@ -178,7 +192,7 @@ class _ShortWriteError(Exception):
 def open_file(path: str, config: FileConfig) -> OpenFile:
     """Open a file to write to its end, and lock it. Raises `OSError`."""
     if config.create_directory or config.group_by.enabled:
-        _make_directories(Path(path).parent, config.directory_mode)
+        _make_directories(Path(path).parent, config.directory_mode, sync=config.fsync != "none")
     is_regular = _is_regular(path)
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT if is_regular else os.O_WRONLY | os.O_NONBLOCK
     descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY, config.file_mode)
@@ -229,13 +243,15 @@ def _is_regular(path: str) -> bool:
     return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
-def _make_directories(folder: Path, mode: int) -> None:
+def _make_directories(folder: Path, mode: int, *, sync: bool) -> None:
     missing = []
     while not folder.exists():
         missing.append(folder)
         folder = folder.parent
     for part in reversed(missing):
         part.mkdir(mode, exist_ok=True)
+        if sync:
+            sync_directory(str(part))
 
 
 def _portions(messages: Sequence[Message]) -> Iterator[list[bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -52,12 +53,13 @@ class Pen:
         self._waiting: list[_Entry] = []
         self._is_writing = False
 
-    async def enter(self) -> str:
-        """Begin to use it; what is wrong with the file, or nothing."""
+    async def enter(self) -> None:
+        """Begin to use it. Whether the file can be written to is for `check` and `write` to say."""
         if not self._users:
             self._thread = ThreadPoolExecutor(1, "file")
         self._users += 1
-        return await self._run(lambda: self._told(self.files.begin))
+        with suppress(RetryableError):
+            await self.check()
 
     async def leave(self) -> None:
         """Cease to use it; the last one closes the files."""
@@ -66,10 +68,17 @@ class Pen:
             await self._run(self.files.close)
             self._thread.shutdown(wait=False)
 
+    async def check(self) -> None:
+        """Return when the file can be written to. Raises `RetryableError`."""
+        try:
+            await self._run(self.files.begin)
+        except OSError as error:
+            raise self._failure(error) from error
+
     async def sync(self) -> str:
-        """Return when the disk has all that was written; with what kept it from that, or nothing."""
+        """Bring to the disk what was written; what was lost there since it last took something, or nothing."""
         error = await self._run(self.files.sync)
-        return explain(error, self._config.path) if error is not None else ""
+        return f"not on the disk: {explain(error, self._config.path)}" if error is not None else ""
 
     async def write(self, batch: Batch) -> PartialSuccess | None:
         """Return when a batch is in its files, as far as `fsync` asks for. Raises `RetryableError`.
@@ -90,8 +99,7 @@ class Pen:
                 await asyncio.wait([entry.done])
             raise
         if entry.error is not None:
-            text = explain(entry.error, self._config.path)
-            raise RetryableError(text, code="UNAVAILABLE", cause=text) from entry.error
+            raise self._failure(entry.error) from entry.error
         if entry.left_out:
             lost = join(entry.left_out)
             attribute = self._config.group_by.resource_attribute
@@ -124,12 +132,9 @@ class Pen:
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _told(self, work: Callable[[], None]) -> str:
-        try:
-            work()
-        except OSError as error:
-            return explain(error, self._config.path)
-        return ""
+    def _failure(self, error: OSError) -> RetryableError:
+        text = explain(error, self._config.path)
+        return RetryableError(text, code="UNAVAILABLE", cause=text)
 
     def _work(self, group: list[_Entry]) -> None:
         for entry in group:

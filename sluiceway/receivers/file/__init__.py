@@ -15,7 +15,11 @@ start with `storage` finds it. Each is counted (`sluiceway_receiver_file_damaged
 offset. What the pipeline refuses for good is dropped and counted. With `storage` a replay that was interrupted goes on
 where it stood, and no more than the records of the last 256 KiB come twice; without, every start reads everything
 again. With `follow` a copy of a file that was read is not read again, as by [file_log](file_log.md). A file that is
-compressed as a whole is read if it is gzip.
+compressed as a whole is read if it is gzip. Without `follow` the status says at the end that everything was read, or
+how many files were not: those that cannot be read, that are gone, or that became shorter meanwhile.
+
+**Memory.** No more than some 16 MiB of batches and one record (`max_record_size`) are held, however small they are as
+compressed.
 
 ```yaml
 receivers:
@@ -27,81 +31,45 @@ receivers:
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Self
+import logging
 
 from sluiceway.component import Component, Consumer, Context, Kind, Stability, Status
 from sluiceway.errors import ConfigError, Problem
 from sluiceway.escape import escape
-from sluiceway.otlp import Batch
-from sluiceway.parts import Parts
-from sluiceway.received import Received
-from sluiceway.receivers.file.reader import RecordReader
-from sluiceway.receivers.file.records import Decoder
+from sluiceway.receivers.file.batches import BatchFiles
 from sluiceway.receivers.file.settings import FileReceiverConfig
-from sluiceway.receivers.file.tally import Tally
-from sluiceway.stanza.checkpoints import Checkpoints
-from sluiceway.stanza.files import Files
 
 __all__ = ["COMPONENT", "FileReceiver", "FileReceiverConfig"]
 
 
-class FileReceiver:
-    """Hands on the batches of files, again and again while they are refused for now."""
+class FileReceiver(BatchFiles):
+    """Reads files to their ends, or follows them."""
 
     def __init__(self, config: FileReceiverConfig, context: Context, next: Consumer) -> None:
         if config.format != "json" and len(context.signals) > 1:
             text = "records may not say which signal they hold: set `format: json`, or use a receiver for each signal"
             raise ConfigError(Problem(text, "format"))
-        parts = Parts(context)
-        self._context = parts.part()
         path, patterns = config.path, " ".join(config.include)
         self._absence = escape(f"there is no file {path}" if path else f"no file matches {patterns}")
-        self._received = Received(context, "file")
-        self._next = next
-        self._tally = Tally(context)
-        self._checkpoints = Checkpoints(config.storage, parts.part(), otherwise="after a restart records come again")
-        settings, limit = config.files, config.max_record_size
-        decoder = Decoder(
-            context.signals, context.clock.now, format=config.format, compression=config.compression, limit=limit
-        )
-        reader = RecordReader(
-            decoder, self._tally, limit=limit, lines=_lines(config), ends=not config.follow,
-            fingerprint=settings.fingerprint_size,
+        super().__init__(
+            config.files, context, next,
+            format=config.format, compression=config.compression, limit=config.max_record_size, lines=_lines(config),
+            storage=config.storage, is_final=not config.follow, ended=None if config.follow else self._end,
         )  # fmt: skip
-        ended = None if config.follow else self._end
-        self._files = Files(settings, parts.part(), self._deliver, self._checkpoints, reader=reader, ended=ended)
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        """Begin to read. Raises `StartError` where the storage cannot be used."""
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._checkpoints)
-            await stack.enter_async_context(self._files)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop once what is under way has been answered; the rest is read next time."""
-        await self._stack.__aexit__(kind, error, trace)
-
-    async def _deliver(self, batches: list[Batch]) -> None:
-        for batch in batches:
-            await self._received.keep_pushing(batch, self._next)
 
     def _end(self) -> None:
-        """Tell that everything was read, or that there was nothing to read."""
-        if not self._files.found_any:
-            text = f"{self._absence}, so nothing was read"
-            self._context.logger.warning(text)
-            self._context.report(Status.RECOVERABLE_ERROR, text)
-            return
-        text = f"everything was read: {self._tally.records} records, {self._tally.damaged} of them damaged"
-        self._context.logger.info(text)
-        self._context.report(Status.OK, text)
+        """Tell that everything was read, or what was not."""
+        read = f"{self.tally.records} records, {self.tally.damaged} of them damaged"
+        if not self.files.found_any:
+            self._tell(f"{self._absence}, so nothing was read", Status.RECOVERABLE_ERROR)
+        elif unread := self.files.unread:
+            self._tell(f"not everything was read: {unread} files not to their ends; {read}", Status.RECOVERABLE_ERROR)
+        else:
+            self._tell(f"everything was read: {read}", Status.OK)
+
+    def _tell(self, text: str, status: Status) -> None:
+        self.context.logger.log(logging.INFO if status is Status.OK else logging.WARNING, text)
+        self.context.report(status, text)
 
 
 def _lines(config: FileReceiverConfig) -> bool | None:

@@ -11,11 +11,13 @@ from sluiceway.receivers.file.records import ZSTD, Decoder, OtherSignalError
 from sluiceway.receivers.file.tally import Tally
 from sluiceway.stanza.files.reader import Piece, TruncatedError
 from sluiceway.stanza.files.sources import Source
-from sluiceway.stanza.files.tracked import Tracked
+from sluiceway.stanza.files.tracked import UNSEEN, Tracked
 
 __all__ = ["RecordReader"]
 
 _BLOCK: Final = 256 * 1024
+_HELD: Final = 16 * 1024 * 1024
+"""Bytes of batches after which no more records are made batches of at one time: zstd may make much of little."""
 _HIGHEST: Final = 0x08
 """No length begins with a higher byte, and no line with a lower one."""
 
@@ -50,20 +52,18 @@ class RecordReader:
             if not position.fits(source):  # after reading, so that it was still the same file when it was read
                 raise TruncatedError
             is_all = len(data) < size
-            batches: list[Batch] = []
-            cut = framing.cut(
-                data,
-                lambda _, record: self._take(record, batches),  # noqa: B023 - called at once
-                is_all=is_all, is_last=flush and is_all, skipping=position.skipping,
-            )  # fmt: skip
-            if cut.end or is_all or not cut.needs or size > self._limit:
+            taken = _Taken(self._decoder, self._tally)
+            cut = framing.cut(data, taken, is_all=is_all, is_last=flush and is_all, skipping=position.skipping)
+            if cut.end or is_all:
                 break
-            size = max(cut.needs, size) + _BLOCK
+            size = cut.needs + _BLOCK
         for place, length, reason in cut.damaged:
             self._tally.damage(tracked.path, position.offset + place, length, reason)
         self._tally.records += cut.records
         self._halves.pop(tracked.name, None)
-        if is_all:
+        if taken.is_full and cut.end < len(data):
+            tracked.seen = UNSEEN
+        elif is_all:
             tracked.seen = tracked.version
             tracked.rest = cut.end < len(data) and not flush
             if cut.end < len(data):
@@ -76,25 +76,12 @@ class RecordReader:
             source, position.offset + cut.end, path=tracked.path,
             number=position.number + cut.records, skipping=cut.skipping,
         )  # fmt: skip
-        return Piece(tracked, batches, moved.known(source, self._fingerprint))
+        return Piece(tracked, taken.batches, moved.known(source, self._fingerprint), max(cut.end, taken.size))
 
     def leave(self, tracked: Tracked) -> None:
         """Half a record at the end of the file will not become whole any more."""
         if (half := self._halves.pop(tracked.name, None)) is not None:
             self._tally.damage(tracked.path, *half, "the file ends before the record does")
-
-    def _take(self, record: bytes, batches: list[Batch]) -> str:
-        """Make a batch of a record; what is wrong with it, or nothing."""
-        try:
-            batch = self._decoder.decode(record)
-        except OtherSignalError:
-            self._tally.skip()
-            return ""
-        except SenderError as error:
-            return str(error)
-        if batch is not None:
-            batches.append(batch)
-        return ""
 
     def _framing(self, source: Source) -> Framing:
         if self._is_lines is not None:
@@ -105,3 +92,32 @@ class RecordReader:
         if bytes([_HIGHEST]) < head[:1] != b"{":  # damaged, or lines that are no JSON: only lengths have zeros in them
             return self._sized if b"\0" in source.read(0, _BLOCK) else self._lines
         return self._lines if head[:1] == b"{" else self._sized
+
+
+class _Taken:
+    """The batches of records, up to so many bytes."""
+
+    def __init__(self, decoder: Decoder, tally: Tally) -> None:
+        self._decoder = decoder
+        self._tally = tally
+        self.batches: list[Batch] = []
+        self.size = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has enough for now."""
+        return self.size >= _HELD
+
+    def take(self, record: bytes) -> str:
+        """Make a batch of a record; what is wrong with it, or nothing."""
+        try:
+            batch = self._decoder.decode(record)
+        except OtherSignalError:
+            self._tally.skip()
+            return ""
+        except SenderError as error:
+            return str(error)
+        if batch is not None:
+            self.batches.append(batch)
+            self.size += len(batch.payload)
+        return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Final
@@ -50,29 +49,25 @@ class Decoder:
             record = decompress("zstd", record, self._limit)
         if not record:
             return None
-        is_json = self._format == "json" or (self._format == "auto" and record.lstrip()[:1] == b"{")
-        signal = _signal(record) if is_json else next(iter(self._signals))
-        if signal is None:
-            return None
-        if signal not in self._signals:
-            raise OtherSignalError
-        payload = decode(signal, record) if is_json else record
-        batch = accept(signal, payload, Origin(self._now(), transport="file"))
+        if self._format == "json" or (self._format == "auto" and record.lstrip()[:1] == b"{"):
+            signal, record = self._decode_json(record)
+        else:
+            signal = next(iter(self._signals))
+        batch = accept(signal, record, Origin(self._now(), transport="file"))
         return batch if batch.items else None
 
-
-def _signal(record: bytes) -> Signal | None:
-    """The signal of an OTLP/JSON object, None for an empty one."""
-    found = _FIRST_KEY.match(record)
-    if found is not None:
-        return _KEYS[found[1]]
-    if _NOTHING.fullmatch(record):
-        return None
-    try:
-        keys = json.loads(record)
-    except (ValueError, RecursionError) as error:
-        raise DecodeError("it is no JSON") from error
-    for key, signal in _KEYS.items():
-        if isinstance(keys, dict) and key.decode() in keys:
-            return signal
-    raise DecodeError("it has none of resourceSpans, resourceMetrics and resourceLogs")
+    def _decode_json(self, record: bytes) -> tuple[Signal, bytes]:
+        """The signal of OTLP/JSON and its OTLP bytes, which are none for an empty object."""
+        if found := _FIRST_KEY.match(record):
+            signal = _KEYS[found[1]]
+            if signal not in self._signals:
+                raise OtherSignalError
+            return signal, decode(signal, record)
+        for signal in Signal:
+            if payload := decode(signal, record):
+                if signal not in self._signals:
+                    raise OtherSignalError
+                return signal, payload
+        if _NOTHING.fullmatch(record):
+            return next(iter(self._signals)), b""
+        raise DecodeError("it has none of resourceSpans, resourceMetrics and resourceLogs, or nothing in them")

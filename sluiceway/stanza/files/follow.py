@@ -104,6 +104,12 @@ class Files:
         """Whether there was a file to read when files were last looked for."""
         return self._found_any
 
+    @property
+    def unread(self) -> int:
+        """How many files were not read to their ends: they cannot be read, are gone, or became shorter meanwhile."""
+        left = {file.path for file in self._registry.files.values() if file.has_more}
+        return len(left | self._tracking.problems.keys() | {lost.position.path for lost in self._registry.cut})
+
     async def settle(self) -> None:
         """Keep all positions, once operators keep nothing any more."""
         await self._save()
@@ -175,7 +181,7 @@ class Files:
             piece = self._read_one(tracked, now)
             if piece is not None:
                 pieces.append(piece)
-                size += piece.position.offset - tracked.position.offset
+                size += piece.size
             if size > _BATCH // 2:
                 break
         for piece in pieces if self._ended is None else ():  # whose turn it was comes last
@@ -192,7 +198,8 @@ class Files:
         except OSError as error:
             tracked.problem = problem(tracked.path, error)
             return None
-        tracked.flush, tracked.problem = False, ""
+        tracked.flush = tracked.flush and tracked.seen != tracked.version
+        tracked.problem = ""
         return piece
 
     def _delete(self) -> None:

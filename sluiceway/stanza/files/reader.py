@@ -27,12 +27,14 @@ class TruncatedError(Exception):
 class Piece(NamedTuple):
     """What was read of a file at one time, and where reading goes on once the pipeline has it.
 
-    `entries` are what the reader makes of records: `Entry` for lines of logs.
+    `entries` are what the reader makes of records: `Entry` for lines of logs. `size` is how many
+    bytes stood there, or are held now.
     """
 
     tracked: Tracked
     entries: list[Any]
     position: Position
+    size: int
 
 
 class Reads(Protocol):
@@ -131,7 +133,7 @@ class Reader:
         found = self._entries(tracked, cut.pieces, ends, taken, named, now)
         number = position.number + len(cut.pieces) - taken
         moved = position.moved(source, position.offset + end, path=tracked.path, number=number, **changes)
-        return Piece(tracked, found, moved.known(source, self._settings.fingerprint_size))
+        return Piece(tracked, found, moved.known(source, self._settings.fingerprint_size), end)
 
     def _entries(
         self, tracked: Tracked, pieces: list[bytes], ends: list[int], taken: int, named: dict[str, Any], now: int

@@ -10,7 +10,7 @@ from typing import Final
 from sluiceway.stanza.files.positions import Position, read_position
 from sluiceway.stanza.files.settings import FileSettings
 from sluiceway.stanza.files.sources import Source, open_source
-from sluiceway.stanza.files.tracked import Lost, Tracked
+from sluiceway.stanza.files.tracked import UNSEEN, Lost, Tracked
 
 __all__ = ["CLAIM", "Registry"]
 
@@ -85,7 +85,7 @@ class Registry:
         """Have all files read from their beginnings again."""
         for tracked in self.files.values():
             tracked.position = replace(tracked.position, offset=0, number=0, tail="", skipping=False)
-            tracked.seen = (-1, 0)
+            tracked.seen = UNSEEN
 
     def truncate(self, tracked: Tracked) -> None:
         """Give up a file that became shorter or another: it is met anew, and what it was may turn up as a copy."""

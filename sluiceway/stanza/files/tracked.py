@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sluiceway.stanza.files.positions import Position, digest
 from sluiceway.stanza.files.sources import Source
 
-__all__ = ["Heads", "Lost", "Tracked"]
+__all__ = ["UNSEEN", "Heads", "Lost", "Tracked"]
+
+UNSEEN: Final = (-1, 0)
+"""The version of a file that was not read to its end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -25,7 +28,7 @@ class Tracked:
     position: Position
     source: Source | None = None
     version: tuple[int, int] = (0, 0)
-    seen: tuple[int, int] = (-1, 0)
+    seen: tuple[int, int] = UNSEEN
     rest: bool = False
     grown_at: float = 0.0
     is_gone: bool = False

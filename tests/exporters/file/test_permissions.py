@@ -76,6 +76,7 @@ async def test_permissions_that_are_missing_are_told(tmp_path: Path, read_only: 
                 return await answer.text()
 
         text = f"cannot write {read_only}/a: Permission denied"
+        await until(lambda: text in (tmp_path / "log").read_text())
         assert text in await told()
         assert await post() == 503
         assert text in await told()

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.component import Status
+from sluiceway.component import Status, StatusEntry
 from sluiceway.errors import RetryableError
-from sluiceway.otlp import Signal
+from sluiceway.otlp import Signal, accept
 from sluiceway.service import Collector
 from sluiceway.testing import ManualClock, items
 from tests.exporters.file.writing import exporter, lines, messages, until
@@ -27,6 +27,11 @@ service:
     traces: {{receivers: [feed], exporters: [file]}}
     logs: {{receivers: [feed], exporters: [file]}}
 """
+
+
+def status(collector: Collector) -> StatusEntry:
+    """What is said of the exporter."""
+    return collector.status()["exporter:file"]
 
 
 async def test_a_batch_is_a_line(tmp_path: Path) -> None:
@@ -92,6 +97,40 @@ async def test_half_a_message_is_cut_off(tmp_path: Path, caplog: pytest.LogCaptu
     assert [record.args for record in caplog.records] == [(8,), (8,)]
 
 
+async def test_zeros_at_the_end_are_cut_off(tmp_path: Path) -> None:
+    """As a power cut leaves them: they are no file of something else, to which nothing would ever be written again."""
+    path, batch = tmp_path / "a", items(Signal.TRACES)
+    for _ in range(2):
+        async with exporter(f"path: '{path}', append: true, format: proto") as file:
+            await file.consume(batch)
+        with path.open("ab") as torn:
+            torn.write(bytes(3 << 20))
+    async with exporter(f"path: '{path}', append: true, format: proto") as file:
+        await file.consume(batch)
+    assert list(messages(path)) == [batch.payload] * 3
+
+
+async def test_a_batch_without_items_is_no_message(tmp_path: Path) -> None:
+    """Its length would be that of no message."""
+    async with exporter(f"path: '{tmp_path}/a', format: proto") as file:
+        await file.consume(accept(Signal.TRACES, b""))
+    assert (tmp_path / "a").read_bytes() == b""
+
+
+async def test_the_disk_knows_the_directories_that_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `fsync`: a file is of no use after a power cut whose directory has no name."""
+    synced, sync = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    async with exporter(f"path: '{tmp_path}/b/c/a', create_directory: true, fsync: always") as file:
+        await file.consume(items(Signal.TRACES))
+    assert synced == [f"{tmp_path}", f"{tmp_path}/b", f"{tmp_path}/b/c"]
+
+
 async def test_a_file_of_something_else_is_not_touched(tmp_path: Path) -> None:
     """What is no file of messages is not cut, even if it was named by mistake."""
     path = tmp_path / "a"
@@ -128,23 +167,19 @@ async def test_a_truncated_file_goes_on_at_its_end(tmp_path: Path) -> None:
 
 
 async def test_what_keeps_it_from_writing_is_in_the_status(tmp_path: Path) -> None:
-    """It starts all the same, says what to do, and goes on when the cause is gone."""
-    statuses: list[tuple[Status, str]] = []
-
-    def report(status: Status, message: str = "") -> None:
-        statuses.append((status, message))
-
-    async with exporter(f"path: '{tmp_path}'", report=report) as file:
-        assert statuses == [(Status.RECOVERABLE_ERROR, f"{tmp_path} is a directory: name a file in it")]
-        with pytest.raises(RetryableError, match="is a directory"):
-            await file.consume(items(Signal.TRACES))
-    statuses.clear()
-    path = tmp_path / "missing" / "a"
-    async with exporter(f"path: '{path}'", report=report) as file:
-        assert "does not exist: create it, or set create_directory" in statuses[0][1]
+    """It starts all the same, says what to do, and is well again when the cause is gone, without any batch."""
+    path, clock = tmp_path / "missing" / "a", ManualClock()
+    async with Collector.from_yaml(CONFIG.format(path=path, keys=""), clock=clock) as collector:
+        await until(lambda: "does not exist: create it, or set create_directory" in status(collector).message)
+        assert status(collector).status is Status.RECOVERABLE_ERROR
         path.parent.mkdir()
-        await file.consume(items(Signal.TRACES))
-    assert statuses[-1] == (Status.OK, "")
+        async with asyncio.timeout(20):
+            while status(collector).status is not Status.OK:
+                await clock.advance(10)
+                await asyncio.sleep(0.01)
+    async with exporter(f"path: '{tmp_path}'") as file:
+        with pytest.raises(RetryableError, match="is a directory: name a file in it"):
+            await file.consume(items(Signal.TRACES))
 
 
 async def test_the_cause_stands_in_the_status_of_a_collector(tmp_path: Path) -> None:
@@ -154,12 +189,12 @@ async def test_the_cause_stands_in_the_status_of_a_collector(tmp_path: Path) -> 
         feeder = collector.component("receiver", "feed")
         with pytest.raises(RetryableError):
             await feeder.feed(items(Signal.TRACES))
-        status = collector.status()["exporter:file"]
-        assert (status.status, "create_directory" in status.message) == (Status.RECOVERABLE_ERROR, True)
+        assert status(collector).status is Status.RECOVERABLE_ERROR
+        assert "create_directory" in status(collector).message
         path.parent.mkdir()
         await feeder.feed(items(Signal.TRACES))
         await feeder.feed(items(Signal.LOGS))
-        assert collector.status()["exporter:file"].status is Status.OK
+        assert status(collector).status is Status.OK
 
 
 async def test_a_system_that_allows_no_files_is_told() -> None:

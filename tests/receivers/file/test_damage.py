@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from sluiceway.config.decompression import decompress
 from sluiceway.errors import SenderError
 from sluiceway.otlp import Signal, accept
+from sluiceway.otlp.json import decode
 from sluiceway.receivers.file.framing import Lines, Sized
+from sluiceway.receivers.file.records import Decoder
 from sluiceway.telemetry import Scope
 from sluiceway.testing import MemorySink, items
 from tests.receivers.file.reading import line, payloads, receiver, sized, write
@@ -78,6 +81,15 @@ async def test_half_a_message_in_the_middle(tmp_path: Path, caplog: pytest.LogCa
     assert counted == 1
 
 
+def test_half_a_record_is_not_given_up_for_what_stands_in_it() -> None:
+    """Its rest may come: bytes that only look like the length and the beginning of a record are none."""
+    looks_like_one = b"\0\0\0\3\nxx" + b"\0\0\0\4\n"
+    half = b"\0\1\0\0" + b"\n" * 100 + looks_like_one
+    sound = Sound()
+    cut = Sized(LIMIT).cut(half, sound, is_all=True, is_last=True, skipping=False)
+    assert (cut.end, cut.damaged, sound.taken) == (0, [], [])
+
+
 @pytest.mark.parametrize("lines", [True, False])
 async def test_half_a_record_at_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture, lines: bool) -> None:
     """It is counted and not read; a whole line without an end is read."""
@@ -117,19 +129,43 @@ async def test_a_bomb_is_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert (found, offsets, counted) == ([BATCHES[0].payload], [0], 1)
 
 
-def sound(taken: list[bytes]):
-    """Takes what is sound."""
+def test_what_else_stands_in_a_line_takes_no_memory() -> None:
+    """In front of the key that says which signal it is: no Python object is made of it."""
+    record = b'{"x": [' + b"{}," * 500_000 + b'{}], "resourceSpans": [{"scopeSpans": [{"spans": [{}]}]}]}'
+    decoder = Decoder(frozenset({Signal.TRACES}), lambda: 0.0, format="json", compression="none", limit=LIMIT)
+    tracemalloc.start()
+    try:
+        batch = decoder.decode(record)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert batch is not None
+    assert batch.items == 1
+    assert peak < 3 * len(record)
 
-    def take(place: int, record: bytes) -> str:
+
+class Sound:
+    """Takes what is sound, one at a time where it is `sated` by it."""
+
+    def __init__(self, *, sated: bool = False) -> None:
+        self.taken: list[bytes] = []
+        self._sated = sated
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has enough for now."""
+        return self._sated and bool(self.taken)
+
+    def take(self, record: bytes) -> str:
+        """Take a record, if it is one."""
         try:
             raw = decompress("zstd", record, LIMIT) if record.startswith(b"\x28\xb5\x2f\xfd") else record
+            raw = decode(Signal.TRACES, raw) if raw.startswith(b"{") else raw
             if raw:
-                taken.append(accept(Signal.TRACES, raw).payload)
+                self.taken.append(accept(Signal.TRACES, raw).payload)
         except SenderError as error:
             return str(error)
         return ""
-
-    return take
 
 
 @given(st.booleans(), st.integers(0, 2000), st.binary(max_size=12), st.integers(0, 12))
@@ -142,10 +178,10 @@ def test_whatever_happens_to_a_file_costs_what_it_happens_to(zstd: bool, place: 
     damaged = data[:place] + new + data[end:]
     starts = [sum(map(len, whole[:n])) for n in range(len(whole))]
     untouched = [n for n, start in enumerate(starts) if start + len(whole[n]) <= place or start >= end]
-    taken: list[bytes] = []
-    cut = Sized(LIMIT).cut(damaged, sound(taken), is_all=True, is_last=True, skipping=False)
+    sound = Sound()
+    cut = Sized(LIMIT).cut(damaged, sound, is_all=True, is_last=True, skipping=False)
     assert cut.end <= len(damaged)
-    lost = [n for n in untouched if BATCHES[n].payload not in taken]
+    lost = [n for n in untouched if BATCHES[n].payload not in sound.taken]
     assert len(lost) <= 1
 
 
@@ -153,9 +189,29 @@ def test_whatever_happens_to_a_file_costs_what_it_happens_to(zstd: bool, place: 
 def test_any_bytes_are_dealt_with(data: bytes, is_all: bool, is_last: bool, lines: bool) -> None:
     """Cutting comes to an end, and never passes over what may still become a record."""
     framing = Lines(64 * 1024) if lines else Sized(64 * 1024)
-    cut = framing.cut(data, sound([]), is_all=is_all, is_last=is_all and is_last, skipping=False)
+    cut = framing.cut(data, Sound(), is_all=is_all, is_last=is_all and is_last, skipping=False)
     assert 0 <= cut.end <= len(data)
     assert cut.end == len(data) or is_all or cut.needs > len(data) - cut.end or len(data) - cut.end < 4
+
+
+@given(st.lists(st.integers(0, 5), max_size=8), st.booleans(), st.integers(0, 2000), st.binary(max_size=12))
+def test_it_does_not_matter_how_often_the_taker_is_full(which: list[int], lines: bool, at: int, new: bytes) -> None:
+    """One record at a time is as all at once, through damage as well."""
+    make = line if lines else lambda batch: sized(batch.payload)
+    data = b"".join(make(BATCHES[n]) for n in which)
+    data = data[:at] + new + data[at:]
+    framing = Lines(LIMIT) if lines else Sized(LIMIT)
+    at_once = Sound()
+    end = framing.cut(data, at_once, is_all=True, is_last=True, skipping=False).end
+    one_by_one: list[bytes] = []
+    place = 0
+    while True:
+        sated = Sound(sated=True)
+        moved = framing.cut(data[place:], sated, is_all=True, is_last=True, skipping=False).end
+        place, one_by_one = place + moved, one_by_one + sated.taken
+        if not moved:
+            break
+    assert (one_by_one, place) == (at_once.taken, end)
 
 
 @pytest.mark.parametrize("zstd", [False, True])

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import tracemalloc
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from sluiceway.component import Context, Kind, Status
+from sluiceway.config.compression import compressor
 from sluiceway.errors import ConfigError, PermanentError, RefusedError
 from sluiceway.exporters.file import COMPONENT as EXPORTER
 from sluiceway.exporters.file import FileExporter
 from sluiceway.otlp import Batch, Signal
+from sluiceway.otlp.json import encode
 from sluiceway.service import Collector
 from sluiceway.testing import ManualClock, MemorySink, items, settings
 from sluiceway.testing.clock import settle
@@ -66,6 +69,26 @@ async def test_a_file_that_is_put_aside_while_it_is_read_was_read(tmp_path: Path
         await until(lambda: statuses)
     assert sink.items == 3
     assert statuses == [(Status.OK, "everything was read: 1 records, 0 of them damaged")]
+
+
+async def test_what_was_not_read_is_told(tmp_path: Path) -> None:
+    """That everything was read is never said of files that cannot be read, or that were emptied meanwhile."""
+    sink, clock, statuses = MemorySink(), ManualClock(), []
+    batch = items(Signal.TRACES, 2000)
+    write(tmp_path / "a", *[line(batch)] * 10)
+    (tmp_path / "b").write_bytes(compressor("zstd")(line(batch)))
+    sink.error = RefusedError("full")
+    keys = f"include: '{tmp_path}/*'"
+    async with receiver(keys, sink, clock=clock, report=lambda status, text="": statuses.append((status, text))):
+        await until(lambda: sink.calls)
+        (tmp_path / "a").write_bytes(b"")
+        sink.error = None
+        await clock.advance(1)
+        await until(lambda: statuses and "records" in statuses[-1][1])
+    read = len(sink.batches)
+    assert 0 < read < 10
+    assert statuses[-1][0] is Status.RECOVERABLE_ERROR
+    assert f"not everything was read: 2 files not to their ends; {read} records, 0 of them damaged" in statuses[-1][1]
 
 
 async def test_rotated_files_are_read_in_the_order_of_their_age(tmp_path: Path) -> None:
@@ -159,8 +182,6 @@ async def test_a_path_is_no_pattern(tmp_path: Path) -> None:
 
 async def test_files_that_are_compressed_as_a_whole(tmp_path: Path) -> None:
     """Gzip is read; zstd is told."""
-    from sluiceway.config.compression import compressor
-
     sink, statuses = MemorySink(), []
     (tmp_path / "a.gz").write_bytes(gzip.compress(line(items(Signal.TRACES, 2)) * 3))
     (tmp_path / "b.zst").write_bytes(compressor("zstd")(line(items(Signal.TRACES))))
@@ -235,6 +256,59 @@ async def test_records_larger_than_a_block(tmp_path: Path) -> None:
         async with receiver(f"path: '{tmp_path}/{name}'", sink):
             await until(lambda sink=sink: len(sink.batches) == 5)
         assert payloads(sink.batches) == payloads(batches)
+
+
+def span(name: str) -> bytes:
+    """OTLP/JSON of a span."""
+    return b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"%s"}]}]}]}' % name.encode()
+
+
+@pytest.mark.parametrize("count", [1, 20])
+async def test_what_is_held_has_a_bound(tmp_path: Path, count: int) -> None:
+    """Of little zstd may make much: some 160 MiB from a file, or from many, are not held at the same time."""
+    for n in range(20):
+        write(tmp_path / str(n % count), sized(span(f"{n}" * (4 << 20)), zstd=True))
+    sink = Counting()
+    tracemalloc.start()
+    try:
+        async with receiver(f"include: '{tmp_path}/*', follow: {str(count > 1).lower()}", sink):
+            await until(lambda: sink.items == 20)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 << 20
+
+
+class Counting(MemorySink):
+    """Keeps no batches."""
+
+    count = 0
+
+    @property
+    def items(self) -> int:
+        """How many there were."""
+        return self.count
+
+    async def consume(self, batch: Batch) -> None:
+        """Count it."""
+        self.count += batch.items
+
+
+@pytest.mark.parametrize("more", [-3, -2, -1, 0, 1])
+@pytest.mark.parametrize("lines", [True, False])
+async def test_a_record_may_be_as_large_as_the_largest(tmp_path: Path, more: int, lines: bool) -> None:
+    """Also where that is about the size of what is read at one time: what is behind it is read, too."""
+    largest = 256 * 1024 + more
+    spare, batch = largest - len(span("")), items(Signal.TRACES, 2)
+    large = span("x" * spare)
+    records = [large, encode(batch.signal, batch.payload), encode(batch.signal, batch.payload)]
+    write(tmp_path / "a", b"".join(record + b"\n" for record in records) if lines else sized(*records))
+    sink, statuses = MemorySink(), []
+    keys = f"path: '{tmp_path}/a', max_record_size: {largest}"
+    async with receiver(keys, sink, report=lambda status, text="": statuses.append((status, text))):
+        await until(lambda: statuses)
+    assert statuses == [(Status.OK, "everything was read: 3 records, 0 of them damaged")]
+    assert [batch.items for batch in sink.batches] == [1, 2, 2]
 
 
 @pytest.mark.parametrize("limit", [0, 1, 57, 199])
