@@ -64,13 +64,8 @@ class Commits:
         """Call `write` soon, be it with nothing."""
         self._work.set()
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether nobody waits."""
-        return self._at_rest.is_set()
-
     async def quiet(self) -> None:
-        """Return when nobody waits."""
+        """Return when nobody waits; whoever comes meanwhile is waited for as well."""
         await self._at_rest.wait()
 
     async def write_on(self) -> None:

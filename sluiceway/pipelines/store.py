@@ -104,21 +104,13 @@ class Store:
         await to_its_end(self._leave(user, unfinished))
 
     async def _leave(self, user: User, unfinished: Sequence[Any]) -> None:
-        while not await self._left(user, unfinished):
-            await self._commits.quiet()
-        if not self._tenants:
-            await self._close()
-
-    async def _left(self, user: User, unfinished: Sequence[Any]) -> bool:
-        """Let a queue go, unless somebody still waits to be told that its request is on disk."""
         async with self._reading, self._writing:
-            if not self._commits.is_quiet:
-                return False
             if self._tenants.remove(user):
                 await self._hand_over(unfinished)
             elif not self._tenants:
                 self._is_open = False  # nobody is there for what comes now
-            return True
+        if not self._tenants:
+            await self._close()
 
     async def _live(self) -> None:
         """Write, read and look after the folder, until this is cancelled."""
@@ -204,6 +196,7 @@ class Store:
 
     async def _close(self) -> None:
         self._is_open = False
+        await self._commits.quiet()  # whoever came before is answered
         if self.content.requests:
             self._context.logger.info(
                 "The queue on disk keeps what it holds.",
@@ -301,6 +294,8 @@ class Store:
     def _kept(self, request: Request, stored: Stored) -> None:
         """Pass a request on at once, if nothing is before it and there is room; else it is read when its turn comes."""
         request.hold()
+        if not self._tenants:
+            return  # it stays on disk for the next run
         user, record = self._tenants.first.user, stored.record
         if not self._is_behind and self.log.has_read(stored):
             return  # by a reading that was under way while it was written

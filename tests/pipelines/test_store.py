@@ -20,10 +20,10 @@ from sluiceway.pipelines.branches import ExporterBranch
 from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.records import record_of
 from sluiceway.pipelines.wrap import Wrapped, wrap
-from sluiceway.segments import Files, Log
+from sluiceway.segments import Files, Log, Record, Stored
 from sluiceway.service import Collector
 from sluiceway.telemetry import Metrics, Scope
-from sluiceway.testing import ManualClock, items, settle
+from sluiceway.testing import ManualClock, MemorySink, items, settle
 from tests.pipelines.around import Backend, names, request, settings, traces
 from tests.ports import free_port
 
@@ -580,6 +580,59 @@ async def test_who_waits_when_a_queue_is_left_is_answered(tmp_path: Path) -> Non
         await leaving
     log = Log(tmp_path / "exporter_out_traces.queue")
     assert log.open().items == 3
+
+
+async def test_a_reload_hands_a_queue_over_though_somebody_comes_during_every_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is on its way to the disk then comes to the successor, which delivers while traffic goes on."""
+    text = """
+extensions: {{file_storage: {{directory: '{folder}'}}}}
+receivers: {{feed: {{component: 'sluiceway.testing:Feeder'}}}}
+exporters:
+  out:
+    component: 'sluiceway.testing:MemorySink'
+    sending_queue: {{storage: file_storage, num_consumers: {consumers}}}
+service:
+  extensions: [file_storage]
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines: {{traces: {{receivers: [feed], exporters: [out]}}}}
+"""
+    loop, real, most = asyncio.get_running_loop(), Log.append, 500
+    senders: list[asyncio.Task[None]] = []
+
+    async def arrive() -> None:
+        if len(senders) < most and not (reload.done() and new().items):
+            senders.append(asyncio.create_task(feed(traces(1))))
+            await settle()
+
+    def append(self: Log, records: list[Record]) -> list[Stored]:
+        asyncio.run_coroutine_threadsafe(arrive(), loop).result()
+        return real(self, records)
+
+    def new() -> MemorySink:
+        return collector.component("exporter", "out")
+
+    async with asyncio.timeout(60):
+        async with Collector.from_yaml(text.format(folder=tmp_path, consumers=2)) as collector:
+            old, feed = new(), collector.component("receiver", "feed").feed
+            reload = loop.create_task(collector.reload(load([f"yaml:{text.format(folder=tmp_path, consumers=3)}"])))
+            monkeypatch.setattr(Log, "append", append)
+            await feed(traces(1))
+            await reload
+            while not senders[-1].done():
+                await asyncio.wait(senders)
+            came = len(senders)
+            await asyncio.gather(*senders)
+        (line,) = collector.ledger.balances()
+        async with Collector.from_yaml(text.format(folder=tmp_path, consumers=2)) as again:
+            while sum(line.held for line in again.ledger.balances()):  # noqa: ASYNC110 - there is no event
+                await asyncio.sleep(0.01)
+            rest = again.component("exporter", "out")
+    sent = [name for sink in (old, new(), rest) for batch in sink.batches for name in names(batch)]
+    assert came < most
+    assert (line.accepted, line.missing, len(set(sent))) == (came + 1, 0, len(sent))
+    assert len(sent) == came + 1
 
 
 async def test_giving_up_what_is_too_old_waits_for_nobody_who_leaves(tmp_path: Path) -> None:
