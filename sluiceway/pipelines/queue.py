@@ -306,21 +306,26 @@ class SendingQueue:
             await self._lose(element, error)
         else:
             self._bisection.taken(half=half)
-            if (letter := element.request.letter) is not None:
-                await self._put_aside(element.request, letter)
-            self._release(element)
+            if element.request.letter is None:
+                self._release(element)
+            else:
+                await self._put_aside(element, element.request.letter)
         return []
 
-    async def _put_aside(self, request: Request, letter: Letter) -> None:
-        """Put what the backend rejected of a request to the dead letters, in the name of the first of its accounts."""
+    async def _put_aside(self, element: Element, letter: Letter) -> None:
+        """Put what the backend rejected of a request to the dead letters, in the name of the first of its accounts.
+
+        Until it is there nothing of the request is settled: what cannot be buried comes again as a whole.
+        """
         assert self._disk is not None  # noqa: S101 - only a queue on disk has its letters kept
-        reason = Reason.REJECTED
+        request = element.request
+        request.letter = None
         share = ((request.shares[0][0], letter.batch.items),)
-        try:
-            if await self._disk.bury(Request(letter.batch, share), Reason.REJECTED, letter.message):
-                reason = Reason.DEAD_LETTERED
-        finally:
-            request.reject(letter.rejected, reason)
+        if await self._disk.bury(Request(letter.batch, share), Reason.REJECTED, letter.message):
+            request.deliver(letter.rejected, Reason.DEAD_LETTERED)
+            self._release(element)
+        else:
+            self._interrupt(element)
 
     async def _lose(self, element: Element, error: Exception) -> None:
         reason = self._reason(error)

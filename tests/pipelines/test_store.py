@@ -252,6 +252,46 @@ async def test_what_cannot_be_buried_stays_in_the_queue(tmp_path: Path, monkeypa
     assert again.lost() == {Reason.DEAD_LETTERED: 3}
 
 
+async def has_letter_that_waits(tmp_path: Path, kept: dict[str, object] | None = None) -> Run:
+    """A run whose backend has rejected one item of three by name, while somebody else has the dead letters."""
+    dead = tmp_path / "exporter_out_traces.dead"
+    dead.mkdir()
+    (dead / "wanted").touch()  # by `sluiceway queue purge`
+    run = Run(tmp_path, "", PartialSuccess(1, "bad", traces(1)), kept=kept)
+    await run.wrapped.__aenter__()
+    await run.consume(traces(3))
+    await run.until(lambda: run.backend.taken)
+    return run
+
+
+async def test_items_that_a_backend_rejects_by_name_are_not_forgotten_before_they_are_buried(tmp_path: Path) -> None:
+    """When a stop comes first, the whole request stays on disk: nobody else has those items."""
+    run = await has_letter_that_waits(tmp_path)
+    await run.wrapped.__aexit__(None, None, None)
+    account = run.account("traces")
+    assert (account.offered, account.delivered, account.held, run.lost()) == (3, 0, 3, {})
+    (tmp_path / "exporter_out_traces.dead" / "wanted").unlink()
+    again = Run(tmp_path, "", PartialSuccess(1, "bad", traces(1)))
+    async with again.wrapped:
+        await again.until(again.lost)
+    account = again.account("traces")
+    assert (account.recovered, account.delivered, account.held) == (3, 2, 0)
+    assert again.lost() == {Reason.DEAD_LETTERED: 1}
+
+
+async def test_a_request_with_items_that_could_not_be_buried_goes_on_by_a_reload(tmp_path: Path) -> None:
+    """The successor sends it anew, and goes by the answer that it gets."""
+    kept: dict[str, object] = {}
+    run = await has_letter_that_waits(tmp_path, kept)
+    heir = Run(tmp_path, kept=kept)
+    heir.accounts = run.accounts
+    async with heir.wrapped:
+        await run.wrapped.__aexit__(None, None, None)
+        await heir.until(lambda: heir.backend.taken)
+    account = heir.account("traces")
+    assert (account.offered, account.delivered, account.held, heir.lost()) == (3, 3, 0, {})
+
+
 async def test_half_a_surrogate_pair_in_a_header_stops_nobody(tmp_path: Path) -> None:
     """It is written down as a question mark, in errors too."""
     run = Run(tmp_path, "", PermanentError("\udcff"))
