@@ -27,6 +27,7 @@ from sluiceway.pipelines.request import Letter, Request, Sender
 from sluiceway.pipelines.room import Room
 from sluiceway.pipelines.store import Store
 from sluiceway.pipelines.tenants import Terms
+from sluiceway.pipelines.uninterrupted import to_its_end
 from sluiceway.pipelines.waiting import Element, Policy, Ticket, measure
 from sluiceway.telemetry import Scope
 
@@ -288,14 +289,18 @@ class SendingQueue:
         parts = [element]
         try:
             while parts:
-                parts[-1:] = await self._attempt(parts[-1], half=parts[-1] is not element)
+                part = parts.pop()
+                parts += await self._attempt(part, half=part is not element)
         except BaseException:
             for part in reversed(parts):
                 self._interrupt(part)
             raise
 
     async def _attempt(self, element: Element, *, half: bool) -> list[Element]:
-        """Send an element and settle it, or return the halves in which it is to be sent, the first one last."""
+        """Send an element and settle it, or return the halves in which it is to be sent, the first one last.
+
+        Being cancelled interrupts the sending, and settling comes to its end: what is buried is not sent again.
+        """
         if self._sent is not None:
             self._sent.record(element.request.batch)
         try:
@@ -303,13 +308,16 @@ class SendingQueue:
         except Exception as error:
             if self._bisection.applies(element.request, error):
                 return self._bisection.divide(element)[::-1]
-            await self._lose(element, error)
+            await to_its_end(self._lose(element, error))
+        except BaseException:
+            self._interrupt(element)
+            raise
         else:
             self._bisection.taken(half=half)
             if element.request.letter is None:
                 self._release(element)
             else:
-                await self._put_aside(element, element.request.letter)
+                await to_its_end(self._put_aside(element, element.request.letter))
         return []
 
     async def _put_aside(self, element: Element, letter: Letter) -> None:

@@ -292,6 +292,38 @@ async def test_a_request_with_items_that_could_not_be_buried_goes_on_by_a_reload
     assert (account.offered, account.delivered, account.held, heir.lost()) == (3, 3, 0, {})
 
 
+@pytest.mark.parametrize("outcome", [PartialSuccess(3, "bad", traces(3)), PermanentError("bad")])
+async def test_a_burial_that_takes_longer_than_a_stop_waits_is_not_done_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: PartialSuccess | PermanentError
+) -> None:
+    """It comes to its end and is counted: the next run has neither to send nor to bury anything again."""
+    goes_on, is_burying = threading.Event(), threading.Event()
+
+    def append(self: Log, records: list[Record]) -> list[Stored]:
+        if self.folder.name.endswith(".dead"):
+            is_burying.set()
+            goes_on.wait()
+        return real(self, records)
+
+    real = Log.append
+    monkeypatch.setattr(Log, "append", append)
+    run = Run(tmp_path, "", outcome)
+    await run.wrapped.__aenter__()
+    await run.consume(traces(3))
+    await asyncio.to_thread(is_burying.wait)
+    leaving = asyncio.create_task(run.wrapped.__aexit__(None, None, None))
+    for _ in range(10):
+        await run.clock.advance(1)
+    goes_on.set()
+    await leaving
+    account = run.account("traces")
+    assert (account.offered, account.delivered, account.held, run.lost()) == (3, 0, 0, {Reason.DEAD_LETTERED: 3})
+    again = Run(tmp_path)
+    async with again.wrapped:
+        assert again.accounts == {}
+    assert Log(tmp_path / "exporter_out_traces.dead").open().items == 3
+
+
 async def test_half_a_surrogate_pair_in_a_header_stops_nobody(tmp_path: Path) -> None:
     """It is written down as a question mark, in errors too."""
     run = Run(tmp_path, "", PermanentError("\udcff"))
