@@ -322,7 +322,7 @@ class Store:
     async def _read(self) -> bool:
         """Feed the user with the next requests; whether there may be more."""
         async with self._reading:
-            if not self._tenants:
+            if not (self._tenants and self._is_behind):  # the reading before may have found the last
                 return False
             try:
                 found = await self._run(partial(self.log.read, READ_BYTES))

@@ -759,6 +759,30 @@ async def test_what_is_read_while_a_queue_is_left_goes_to_the_next_one(
     await new.wrapped.__aexit__(None, None, None)
 
 
+async def test_nothing_is_read_when_the_reading_before_has_found_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written from then on is handed out at once, for which no reading may be under way."""
+    reads = []
+
+    def read(self: Log, size: int) -> list[Stored]:
+        reads.append(real(self, size))
+        return reads[-1]
+
+    run = Run(tmp_path, "max_bytes: 2KiB, num_consumers: 1")
+    async with run.wrapped:
+        store = run.wrapped.queue._disk.store
+        run.backend.gate.clear()
+        for _ in range(20):
+            await run.consume(traces(1))
+        real = Log.read
+        monkeypatch.setattr(Log, "read", read)
+        await asyncio.gather(*[store._read() for _ in range(9)])
+        run.backend.gate.set()
+        await run.until(lambda: run.account("traces").delivered == 20)
+    assert [bool(found) for found in reads] == [True, False]
+
+
 async def test_leaving_that_is_cancelled_hands_the_queue_over_all_the_same(tmp_path: Path) -> None:
     """A deadline that is over must not leave the next queue waiting for ever."""
     kept: dict[str, object] = {}
