@@ -37,7 +37,6 @@ INTERVAL: Final = 1.0
 """Seconds between two looks whether something is to be put down, or a folder that could not be opened can be now."""
 LOOKS: Final = 5
 """Every so many intervals: has somebody replayed dead letters, can be read what could not be, is something too old."""
-READ_BYTES: Final = 2 * 1024 * 1024
 TURN: Final = 100
 """Requests that are fed before others have a turn."""
 
@@ -250,11 +249,15 @@ class Store:
         """Have what is too old given up, be there room to read it or not."""
         if not self._tenants:
             return
-        user = self._tenants.first.user
-        user.expire()
+        self._tenants.first.user.expire()
+        while self._is_behind and self._is_too_old():
+            if not await self._read(1):  # one by one: the last will not be too old
+                return
+
+    def _is_too_old(self) -> bool:
+        """Whether that is true of the oldest of what is on the disk alone."""
         age = self._time_ns() / 1e9 - (self.log.oldest or float("inf"))
-        if self._is_behind and 0 < user.max_age < age:
-            await self._read()
+        return 0 < self._tenants.first.user.max_age < age
 
     # Writing
 
@@ -314,18 +317,18 @@ class Store:
         while True:
             await self._hungry.wait()
             self._hungry.clear()
-            while self._is_open and self._is_behind and self._tenants.first.user.wants(1):
+            while self._is_open and self._is_behind and (user := self._tenants.first.user).wants(user.portion):
                 with self._trouble.unexpected():
-                    if not await self._read():
+                    if not await self._read(user.portion):
                         break
 
-    async def _read(self) -> bool:
-        """Feed the user with the next requests; whether there may be more."""
+    async def _read(self, size: int) -> bool:
+        """Feed the user with the next requests, about so many bytes; whether there may be more."""
         async with self._reading:
             if not (self._tenants and self._is_behind):  # the reading before may have found the last
                 return False
             try:
-                found = await self._run(partial(self.log.read, READ_BYTES))
+                found = await self._run(partial(self.log.read, size))
             except OSError as error:
                 self._trouble.say(f"the queue on disk cannot be read: {cause_of(error)}")
                 found = []

@@ -17,10 +17,14 @@ from sluiceway.errors import ConfigError, PermanentError, RefusedError, Retryabl
 from sluiceway.extensions.file_storage import FileStorage, FileStorageConfig
 from sluiceway.otlp import Batch, Origin, Signal
 from sluiceway.pipelines.branches import ExporterBranch
+from sluiceway.pipelines.content import Kept
+from sluiceway.pipelines.durable import Durable
 from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.records import record_of
+from sluiceway.pipelines.request import Request
 from sluiceway.pipelines.wrap import Wrapped, wrap
 from sluiceway.segments import Files, Log, Record, Stored
+from sluiceway.segments.reader import OVERHEAD
 from sluiceway.service import Collector
 from sluiceway.telemetry import Metrics, Scope
 from sluiceway.testing import ManualClock, MemorySink, items, settle
@@ -154,6 +158,55 @@ async def test_what_exceeds_the_memory_waits_on_disk_alone(tmp_path: Path) -> No
     assert [name for batch in run.backend.taken for name in names(batch)] == sent
     assert in_memory <= 2048
     assert held == 100
+
+
+async def test_what_is_read_from_the_disk_has_room_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`max_bytes` is the bound, but for the rest of one request."""
+    run = Run(tmp_path, "max_bytes: 64KiB, num_consumers: 1")
+    weights = []
+
+    def feed(self: Durable, request: Request, kept: Kept) -> None:
+        real(self, request, kept)
+        weights.append(self.in_memory)
+
+    real = Durable.feed
+    monkeypatch.setattr(Durable, "feed", feed)
+    batch = traces(200)
+    async with run.wrapped:
+        run.backend.gate.clear()
+        for _ in range(200):
+            await run.consume(batch)
+        run.backend.gate.set()
+        await run.until(lambda: run.account("traces").delivered == 200 * 200)
+    assert len(weights) == 200
+    assert max(weights) <= 64 * 1024 + len(batch.payload) + OVERHEAD
+
+
+async def test_what_is_larger_than_the_memory_goes_one_by_one(tmp_path: Path) -> None:
+    """The smallest `max_bytes` stops nobody."""
+    run = Run(tmp_path, "max_bytes: 1")
+    async with run.wrapped:
+        for _ in range(5):
+            await run.consume(traces(2))
+        await run.until(lambda: run.account("traces").delivered == 10)
+    assert run.backend.sizes == [2] * 5
+
+
+async def test_looking_for_what_is_too_old_does_not_fill_the_memory(tmp_path: Path) -> None:
+    """Also while the oldest is under way: what comes after it on the disk is not as old."""
+    run = Run(tmp_path, "max_bytes: 64KiB, max_age: 1m", *[RetryableError("away")] * 10_000, retry=FOREVER)
+    batch = traces(200)
+    async with run.wrapped:
+        await run.consume(batch)
+        await run.clock.advance(58)
+        for _ in range(200):
+            await run.consume(batch)
+        for _ in range(30):
+            await run.clock.advance(1)
+            await asyncio.to_thread(lambda: None)
+        in_memory = run.wrapped.queue._disk.in_memory
+    assert in_memory <= 64 * 1024 + len(batch.payload) + OVERHEAD
+    assert run.lost() == {}
 
 
 async def test_a_queue_on_disk_is_bounded(tmp_path: Path) -> None:
@@ -749,7 +802,7 @@ async def test_what_is_read_while_a_queue_is_left_goes_to_the_next_one(
     await new.wrapped.__aenter__()
     old.wrapped.queue._disk.expire()
     store = old.wrapped.queue._disk.store
-    reading = asyncio.create_task(store._read())
+    reading = asyncio.create_task(store._read(10**6))
     await asyncio.to_thread(is_reading.wait)
     leaving = asyncio.create_task(old.wrapped.__aexit__(None, None, None))
     await settle()
@@ -777,7 +830,7 @@ async def test_nothing_is_read_when_the_reading_before_has_found_the_last(
             await run.consume(traces(1))
         real = Log.read
         monkeypatch.setattr(Log, "read", read)
-        await asyncio.gather(*[store._read() for _ in range(9)])
+        await asyncio.gather(*[store._read(10**6) for _ in range(9)])
         run.backend.gate.set()
         await run.until(lambda: run.account("traces").delivered == 20)
     assert [bool(found) for found in reads] == [True, False]
