@@ -385,6 +385,28 @@ async def test_a_stop_during_a_reload_loses_nothing() -> None:
     }
 
 
+async def test_a_second_signal_ends_a_reload_that_is_under_way() -> None:
+    """What the reload waits for is given up and counted, as in a stop."""
+    more = YAML.replace(
+        "    traces:", "    traces/b: {receivers: [feed], processors: [batch], exporters: [memory]}\n    traces:"
+    )
+    collector = Collector.from_yaml(more)
+    running = asyncio.create_task(collector.run(lambda: config(YAML)))
+    async with asyncio.timeout(10):
+        await until(lambda: collector.ready)
+        memory = collector.component("exporter", "memory")
+        await collector.component("receiver", "feed").feed(spans(5))
+        memory.gate = asyncio.Event()
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: memory.calls > 0)
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await settle()
+        assert await running == 1
+    balances = [(sum(b.dropped.values()), b.held, b.missing) for b in collector.ledger.balances()]
+    assert balances == [(5, 0, 0), (5, 0, 0)]
+
+
 async def test_sighup_while_draining_does_nothing() -> None:
     """A SIGHUP that comes while the process drains neither kills it nor reloads."""
     collector = Collector.from_yaml(YAML)

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from sluiceway.errors import RefusedError
 from sluiceway.pipelines.request import Request
+from sluiceway.pipelines.uninterrupted import to_its_end
 from sluiceway.segments import Record
 
 __all__ = ["GROUP_BYTES", "Commits", "Waiting"]
@@ -44,33 +45,27 @@ class Commits:
     async def keep(self, request: Request, record: Record) -> None:
         """Return when the record was kept, or raise `RefusedError`.
 
-        Being cancelled counts when that is known: what was kept has been taken, and must not be taken for lost.
+        Being cancelled counts when that is known: what was kept has been taken, and must not be taken for lost. Then
+        this returns, and the cancellation strikes at the next wait, unless it was for this call alone.
         """
         done = asyncio.get_running_loop().create_future()
         self._pending.append(Waiting(request, record, done))
         self._at_rest.clear()
         self._work.set()
         try:
-            await asyncio.shield(done)
+            await to_its_end(done)
         except asyncio.CancelledError:
-            await asyncio.wait([done])
             task = asyncio.current_task()
             if done.exception() is not None or task is None:
                 raise
-            task.uncancel()
-            asyncio.get_running_loop().call_soon(task.cancel)
+            asyncio.get_running_loop().call_soon(_cancel_again, task)
 
     def wake(self) -> None:
         """Call `write` soon, be it with nothing."""
         self._work.set()
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether nobody waits."""
-        return self._at_rest.is_set()
-
     async def quiet(self) -> None:
-        """Return when nobody waits."""
+        """Return when nobody waits; whoever comes meanwhile is waited for as well."""
         await self._at_rest.wait()
 
     async def write_on(self) -> None:
@@ -96,3 +91,10 @@ class Commits:
                 return group
         group, self._pending = self._pending, []
         return group
+
+
+def _cancel_again(task: asyncio.Task[object]) -> None:
+    """Deliver what was held up, unless who cancelled has taken it back: a timeout around what has ended meanwhile."""
+    if task.cancelling():
+        task.uncancel()
+        task.cancel()

@@ -32,7 +32,8 @@ class Deadline:
         """Stop waiting, also for the steps that are under way."""
         self.given_up = True
         for scope in self._scopes:
-            scope.reschedule(asyncio.get_running_loop().time())
+            if not scope.expired():  # else the step is being cancelled, and comes to an end that it must come to
+                scope.reschedule(asyncio.get_running_loop().time())
 
     async def bound(self, step: Coroutine[Any, Any, None], what: str) -> None:
         """Await one step, cancelling it at the deadline."""

@@ -16,7 +16,8 @@ __all__ = ["Delivery"]
 class Delivery:
     """Gives each request to the exporter and settles success in the ledger.
 
-    With `keeps_letters` items that the exporter names and rejects are left to the queue, as the request's `letter`.
+    With `keeps_letters` a request of which the exporter names and rejects items is settled by the queue, which finds
+    them in the request's `letter`.
 
     Nothing is awaited between the exporter's answer and the ledger, so a cancellation cannot come between. Errors of
     the operating system become `RetryableError`, since an exporter in one plain class raises them as they come.
@@ -38,7 +39,6 @@ class Delivery:
         rejected = 0 if partial is None else self._reject(partial, request)
         if partial is not None and partial.batch is not None and rejected and self._keeps_letters:
             request.letter = Letter(partial.batch, rejected, partial.message)
-            request.deliver(rejected, None)
         else:
             request.deliver(rejected)
         self._counts.sent += request.batch.items - rejected

@@ -23,6 +23,8 @@ from sluiceway.segments.reader import OVERHEAD
 
 __all__ = ["Durable"]
 
+READ_BYTES: Final = 2 * 1024 * 1024
+"""The most that is read from disk at a time."""
 SAVE_AGAIN: Final = 1.0
 """Seconds after which the disk is asked again to take what a predecessor had in memory."""
 BURY_AGAIN: Final = 5.0
@@ -93,8 +95,13 @@ class Durable:
 
     @property
     def max_age(self) -> float:
-        """Seconds after which what waits on disk is given up; zero for never."""
-        return self._settings.max_age
+        """Seconds after which what waits on disk is given up; zero for never, and once that is up to the next queue."""
+        return 0.0 if self._closing.is_set() else self._settings.max_age
+
+    @property
+    def portion(self) -> int:
+        """Bytes that are read from disk at a time, when there is room for them."""
+        return max(1, min(READ_BYTES, self._settings.max_bytes // 8))
 
     def holds(self, content: Content) -> None:
         """Learn how much is on disk in all: that is the room that is taken."""

@@ -27,6 +27,7 @@ from sluiceway.pipelines.request import Letter, Request, Sender
 from sluiceway.pipelines.room import Room
 from sluiceway.pipelines.store import Store
 from sluiceway.pipelines.tenants import Terms
+from sluiceway.pipelines.uninterrupted import to_its_end
 from sluiceway.pipelines.waiting import Element, Policy, Ticket, measure
 from sluiceway.telemetry import Scope
 
@@ -288,14 +289,18 @@ class SendingQueue:
         parts = [element]
         try:
             while parts:
-                parts[-1:] = await self._attempt(parts[-1], half=parts[-1] is not element)
+                part = parts.pop()
+                parts += await self._attempt(part, half=part is not element)
         except BaseException:
             for part in reversed(parts):
                 self._interrupt(part)
             raise
 
     async def _attempt(self, element: Element, *, half: bool) -> list[Element]:
-        """Send an element and settle it, or return the halves in which it is to be sent, the first one last."""
+        """Send an element and settle it, or return the halves in which it is to be sent, the first one last.
+
+        Being cancelled interrupts the sending, and settling comes to its end: what is buried is not sent again.
+        """
         if self._sent is not None:
             self._sent.record(element.request.batch)
         try:
@@ -303,24 +308,32 @@ class SendingQueue:
         except Exception as error:
             if self._bisection.applies(element.request, error):
                 return self._bisection.divide(element)[::-1]
-            await self._lose(element, error)
+            await to_its_end(self._lose(element, error))
+        except BaseException:
+            self._interrupt(element)
+            raise
         else:
             self._bisection.taken(half=half)
-            if (letter := element.request.letter) is not None:
-                await self._put_aside(element.request, letter)
-            self._release(element)
+            if element.request.letter is None:
+                self._release(element)
+            else:
+                await to_its_end(self._put_aside(element, element.request.letter))
         return []
 
-    async def _put_aside(self, request: Request, letter: Letter) -> None:
-        """Put what the backend rejected of a request to the dead letters, in the name of the first of its accounts."""
+    async def _put_aside(self, element: Element, letter: Letter) -> None:
+        """Put what the backend rejected of a request to the dead letters, in the name of the first of its accounts.
+
+        Until it is there nothing of the request is settled: what cannot be buried comes again as a whole.
+        """
         assert self._disk is not None  # noqa: S101 - only a queue on disk has its letters kept
-        reason = Reason.REJECTED
+        request = element.request
+        request.letter = None
         share = ((request.shares[0][0], letter.batch.items),)
-        try:
-            if await self._disk.bury(Request(letter.batch, share), Reason.REJECTED, letter.message):
-                reason = Reason.DEAD_LETTERED
-        finally:
-            request.reject(letter.rejected, reason)
+        if await self._disk.bury(Request(letter.batch, share), Reason.REJECTED, letter.message):
+            request.deliver(letter.rejected, Reason.DEAD_LETTERED)
+            self._release(element)
+        else:
+            self._interrupt(element)
 
     async def _lose(self, element: Element, error: Exception) -> None:
         reason = self._reason(error)

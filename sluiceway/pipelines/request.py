@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
@@ -42,7 +42,7 @@ class Request:
     span: Span | None = None
     """The span of our own that follows the request through all attempts, where there is one."""
     letter: Letter | None = None
-    """What the exporter rejected of it, for the dead letters."""
+    """What the exporter rejected of it: nothing is settled until that is among the dead letters."""
 
     @property
     def is_abandoned(self) -> bool:
@@ -59,28 +59,14 @@ class Request:
         for account, items in self.shares:
             account.held -= items
 
-    def deliver(self, rejected: int = 0, reason: Reason | None = Reason.REJECTED) -> None:
-        """Count the items as delivered, and the first `rejected` as dropped: nobody says which ones they were.
-
-        Without a reason these are left to `reject`.
-        """
-        for account, items, lost in self._spread(rejected):
-            account.delivered += items - lost
-        if reason is not None:
-            self.reject(rejected, reason)
-
-    def reject(self, rejected: int, reason: Reason) -> None:
-        """Count the first items as lost."""
-        for account, _, lost in self._spread(rejected):
-            if lost:
-                account.drop(lost, reason)
-
-    def _spread(self, rejected: int) -> Iterator[tuple[Account, int, int]]:
-        """Accounts with the items of each, and how many of these are among the first."""
+    def deliver(self, rejected: int = 0, reason: Reason = Reason.REJECTED) -> None:
+        """Count the items as delivered, and the first `rejected` as dropped: nobody says which ones they were."""
         for account, items in self.shares:
             lost = min(items, rejected)
             rejected -= lost
-            yield account, items, lost
+            account.delivered += items - lost
+            if lost:
+                account.drop(lost, reason)
 
     def drop(self, reason: Reason) -> None:
         """Count all items as lost."""

@@ -37,7 +37,6 @@ INTERVAL: Final = 1.0
 """Seconds between two looks whether something is to be put down, or a folder that could not be opened can be now."""
 LOOKS: Final = 5
 """Every so many intervals: has somebody replayed dead letters, can be read what could not be, is something too old."""
-READ_BYTES: Final = 2 * 1024 * 1024
 TURN: Final = 100
 """Requests that are fed before others have a turn."""
 
@@ -104,21 +103,13 @@ class Store:
         await to_its_end(self._leave(user, unfinished))
 
     async def _leave(self, user: User, unfinished: Sequence[Any]) -> None:
-        while not await self._left(user, unfinished):
-            await self._commits.quiet()
-        if not self._tenants:
-            await self._close()
-
-    async def _left(self, user: User, unfinished: Sequence[Any]) -> bool:
-        """Let a queue go, unless somebody still waits to be told that its request is on disk."""
         async with self._reading, self._writing:
-            if not self._commits.is_quiet:
-                return False
             if self._tenants.remove(user):
                 await self._hand_over(unfinished)
             elif not self._tenants:
                 self._is_open = False  # nobody is there for what comes now
-            return True
+        if not self._tenants:
+            await self._close()
 
     async def _live(self) -> None:
         """Write, read and look after the folder, until this is cancelled."""
@@ -204,6 +195,7 @@ class Store:
 
     async def _close(self) -> None:
         self._is_open = False
+        await self._commits.quiet()  # whoever came before is answered
         if self.content.requests:
             self._context.logger.info(
                 "The queue on disk keeps what it holds.",
@@ -257,11 +249,15 @@ class Store:
         """Have what is too old given up, be there room to read it or not."""
         if not self._tenants:
             return
-        user = self._tenants.first.user
-        user.expire()
+        self._tenants.first.user.expire()
+        while self._is_behind and self._is_too_old():
+            if not await self._read(1):  # one by one: the last will not be too old
+                return
+
+    def _is_too_old(self) -> bool:
+        """Whether that is true of the oldest of what is on the disk alone."""
         age = self._time_ns() / 1e9 - (self.log.oldest or float("inf"))
-        if self._is_behind and 0 < user.max_age < age:
-            await self._read()
+        return 0 < self._tenants.first.user.max_age < age
 
     # Writing
 
@@ -301,6 +297,8 @@ class Store:
     def _kept(self, request: Request, stored: Stored) -> None:
         """Pass a request on at once, if nothing is before it and there is room; else it is read when its turn comes."""
         request.hold()
+        if not self._tenants:
+            return  # it stays on disk for the next run
         user, record = self._tenants.first.user, stored.record
         if not self._is_behind and self.log.has_read(stored):
             return  # by a reading that was under way while it was written
@@ -319,18 +317,18 @@ class Store:
         while True:
             await self._hungry.wait()
             self._hungry.clear()
-            while self._is_open and self._is_behind and self._tenants.first.user.wants(1):
+            while self._is_open and self._is_behind and (user := self._tenants.first.user).wants(user.portion):
                 with self._trouble.unexpected():
-                    if not await self._read():
+                    if not await self._read(user.portion):
                         break
 
-    async def _read(self) -> bool:
-        """Feed the user with the next requests; whether there may be more."""
+    async def _read(self, size: int) -> bool:
+        """Feed the user with the next requests, about so many bytes; whether there may be more."""
         async with self._reading:
-            if not self._tenants:
+            if not (self._tenants and self._is_behind):  # the reading before may have found the last
                 return False
             try:
-                found = await self._run(partial(self.log.read, READ_BYTES))
+                found = await self._run(partial(self.log.read, size))
             except OSError as error:
                 self._trouble.say(f"the queue on disk cannot be read: {cause_of(error)}")
                 found = []

@@ -23,6 +23,10 @@ class User(Protocol):
     def max_age(self) -> float:
         """Seconds after which it does not want a request any more; zero for never."""
 
+    @property
+    def portion(self) -> int:
+        """How many bytes it wants to be fed with at a time, about, where there is more on the disk."""
+
     def wants(self, size: int) -> bool:
         """Whether there is room in memory for so many bytes."""
 

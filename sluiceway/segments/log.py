@@ -210,8 +210,9 @@ class Log:
 
     @property
     def oldest(self) -> int:
-        """About when the oldest record was accepted that was not handed out, in seconds since 1970; 0 for none."""
-        return next((s.expected.oldest for s in tuple(self._segments.values()) if s.is_waiting), 0)
+        """When the oldest record was accepted that was not handed out, or before; in seconds since 1970, 0 for none."""
+        segments = tuple(self._segments.values())
+        return next((max(s.expected.oldest, s.latest) for s in segments if s.is_waiting), 0)
 
     def has_read(self, stored: Stored) -> bool:
         """Whether a record was read before who has appended it could hand it out."""

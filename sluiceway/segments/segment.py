@@ -47,6 +47,8 @@ class Segment:
         self.is_damaged = False
         self.is_aside = False
         """Whether it cannot be read at the moment."""
+        self.latest = 0
+        """When the record was accepted that was handed out last, in seconds since 1970: what comes is no older."""
         self._given = Totals()
         self._done = Totals()
         self._told = (0, 0, b"")
@@ -70,6 +72,7 @@ class Segment:
         with self._mutex:
             self._out[number] = given
             self._given.include(given)
+            self.latest = record.seconds
 
     def acknowledge(self, number: int) -> None:
         """One record that was handed out has been seen to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sluiceway.pipelines.deadline import Deadline
+from sluiceway.pipelines.uninterrupted import to_its_end
 from sluiceway.testing import ManualClock, settle
 
 
@@ -59,3 +60,21 @@ async def test_steps_that_go_together_end_together() -> None:
     await settle()
     deadline.expire()
     await asyncio.wait_for(asyncio.gather(*steps), 5)
+
+
+async def test_giving_up_reaches_all_though_one_cannot_be_cut_off() -> None:
+    """However often somebody asks: a step whose time is over already does not keep the others from it."""
+    clock, goes_on = ManualClock(), asyncio.Event()
+    deadline = Deadline(clock)
+    deadline.start(1)
+    stubborn = asyncio.create_task(deadline.bound(to_its_end(goes_on.wait()), "a step"))
+    await clock.advance(1)
+    deadline.start(1000)
+    others = [asyncio.create_task(deadline.bound(forever(), "another")) for _ in range(9)]
+    await settle()
+    deadline.expire()
+    deadline.expire()
+    await asyncio.wait_for(asyncio.gather(*others), 5)
+    assert not stubborn.done()
+    goes_on.set()
+    await stubborn

@@ -17,13 +17,17 @@ from sluiceway.errors import ConfigError, PermanentError, RefusedError, Retryabl
 from sluiceway.extensions.file_storage import FileStorage, FileStorageConfig
 from sluiceway.otlp import Batch, Origin, Signal
 from sluiceway.pipelines.branches import ExporterBranch
+from sluiceway.pipelines.content import Kept
+from sluiceway.pipelines.durable import Durable
 from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.records import record_of
+from sluiceway.pipelines.request import Request
 from sluiceway.pipelines.wrap import Wrapped, wrap
-from sluiceway.segments import Files, Log
+from sluiceway.segments import Files, Log, Record, Stored
+from sluiceway.segments.reader import OVERHEAD
 from sluiceway.service import Collector
 from sluiceway.telemetry import Metrics, Scope
-from sluiceway.testing import ManualClock, items, settle
+from sluiceway.testing import ManualClock, MemorySink, items, settle
 from tests.pipelines.around import Backend, names, request, settings, traces
 from tests.ports import free_port
 
@@ -156,6 +160,55 @@ async def test_what_exceeds_the_memory_waits_on_disk_alone(tmp_path: Path) -> No
     assert held == 100
 
 
+async def test_what_is_read_from_the_disk_has_room_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`max_bytes` is the bound, but for the rest of one request."""
+    run = Run(tmp_path, "max_bytes: 64KiB, num_consumers: 1")
+    weights = []
+
+    def feed(self: Durable, request: Request, kept: Kept) -> None:
+        real(self, request, kept)
+        weights.append(self.in_memory)
+
+    real = Durable.feed
+    monkeypatch.setattr(Durable, "feed", feed)
+    batch = traces(200)
+    async with run.wrapped:
+        run.backend.gate.clear()
+        for _ in range(200):
+            await run.consume(batch)
+        run.backend.gate.set()
+        await run.until(lambda: run.account("traces").delivered == 200 * 200)
+    assert len(weights) == 200
+    assert max(weights) <= 64 * 1024 + len(batch.payload) + OVERHEAD
+
+
+async def test_what_is_larger_than_the_memory_goes_one_by_one(tmp_path: Path) -> None:
+    """The smallest `max_bytes` stops nobody."""
+    run = Run(tmp_path, "max_bytes: 1")
+    async with run.wrapped:
+        for _ in range(5):
+            await run.consume(traces(2))
+        await run.until(lambda: run.account("traces").delivered == 10)
+    assert run.backend.sizes == [2] * 5
+
+
+async def test_looking_for_what_is_too_old_does_not_fill_the_memory(tmp_path: Path) -> None:
+    """Also while the oldest is under way: what comes after it on the disk is not as old."""
+    run = Run(tmp_path, "max_bytes: 64KiB, max_age: 1m", *[RetryableError("away")] * 10_000, retry=FOREVER)
+    batch = traces(200)
+    async with run.wrapped:
+        await run.consume(batch)
+        await run.clock.advance(58)
+        for _ in range(200):
+            await run.consume(batch)
+        for _ in range(30):
+            await run.clock.advance(1)
+            await asyncio.to_thread(lambda: None)
+        in_memory = run.wrapped.queue._disk.in_memory
+    assert in_memory <= 64 * 1024 + len(batch.payload) + OVERHEAD
+    assert run.lost() == {}
+
+
 async def test_a_queue_on_disk_is_bounded(tmp_path: Path) -> None:
     """In bytes, also of what earlier runs have left; and there is room again when it was delivered."""
     away = [RetryableError("away")] * 100
@@ -250,6 +303,78 @@ async def test_what_cannot_be_buried_stays_in_the_queue(tmp_path: Path, monkeypa
     async with again.wrapped:
         await again.until(again.lost)
     assert again.lost() == {Reason.DEAD_LETTERED: 3}
+
+
+async def has_letter_that_waits(tmp_path: Path, kept: dict[str, object] | None = None) -> Run:
+    """A run whose backend has rejected one item of three by name, while somebody else has the dead letters."""
+    dead = tmp_path / "exporter_out_traces.dead"
+    dead.mkdir()
+    (dead / "wanted").touch()  # by `sluiceway queue purge`
+    run = Run(tmp_path, "", PartialSuccess(1, "bad", traces(1)), kept=kept)
+    await run.wrapped.__aenter__()
+    await run.consume(traces(3))
+    await run.until(lambda: run.backend.taken)
+    return run
+
+
+async def test_items_that_a_backend_rejects_by_name_are_not_forgotten_before_they_are_buried(tmp_path: Path) -> None:
+    """When a stop comes first, the whole request stays on disk: nobody else has those items."""
+    run = await has_letter_that_waits(tmp_path)
+    await run.wrapped.__aexit__(None, None, None)
+    account = run.account("traces")
+    assert (account.offered, account.delivered, account.held, run.lost()) == (3, 0, 3, {})
+    (tmp_path / "exporter_out_traces.dead" / "wanted").unlink()
+    again = Run(tmp_path, "", PartialSuccess(1, "bad", traces(1)))
+    async with again.wrapped:
+        await again.until(again.lost)
+    account = again.account("traces")
+    assert (account.recovered, account.delivered, account.held) == (3, 2, 0)
+    assert again.lost() == {Reason.DEAD_LETTERED: 1}
+
+
+async def test_a_request_with_items_that_could_not_be_buried_goes_on_by_a_reload(tmp_path: Path) -> None:
+    """The successor sends it anew, and goes by the answer that it gets."""
+    kept: dict[str, object] = {}
+    run = await has_letter_that_waits(tmp_path, kept)
+    heir = Run(tmp_path, kept=kept)
+    heir.accounts = run.accounts
+    async with heir.wrapped:
+        await run.wrapped.__aexit__(None, None, None)
+        await heir.until(lambda: heir.backend.taken)
+    account = heir.account("traces")
+    assert (account.offered, account.delivered, account.held, heir.lost()) == (3, 3, 0, {})
+
+
+@pytest.mark.parametrize("outcome", [PartialSuccess(3, "bad", traces(3)), PermanentError("bad")])
+async def test_a_burial_that_takes_longer_than_a_stop_waits_is_not_done_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: PartialSuccess | PermanentError
+) -> None:
+    """It comes to its end and is counted: the next run has neither to send nor to bury anything again."""
+    goes_on, is_burying = threading.Event(), threading.Event()
+
+    def append(self: Log, records: list[Record]) -> list[Stored]:
+        if self.folder.name.endswith(".dead"):
+            is_burying.set()
+            goes_on.wait()
+        return real(self, records)
+
+    real = Log.append
+    monkeypatch.setattr(Log, "append", append)
+    run = Run(tmp_path, "", outcome)
+    await run.wrapped.__aenter__()
+    await run.consume(traces(3))
+    await asyncio.to_thread(is_burying.wait)
+    leaving = asyncio.create_task(run.wrapped.__aexit__(None, None, None))
+    for _ in range(10):
+        await run.clock.advance(1)
+    goes_on.set()
+    await leaving
+    account = run.account("traces")
+    assert (account.offered, account.delivered, account.held, run.lost()) == (3, 0, 0, {Reason.DEAD_LETTERED: 3})
+    again = Run(tmp_path)
+    async with again.wrapped:
+        assert again.accounts == {}
+    assert Log(tmp_path / "exporter_out_traces.dead").open().items == 3
 
 
 async def test_half_a_surrogate_pair_in_a_header_stops_nobody(tmp_path: Path) -> None:
@@ -582,6 +707,59 @@ async def test_who_waits_when_a_queue_is_left_is_answered(tmp_path: Path) -> Non
     assert log.open().items == 3
 
 
+async def test_a_reload_hands_a_queue_over_though_somebody_comes_during_every_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is on its way to the disk then comes to the successor, which delivers while traffic goes on."""
+    text = """
+extensions: {{file_storage: {{directory: '{folder}'}}}}
+receivers: {{feed: {{component: 'sluiceway.testing:Feeder'}}}}
+exporters:
+  out:
+    component: 'sluiceway.testing:MemorySink'
+    sending_queue: {{storage: file_storage, num_consumers: {consumers}}}
+service:
+  extensions: [file_storage]
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines: {{traces: {{receivers: [feed], exporters: [out]}}}}
+"""
+    loop, real, most = asyncio.get_running_loop(), Log.append, 500
+    senders: list[asyncio.Task[None]] = []
+
+    async def arrive() -> None:
+        if len(senders) < most and not (reload.done() and new().items):
+            senders.append(asyncio.create_task(feed(traces(1))))
+            await settle()
+
+    def append(self: Log, records: list[Record]) -> list[Stored]:
+        asyncio.run_coroutine_threadsafe(arrive(), loop).result()
+        return real(self, records)
+
+    def new() -> MemorySink:
+        return collector.component("exporter", "out")
+
+    async with asyncio.timeout(60):
+        async with Collector.from_yaml(text.format(folder=tmp_path, consumers=2)) as collector:
+            old, feed = new(), collector.component("receiver", "feed").feed
+            reload = loop.create_task(collector.reload(load([f"yaml:{text.format(folder=tmp_path, consumers=3)}"])))
+            monkeypatch.setattr(Log, "append", append)
+            await feed(traces(1))
+            await reload
+            while not senders[-1].done():
+                await asyncio.wait(senders)
+            came = len(senders)
+            await asyncio.gather(*senders)
+        (line,) = collector.ledger.balances()
+        async with Collector.from_yaml(text.format(folder=tmp_path, consumers=2)) as again:
+            while sum(line.held for line in again.ledger.balances()):  # noqa: ASYNC110 - there is no event
+                await asyncio.sleep(0.01)
+            rest = again.component("exporter", "out")
+    sent = [name for sink in (old, new(), rest) for batch in sink.batches for name in names(batch)]
+    assert came < most
+    assert (line.accepted, line.missing, len(set(sent))) == (came + 1, 0, len(sent))
+    assert len(sent) == came + 1
+
+
 async def test_giving_up_what_is_too_old_waits_for_nobody_who_leaves(tmp_path: Path) -> None:
     """Who leaves takes the lock of reading first, and then that of writing."""
     run = Run(tmp_path, "max_age: 1h, max_bytes: 2KiB, num_consumers: 1", *[RetryableError("away")] * 99, retry=FOREVER)
@@ -624,7 +802,7 @@ async def test_what_is_read_while_a_queue_is_left_goes_to_the_next_one(
     await new.wrapped.__aenter__()
     old.wrapped.queue._disk.expire()
     store = old.wrapped.queue._disk.store
-    reading = asyncio.create_task(store._read())
+    reading = asyncio.create_task(store._read(10**6))
     await asyncio.to_thread(is_reading.wait)
     leaving = asyncio.create_task(old.wrapped.__aexit__(None, None, None))
     await settle()
@@ -632,6 +810,30 @@ async def test_what_is_read_while_a_queue_is_left_goes_to_the_next_one(
     await asyncio.gather(reading, leaving)
     await new.until(lambda: new.account("traces").delivered == 20)
     await new.wrapped.__aexit__(None, None, None)
+
+
+async def test_nothing_is_read_when_the_reading_before_has_found_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written from then on is handed out at once, for which no reading may be under way."""
+    reads = []
+
+    def read(self: Log, size: int) -> list[Stored]:
+        reads.append(real(self, size))
+        return reads[-1]
+
+    run = Run(tmp_path, "max_bytes: 2KiB, num_consumers: 1")
+    async with run.wrapped:
+        store = run.wrapped.queue._disk.store
+        run.backend.gate.clear()
+        for _ in range(20):
+            await run.consume(traces(1))
+        real = Log.read
+        monkeypatch.setattr(Log, "read", read)
+        await asyncio.gather(*[store._read(10**6) for _ in range(9)])
+        run.backend.gate.set()
+        await run.until(lambda: run.account("traces").delivered == 20)
+    assert [bool(found) for found in reads] == [True, False]
 
 
 async def test_leaving_that_is_cancelled_hands_the_queue_over_all_the_same(tmp_path: Path) -> None:
