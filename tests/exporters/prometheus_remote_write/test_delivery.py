@@ -337,6 +337,98 @@ async def test_deltas_of_a_request_refused_beside_others_go_in_halves():
     assert {name: total(backend, f"{name}_total") for name in "abcd"} == dict.fromkeys("abcd", bits(10.0))
 
 
+async def test_a_delta_comes_again_in_a_payload_of_its_own(backend):
+    """Without a queue a sender who was refused sends the same bytes anew: only what has not arrived goes again."""
+    backend.script = [204, 503, 204]
+    first = counters(AT, "a", "b", "c")
+    more = f"delta_to_cumulative: {{}}, sending_queue: {{enabled: false}}, {SMALL}, max_batch_request_parallelism: 1"
+    async with exporter(url(backend), more) as out:
+        with pytest.raises(RetryableError):
+            await out.consume(first)
+        again = first.with_payload(bytes(bytearray(first.payload)), first.items)
+        assert again.payload is not first.payload
+        assert await out.consume(again) is None
+    names = [dict(one.labels)["__name__"] for request in received(backend) for one in request]
+    assert names == ["a_total", "b_total", "c_total", "b_total"]
+    assert received(backend)[3][0].samples == received(backend)[1][0].samples == [(AT // 10**6, 0, bits(5.0))]
+
+
+async def test_deltas_that_another_batch_overtook_go_in_halves():
+    """What they added stays, and their halves show the newest sums: one point is lost, and nothing is added twice."""
+    answers = [503]
+
+    def choose(names):
+        return answers.pop() if answers else poisonous(names)
+
+    async with Choosy(choose=choose).running() as backend:
+        more = "delta_to_cumulative: {}, target_info: {enabled: false}, sending_queue: {enabled: false}"
+        async with exporter(url(backend), more) as out:
+            first = join([counters(AT, "a", "b"), gauges(AT, name="poison"), counters(AT, "c")])
+            with pytest.raises(RetryableError):
+                await out.consume(first)
+            assert await out.consume(counters(AT + 10**9, "a")) is None
+            told = await out.consume(first)
+    assert told.rejected == told.batch.items == 1
+    assert "HTTP status 400" in told.message
+    assert {name: total(backend, f"{name}_total") for name in "abc"} == {"a": bits(10.0)} | dict.fromkeys(
+        "bc", bits(5.0)
+    )
+
+
+async def test_a_part_that_is_cut_off_keeps_its_own_sums():
+    """It is encoded anew for the next attempt, as if it never had been."""
+    answers = [400, 503]
+
+    def choose(names):
+        return answers.pop(0) if answers else poisonous(names)
+
+    async with Choosy(choose=choose).running() as backend:
+        more = "delta_to_cumulative: {}, target_info: {enabled: false}"
+        async with exporter(url(backend), more) as out:
+            times = [AT, AT + 10**9]
+            batch = join([*(jobs(at, 5) for at in times), gauges(AT, name="poison")])
+            with pytest.raises(RetryableError):
+                await out.consume(batch)
+            told = await out.consume(batch)
+    assert told.rejected == 1
+    assert [one.samples for one in backend.taken] == [
+        [(at // 10**6, 0, bits(5.0 * number)) for number, at in enumerate(times, 1)]
+    ]
+
+
+async def test_a_refused_delta_stays_in_the_sum():
+    """Who refuses a sample may have a later one: a sum that fell would be a reset that never was."""
+    refused = [400, 400, 400]
+    choosy = Choosy(choose=lambda _: refused.pop() if refused else 204)
+    more = "delta_to_cumulative: {}, target_info: {enabled: false}"
+    async with choosy.running() as backend, exporter(url(backend), more) as out:
+        with pytest.raises(PermanentError):
+            await out.consume(join([jobs(AT, 5), jobs(AT + 10**9, 7)]))
+        assert await out.consume(jobs(AT + 2 * 10**9, 1)) is None
+    assert total(backend, "jobs_total") == bits(13.0)
+
+
+async def test_sums_go_on_after_a_reload(backend):
+    """Whatever it changed but names and sizes; two instances at a time take turns."""
+    kept: dict[str, object] = {}
+    sums = "delta_to_cumulative: {}, target_info: {enabled: false}"
+    async with exporter(url(backend), sums, kept=kept) as old:
+        await old.consume(jobs(AT, 5))
+        async with exporter(url(backend), f"{sums}, timeout: 9s", kept=kept) as new, asyncio.TaskGroup() as tasks:
+            backend.gate = asyncio.Event()
+            for number, out in enumerate((old, new, old)):
+                tasks.create_task(out.consume(jobs(AT + (number + 1) * 10**9, 1)))
+            await arrived(backend, 2)
+            await settle(200)
+            assert len(backend.requests) == 2
+            backend.gate.set()
+        async with exporter(url(backend), f"{sums}, namespace: other", kept=kept) as other:
+            await other.consume(jobs(AT, 2))
+    assert totals(backend) == [bits(5.0), bits(6.0), bits(7.0), bits(8.0)]
+    ((last,),) = received(backend)[4:]
+    assert last.samples == [(AT // 10**6, 0, bits(2.0))]
+
+
 async def test_a_receiver_that_takes_nothing_is_not_asked_for_each_point(monkeypatch):
     """After many refusals in a row a request is lost whole; one that is taken has parts tried again."""
     monkeypatch.setattr("sluiceway.exporters.prometheus_remote_write.MOST_IN_VAIN", 20)
