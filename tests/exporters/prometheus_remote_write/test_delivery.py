@@ -10,11 +10,13 @@ import cramjam
 import pytest
 
 from sluiceway.component import PartialSuccess
+from sluiceway.config.load import load
 from sluiceway.errors import PermanentError, RetryableError
 from sluiceway.otlp import join
 from sluiceway.otlp.metrics import Temporality
 from sluiceway.pipelines.branches import ExporterBranch
 from sluiceway.pipelines.ledger import Account
+from sluiceway.service import Collector
 from sluiceway.testing import ManualClock, settle
 from tests.exporters.backends import HttpBackend
 from tests.exporters.prometheus_remote_write.bench import V2, exporter, gauges, metrics, received, wrapped
@@ -244,11 +246,9 @@ def jobs(at: int, value: int, *more):
     return metrics(write, *more)
 
 
-def totals(backend) -> list[int]:
+def totals(backend, name="jobs_total") -> list[int]:
     """The values of the counter as they arrived."""
-    found = [
-        one.samples for request in received(backend) for one in request if dict(one.labels)["__name__"] == "jobs_total"
-    ]
+    found = [one.samples for request in received(backend) for one in request if dict(one.labels)["__name__"] == name]
     return [number for samples in found for _, _, number in samples]
 
 
@@ -409,24 +409,42 @@ async def test_a_refused_delta_stays_in_the_sum():
 
 
 async def test_sums_go_on_after_a_reload(backend):
-    """Whatever it changed but names and sizes; two instances at a time take turns."""
+    """Whatever it changed but names and sizes, with which they begin anew."""
+    yaml = f"""
+receivers:
+  feed: {{component: sluiceway.testing:Feeder}}
+exporters:
+  prometheus_remote_write: {{endpoint: '{url(backend)}', delta_to_cumulative: {{}}, MORE}}
+service:
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines:
+    metrics: {{receivers: [feed], exporters: [prometheus_remote_write]}}
+"""
+    at = AT
+    async with Collector.from_yaml(yaml.replace("MORE", "timeout: 5s")) as collector, asyncio.timeout(20):
+        for more in ("timeout: 6s", f"http: {{endpoint: '{url(backend)}'}}", "namespace: other"):
+            for _ in range(2):
+                await collector.component("receiver", "feed").feed(jobs(at := at + 10**9, 5))
+            await collector.reload(load([f"yaml:{yaml.replace('MORE', more)}"]))
+        await collector.component("receiver", "feed").feed(jobs(at + 10**9, 5))
+    assert totals(backend) == [bits(5.0 * number) for number in range(1, 7)]
+    assert totals(backend, "other_jobs_total") == [bits(5.0)]
+
+
+async def test_the_exporters_before_and_after_a_reload_take_turns(backend):
+    """What both know of series has one user at a time."""
     kept: dict[str, object] = {}
     sums = "delta_to_cumulative: {}, target_info: {enabled: false}"
-    async with exporter(url(backend), sums, kept=kept) as old:
-        await old.consume(jobs(AT, 5))
-        async with exporter(url(backend), f"{sums}, timeout: 9s", kept=kept) as new, asyncio.TaskGroup() as tasks:
-            backend.gate = asyncio.Event()
-            for number, out in enumerate((old, new, old)):
-                tasks.create_task(out.consume(jobs(AT + (number + 1) * 10**9, 1)))
-            await arrived(backend, 2)
-            await settle(200)
-            assert len(backend.requests) == 2
-            backend.gate.set()
-        async with exporter(url(backend), f"{sums}, namespace: other", kept=kept) as other:
-            await other.consume(jobs(AT, 2))
-    assert totals(backend) == [bits(5.0), bits(6.0), bits(7.0), bits(8.0)]
-    ((last,),) = received(backend)[4:]
-    assert last.samples == [(AT // 10**6, 0, bits(2.0))]
+    backend.gate = asyncio.Event()
+    before, after = (exporter(url(backend), f"{sums}, {more}", kept=kept) for more in ("timeout: 5s", "timeout: 6s"))
+    async with before as old, after as new, asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        for number, out in enumerate((old, new, old)):
+            tasks.create_task(out.consume(jobs(AT + number * 10**9, 1)))
+        await arrived(backend, 1)
+        await settle(200)
+        assert len(backend.requests) == 1
+        backend.gate.set()
+    assert totals(backend) == [bits(1.0), bits(2.0), bits(3.0)]
 
 
 async def test_a_receiver_that_takes_nothing_is_not_asked_for_each_point(monkeypatch):

@@ -110,7 +110,7 @@ class Sums:
 @given(seed=st.integers(0, 2**32), cached=st.sampled_from([1, 1 << 26]))
 @checked
 def test_deltas_add_up(seed, cached):
-    """Whether or not the encoder forgets names meanwhile, and batches are refused in between."""
+    """Whether or not the encoder forgets names meanwhile, and batches are taken back in between, or come again."""
     random = Random(seed)
     kernel, sums = summed(max_cached=cached), Sums()
     for step in range(8):
@@ -122,9 +122,11 @@ def test_deltas_add_up(seed, cached):
         was_first = kernel.delta_series == 0 or sums.zeros == sums.integer == 0
         if was_first:
             start = (at - SECOND) // 10**6
-        requests, _, reasons = kernel.encode(sums.add(random, at).payload, at)
-        assert not reasons
-        sums.check(last(requests), start)
+        batch = sums.add(random, at)
+        for again in (False, True):
+            requests, _, reasons = kernel.encode(batch.payload, at, again=again)
+            assert not reasons
+            sums.check(last(requests), start)
 
 
 def test_integers_add_up_exactly():
