@@ -375,25 +375,25 @@ async def test_deltas_that_another_batch_overtook_go_in_halves():
     )
 
 
-async def test_a_part_that_is_cut_off_keeps_its_own_sums():
-    """It is encoded anew for the next attempt, as if it never had been."""
-    answers = [400, 503]
+@pytest.mark.parametrize("second", [400, 503])
+async def test_a_part_that_is_refused_or_cut_off_keeps_its_own_sums(second):
+    """Each time it is encoded as if it never had been: every sample has the sum of its own time."""
+    answers = [400, second]
 
     def choose(names):
         return answers.pop(0) if answers else poisonous(names)
 
-    async with Choosy(choose=choose).running() as backend:
-        more = "delta_to_cumulative: {}, target_info: {enabled: false}"
-        async with exporter(url(backend), more) as out:
-            times = [AT, AT + 10**9]
-            batch = join([*(jobs(at, 5) for at in times), gauges(AT, name="poison")])
+    times = [AT, AT + 10**9]
+    batch = join([*(jobs(at, 5) for at in times), gauges(AT, name="poison")])
+    backend, more = Choosy(choose=choose), "delta_to_cumulative: {}, target_info: {enabled: false}"
+    async with backend.running(), exporter(url(backend), more) as out:
+        if second == 503:
             with pytest.raises(RetryableError):
                 await out.consume(batch)
-            told = await out.consume(batch)
+        told = await out.consume(batch)
     assert told.rejected == 1
-    assert [one.samples for one in backend.taken] == [
-        [(at // 10**6, 0, bits(5.0 * number)) for number, at in enumerate(times, 1)]
-    ]
+    samples = [sample for one in backend.taken for sample in one.samples]
+    assert samples == [(at // 10**6, 0, bits(5.0 * number)) for number, at in enumerate(times, 1)]
 
 
 async def test_a_refused_delta_stays_in_the_sum():
