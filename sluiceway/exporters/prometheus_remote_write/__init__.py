@@ -51,12 +51,22 @@ the last stays; delta histograms whose bounds change begin anew. The exporter `p
 | other 4xx, redirects | dropped |
 | none: no connection, cut off, timeout | sent again |
 
-When some of a batch's requests fail, only those are sent again. A request whose answer was lost may have arrived all
-the same: Prometheus takes the same last sample of a series twice as once, but calls earlier ones out of order, and then
-they count as dropped although they are there. The same holds for halves, where a receiver had written a part.
+When some of a batch's requests fail, only those are sent again. `timeout` is for one attempt with all its requests and
+halves, and the next goes on where it ended; when attempts end for good, all of the batch counts as dropped, also what
+has arrived. Without a queue a batch is known again by its bytes, among the last 64 that failed.
 
-A crash loses what the queue holds in memory, and the sums of `delta_to_cumulative`, which begin anew: to Prometheus, a
-counter that was reset. Integers beyond 2**53 lose digits, as Prometheus has doubles only.
+A request whose answer was lost may have arrived all the same: Prometheus takes the same last sample of a series twice
+as once, but calls earlier ones out of order, and then they count as dropped although they are there. The same holds for
+halves, where a receiver had written a part.
+
+`delta_to_cumulative` adds each delta up once, when its batch is first tried. What then fails or is refused stays in the
+sum, which the next sample shows: a sum that fell would be a reset to Prometheus. So deltas that come again in a batch
+of other bytes are rejected as not newer. A reload keeps the sums unless it changes names, labels, the message,
+`max_streams`, `max_batch_size_bytes` or `series_cache_size`. What the exporter before it then still sends is rejected
+where its successor had newer deltas of the same series.
+
+A crash loses what the queue holds in memory, and the sums, which begin anew: a counter that was reset. Integers beyond
+2**53 lose digits, as Prometheus has doubles only.
 
 ```yaml
 exporters:
@@ -77,7 +87,7 @@ from sluiceway.errors import PermanentError, RetryableError
 from sluiceway.exporters.prometheus_remote_write.answers import Written
 from sluiceway.exporters.prometheus_remote_write.receiver import Receiver
 from sluiceway.exporters.prometheus_remote_write.settings import PrometheusRemoteWriteConfig
-from sluiceway.exporters.prometheus_remote_write.work import ABOUT_DATA, MOST_IN_VAIN, Encoding, Request, Work
+from sluiceway.exporters.prometheus_remote_write.work import ABOUT_DATA, MOST_IN_VAIN, Encoding, Request, Series, Work
 from sluiceway.extras import require
 from sluiceway.otlp import Batch, Signal, join
 
@@ -109,8 +119,8 @@ class RemoteWriteExporter:
         self._context = context
         self._receiver = Receiver(config, context)
         self.destination = self._receiver.destination
-        self._encoding = Encoding(config, context.clock)
-        self._turn = asyncio.Lock()
+        self._series = Series.of(config, context.kept)
+        self._encoding = Encoding(config, context.clock, self._series)
         self._room = asyncio.Semaphore(config.parallelism)
         self._sent = [0, 0, 0, 0]
         self._in_vain = 0
@@ -135,7 +145,7 @@ class RemoteWriteExporter:
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
         """Send what is left of the batch, and return when the receiver has taken it or raise `DeliveryError`."""
-        async with self._turn:
+        async with self._series.turn:
             work = await self._encoding.work(batch)
             errors = await self._send(work)
             if errors:
@@ -165,7 +175,7 @@ class RemoteWriteExporter:
             return
         except PermanentError as error:
             if request.has_points:
-                work.refused[request.number] = error, self._encoding.take_back(work, request.number)
+                work.refused[request.number] = error
                 self._in_vain += 1
             else:
                 self._context.logger.debug("%s", error)
@@ -175,8 +185,9 @@ class RemoteWriteExporter:
 
     def _part(self, work: Work) -> None:
         """See to the requests that were refused: in parts they may yet be taken."""
-        for number, (error, is_free) in reversed(work.refused.items()):
-            work.divide(work.points_of(number), error, tries=is_free and self._in_vain < MOST_IN_VAIN)
+        for number, error in reversed(work.refused.items()):
+            if work.divide(work.points_of(number), error, tries=self._in_vain < MOST_IN_VAIN):
+                self._encoding.take_back(work, number)
         work.refused.clear()
 
     async def _send_parts(self, work: Work) -> None:
@@ -188,12 +199,9 @@ class RemoteWriteExporter:
                     if request.has_points:
                         self._count(part, request, await self._receiver.post(request))
             except PermanentError as error:
-                self._encoding.take_back(part)
                 self._in_vain += 1
-                work.divide(work.parts.pop(), error, tries=self._in_vain < MOST_IN_VAIN)
-            except BaseException:  # it will be encoded anew
-                self._encoding.take_back(part)
-                raise
+                if work.divide(work.parts.pop(), error, tries=self._in_vain < MOST_IN_VAIN):
+                    self._encoding.take_back(part)
             else:
                 work.parts.pop()
                 work.settle(part)
@@ -229,7 +237,7 @@ class RemoteWriteExporter:
 
     def _publish(self) -> None:
         """Make our own metrics, by the Collector's names where it has them."""
-        scope, kernel = self._context.telemetry, self._encoding.kernel
+        scope, kernel = self._context.telemetry, self._series.kernel
         names = {"exporter": self._context.id}
         prefix = "otelcol_exporter_prometheusremotewrite_"
         kinds = (("sent_batches", "request"), ("written_samples", "sample"), ("written_histograms", "histogram"),

@@ -28,7 +28,7 @@ from sluiceway.prometheus._checks cimport prepare
 from sluiceway.prometheus._exemplars cimport read_exemplar
 from sluiceway.prometheus._native cimport put_spans, zero_threshold
 from sluiceway.prometheus._points cimport NO_RECORDED_VALUE, Point, read_point
-from sluiceway.prometheus._values cimport MIN_SCALE, Distribution, as_distribution
+from sluiceway.prometheus._values cimport MIN_SCALE, Distribution, as_distribution, same_bounds
 from sluiceway.prometheus._writing cimport put, put_byte, put_text, put_varint, to_zigzag, varint
 
 cdef enum:
@@ -236,6 +236,7 @@ cdef class RemoteWriteEncoder:
     cdef Group* last_group
     cdef Buffer carried  # a Carried* for each point; NULL for one that is not
     cdef Buffer waiting
+    cdef bint again  # the points have been encoded before
     cdef bint waits  # deltas are to be added up at the end
     cdef bint disordered  # they should have been
     cdef Carried* current
@@ -318,15 +319,19 @@ cdef class RemoteWriteEncoder:
         """How many delta series are being added up."""
         return self.streams.count
 
-    def encode(self, bytes payload, uint64_t now):
+    def encode(self, bytes payload, uint64_t now, *, bint again=False):
         """The requests for a `MetricsData`; `now` is nanoseconds of the wall clock.
+
+        `again` says that the points have been encoded before: those whose deltas were not taken back since become the
+        newest sum of their series, which they are in.
 
         Returns a list of requests, each with its numbers of samples, histograms and exemplars and whether it has
         points, or tells of resources alone; for each point, in order, the number of its request as a uint32, or
         0xFFFFFFFF for one that cannot be carried; and how many these are, by reason.
         """
         cdef uint32_t i
-        self.walk(payload, now, False)
+        self.again = again
+        self.walk(payload, now, again)
         if self.disordered:
             self.revert()
             self.walk(payload, now, True)
@@ -336,7 +341,7 @@ cdef class RemoteWriteEncoder:
         }
 
     def revert(self, request=None):
-        """Forget that the last batch was encoded, or what went into one request: it was refused, and may come again."""
+        """Forget that the last batch was encoded, or what went into one request: its points come again."""
         cdef Group* group = self.first_group
         cdef Accumulator** link = &self.streams.touched
         cdef Accumulator* one

@@ -15,7 +15,7 @@ cdef bint is_taken(RemoteWriteEncoder self, Shape* shape) noexcept nogil:
 cdef int add_point(RemoteWriteEncoder self, Shape* shape, Accumulator* stream) except -1 nogil:
     """Make a point samples, or what it was added to, or say why it cannot be carried."""
     cdef Point* point = &self.point
-    cdef int64_t time = milliseconds(point.time)
+    cdef int64_t time = milliseconds(point.time if stream == NULL else stream.now.time)
     cdef int64_t start = 0
     cdef uint64_t began = point.start if stream == NULL else stream.now.start
     cdef Distribution told
@@ -28,7 +28,7 @@ cdef int add_point(RemoteWriteEncoder self, Shape* shape, Accumulator* stream) e
     if began and self.member != GAUGE and (self.member != SUM or self.monotonic):
         start = max(milliseconds(began), 1)  # zero would say that it is not known
     if self.member == GAUGE or self.member == SUM:
-        add_sample(self, shape.family, shape.parts[0], time, start, bits(value_of(point, stream)))
+        add_sample(self, shape, shape.parts[0], time, start, bits(value_of(point, stream)))
         if not (self.member == SUM and self.monotonic):
             return CARRIED
     else:
@@ -60,12 +60,13 @@ cdef int add_up(RemoteWriteEncoder self, Shape* shape) except -1 nogil:
         if stream == NULL:
             return TOO_MANY
         shape.accumulator, shape.generation = stream, self.streams.generation
-    if self.point.time <= stream.now.time:
+    if self.point.time > stream.now.time:
+        touch(&self.streams, stream, self.epoch, self.now, shape.group)
+        add_delta(&stream.now, &self.point, self.member >> 3)
+    elif not self.again or (self.member == HISTOGRAM and not same_bounds(&stream.now.distribution, &self.point)):
         if stream.epoch == self.epoch and stream.before.time < self.point.time < stream.now.time:
             self.disordered = True
         return TOO_OLD
-    touch(&self.streams, stream, self.epoch, self.now, shape.group)
-    add_delta(&stream.now, &self.point, self.member >> 3)
     self.current.stream = stream
     return add_point(self, shape, stream)
 
@@ -97,13 +98,24 @@ cdef int touch_group(RemoteWriteEncoder self, Group* group, bint told=False) exc
     return 0
 
 
-cdef int touch_series(RemoteWriteEncoder self, Family* family, Series* series) except -1 nogil:
-    cdef Group* group = series.group
+cdef void move_series(Series* series, Group* group) noexcept nogil:
+    """Have a series in the group of the metric that has it now."""
+    cdef Series** link = &series.group.parts
+    while link[0] != series:
+        link = &link[0].next
+    link[0] = series.next
+    series.next = group.parts
+    group.parts = series
+    series.group = group
+
+
+cdef void touch_series(RemoteWriteEncoder self, Shape* shape, Series* series) noexcept nogil:
+    cdef Group* group = shape.group
     if series.epoch == self.epoch:
-        return 0
-    if group.epoch != self.epoch:  # the point is of another, of which a series has the same name
-        touch_group(self, group)
-    series.epoch, series.family = self.epoch, family
+        return
+    if series.group != group:
+        move_series(series, group)
+    series.epoch, series.family = self.epoch, shape.family
     series.first = series.last = NULL
     series.exemplars = series.last_exemplar = NULL
     series.count = 0
@@ -115,14 +127,13 @@ cdef int touch_series(RemoteWriteEncoder self, Family* family, Series* series) e
     else:
         group.last.touched = series
     group.last = series
-    return 0
 
 
 cdef Sample* add_sample(
-    RemoteWriteEncoder self, Family* family, Series* series, int64_t time, int64_t start, uint64_t value
+    RemoteWriteEncoder self, Shape* shape, Series* series, int64_t time, int64_t start, uint64_t value
 ) except NULL nogil:
     cdef Sample* sample = <Sample*>arena_zeroed(&self.arena, sizeof(Sample))
-    touch_series(self, family, series)
+    touch_series(self, shape, series)
     sample.time, sample.start, sample.value, sample.point = time, start, value, self.current
     series.count += 1
     if series.last == NULL:
@@ -148,11 +159,11 @@ cdef int add_stale(RemoteWriteEncoder self, Shape* shape, int64_t time) except -
     elif self.member == HISTOGRAM and self.point.bounds.size == 0:
         while series != NULL:
             if series.family.kind == shape.family.kind:
-                add_sample(self, shape.family, series, time, 0, STALE)
+                add_sample(self, shape, series, time, 0, STALE)
             series = series.next
     else:
         for i in range(shape.count):
-            add_sample(self, shape.family, shape.parts[i], time, 0, STALE)
+            add_sample(self, shape, shape.parts[i], time, 0, STALE)
     return CARRIED
 
 
@@ -160,17 +171,16 @@ cdef int add_buckets_of(
     RemoteWriteEncoder self, Shape* shape, const Distribution* d, int64_t time, int64_t start
 ) except -1 nogil:
     """The series of a histogram: one for each bound, with all that is not above it; then all, their sum and number."""
-    cdef Family* family = shape.family
     cdef Series** parts = shape.parts
     cdef uint64_t below = 0
     cdef uint32_t i
     for i in range(d.bound_count):
         below += d.buckets[0][i]
-        add_sample(self, family, parts[i], time, start, bits(<double>below))
-    add_sample(self, family, parts[d.bound_count], time, start, bits(<double>d.count))
+        add_sample(self, shape, parts[i], time, start, bits(<double>below))
+    add_sample(self, shape, parts[d.bound_count], time, start, bits(<double>d.count))
     if d.has_sum:
-        add_sample(self, family, parts[d.bound_count + 1], time, start, bits(d.sum))
-    add_sample(self, family, parts[d.bound_count + 2], time, start, bits(<double>d.count))
+        add_sample(self, shape, parts[d.bound_count + 1], time, start, bits(d.sum))
+    add_sample(self, shape, parts[d.bound_count + 2], time, start, bits(<double>d.count))
     return 0
 
 
@@ -179,9 +189,9 @@ cdef int add_quantiles(
 ) except -1 nogil:
     cdef uint32_t i
     for i in range(d.bound_count):
-        add_sample(self, shape.family, shape.parts[i], time, start, bits(d.values[i]))
-    add_sample(self, shape.family, shape.parts[d.bound_count], time, start, bits(d.sum))
-    add_sample(self, shape.family, shape.parts[d.bound_count + 1], time, start, bits(<double>d.count))
+        add_sample(self, shape, shape.parts[i], time, start, bits(d.values[i]))
+    add_sample(self, shape, shape.parts[d.bound_count], time, start, bits(d.sum))
+    add_sample(self, shape, shape.parts[d.bound_count + 1], time, start, bits(<double>d.count))
     return 0
 
 
@@ -189,7 +199,7 @@ cdef int add_native(
     RemoteWriteEncoder self, Shape* shape, const Distribution* d, int64_t time, int64_t start
 ) except -1 nogil:
     """A sample that is a native histogram: the fields of a `Histogram` but for its times."""
-    cdef Sample* sample = add_sample(self, shape.family, shape.parts[0], time, start, 0)
+    cdef Sample* sample = add_sample(self, shape, shape.parts[0], time, start, 0)
     cdef Buffer* out = &self.native
     cdef double threshold = zero_threshold(d.threshold)
     cdef uint8_t* place
@@ -321,13 +331,13 @@ cdef int tell_resource(RemoteWriteEncoder self) except -1 nogil:
         return 0
     series = shape.parts[0]
     if series.epoch == self.epoch:
-        if shape.group.told:
+        if series.group.told:
             series.last.time = series.told = max(time, series.told)
         return 0
     if series.told and series.told - FORGIVEN <= time < series.told + TOLD_EVERY:
         return 0
     touch_group(self, shape.group, True)
     self.current = &self.nobody
-    add_sample(self, shape.family, series, time, 0, bits(1.0))
+    add_sample(self, shape, series, time, 0, bits(1.0))
     series.told = time
     return 0

@@ -24,7 +24,7 @@ class RemoteWriteClient(HttpClient):
     """How to reach the receiver, under the key `http`."""
 
     timeout: Timeout = 5.0
-    """How long one attempt may take; 0s has no limit."""
+    """How long one attempt to send a batch may take; 0s has no limit."""
 
     @model_validator(mode="after")
     def _check_protocol(self) -> Self:
@@ -110,7 +110,8 @@ class Wal(Settings):
 class DeltaToCumulative(Settings):
     """Adds delta sums and histograms up, since Prometheus knows cumulative ones only. Ours; off.
 
-    The sums are kept in memory: they begin anew with the process, which Prometheus takes for a reset of the counter.
+    The sums are kept in memory, and through a reload: they begin anew with the process, which Prometheus takes for a
+    reset of the counter.
     """
 
     max_streams: int = Field(default=100_000, gt=0)
@@ -125,11 +126,11 @@ class PrometheusRemoteWriteConfig(RemoteWriteClient):
     endpoint: str = ""
     """The URL that takes remote write, such as `https://prometheus:9090/api/v1/write`."""
     http: Section[RemoteWriteClient] = None
-    """The client's settings as a block of their own; counts instead of those at the top."""
+    """The client's settings as a block of their own; counts instead of those at the top, its `timeout` where given."""
     write_buffer_size: int = 524_288
     """Without effect: a body is written at once."""
     timeout: Timeout = 5.0
-    """How long one attempt to send a batch may take; 0s has no limit."""
+    """How long one attempt to send a batch may take, with all requests and halves that it becomes; 0s has no limit."""
     retry_on_failure: Section[RetryOnFailure] = RemoteWriteRetry()
     """How often and when to try again."""
     remote_write_queue: Section[RemoteWriteQueue] = RemoteWriteQueue()
@@ -194,6 +195,12 @@ class PrometheusRemoteWriteConfig(RemoteWriteClient):
             self.__dict__["sending_queue"] = queue  # frozen for all others
         return self
 
+    @model_validator(mode="after")
+    def _find_timeout(self) -> Self:
+        if self.http is not None and "timeout" in self.http.model_fields_set:
+            self.__dict__["timeout"] = self.http.timeout
+        return self
+
     @property
     def client(self) -> RemoteWriteClient:
         """How to reach the receiver."""
@@ -214,6 +221,16 @@ class PrometheusRemoteWriteConfig(RemoteWriteClient):
         """How many requests of a batch are under way at the same time."""
         queue = self.remote_write_queue or RemoteWriteQueue()
         return self.max_batch_request_parallelism or queue.num_consumers
+
+    @property
+    def shapes(self) -> str:
+        """All that decides what is known of series; where it is the same, a reload keeps their sums."""
+        delta = self.delta_to_cumulative
+        return repr((
+            self.strategy, self.namespace, sorted(self.labels.items()), self.disable_scope_info, self.target_info,
+            self.resource_to_telemetry_conversion, self.protobuf_message, self.send_metadata, self.max_batch_size_bytes,
+            self.series_cache_size, None if delta is None else delta.max_streams,
+        ))  # fmt: skip
 
     @property
     def rules(self) -> Rules:

@@ -10,11 +10,13 @@ import cramjam
 import pytest
 
 from sluiceway.component import PartialSuccess
+from sluiceway.config.load import load
 from sluiceway.errors import PermanentError, RetryableError
 from sluiceway.otlp import join
 from sluiceway.otlp.metrics import Temporality
 from sluiceway.pipelines.branches import ExporterBranch
 from sluiceway.pipelines.ledger import Account
+from sluiceway.service import Collector
 from sluiceway.testing import ManualClock, settle
 from tests.exporters.backends import HttpBackend
 from tests.exporters.prometheus_remote_write.bench import V2, exporter, gauges, metrics, received, wrapped
@@ -244,11 +246,9 @@ def jobs(at: int, value: int, *more):
     return metrics(write, *more)
 
 
-def totals(backend) -> list[int]:
+def totals(backend, name="jobs_total") -> list[int]:
     """The values of the counter as they arrived."""
-    found = [
-        one.samples for request in received(backend) for one in request if dict(one.labels)["__name__"] == "jobs_total"
-    ]
+    found = [one.samples for request in received(backend) for one in request if dict(one.labels)["__name__"] == name]
     return [number for samples in found for _, _, number in samples]
 
 
@@ -335,6 +335,116 @@ async def test_deltas_of_a_request_refused_beside_others_go_in_halves():
             told = await out.consume(batch)
     assert told.rejected == told.batch.items == 1
     assert {name: total(backend, f"{name}_total") for name in "abcd"} == dict.fromkeys("abcd", bits(10.0))
+
+
+async def test_a_delta_comes_again_in_a_payload_of_its_own(backend):
+    """Without a queue a sender who was refused sends the same bytes anew: only what has not arrived goes again."""
+    backend.script = [204, 503, 204]
+    first = counters(AT, "a", "b", "c")
+    more = f"delta_to_cumulative: {{}}, sending_queue: {{enabled: false}}, {SMALL}, max_batch_request_parallelism: 1"
+    async with exporter(url(backend), more) as out:
+        with pytest.raises(RetryableError):
+            await out.consume(first)
+        again = first.with_payload(bytes(bytearray(first.payload)), first.items)
+        assert again.payload is not first.payload
+        assert await out.consume(again) is None
+    names = [dict(one.labels)["__name__"] for request in received(backend) for one in request]
+    assert names == ["a_total", "b_total", "c_total", "b_total"]
+    assert received(backend)[3][0].samples == received(backend)[1][0].samples == [(AT // 10**6, 0, bits(5.0))]
+
+
+async def test_deltas_that_another_batch_overtook_go_in_halves():
+    """What they added stays, and their halves show the newest sums: one point is lost, and nothing is added twice."""
+    answers = [503]
+
+    def choose(names):
+        return answers.pop() if answers else poisonous(names)
+
+    async with Choosy(choose=choose).running() as backend:
+        more = "delta_to_cumulative: {}, target_info: {enabled: false}, sending_queue: {enabled: false}"
+        async with exporter(url(backend), more) as out:
+            first = join([counters(AT, "a", "b"), gauges(AT, name="poison"), counters(AT, "c")])
+            with pytest.raises(RetryableError):
+                await out.consume(first)
+            assert await out.consume(counters(AT + 10**9, "a")) is None
+            told = await out.consume(first)
+    assert told.rejected == told.batch.items == 1
+    assert "HTTP status 400" in told.message
+    assert {name: total(backend, f"{name}_total") for name in "abc"} == {"a": bits(10.0)} | dict.fromkeys(
+        "bc", bits(5.0)
+    )
+
+
+@pytest.mark.parametrize("second", [400, 503])
+async def test_a_part_that_is_refused_or_cut_off_keeps_its_own_sums(second):
+    """Each time it is encoded as if it never had been: every sample has the sum of its own time."""
+    answers = [400, second]
+
+    def choose(names):
+        return answers.pop(0) if answers else poisonous(names)
+
+    times = [AT, AT + 10**9]
+    batch = join([*(jobs(at, 5) for at in times), gauges(AT, name="poison")])
+    backend, more = Choosy(choose=choose), "delta_to_cumulative: {}, target_info: {enabled: false}"
+    async with backend.running(), exporter(url(backend), more) as out:
+        if second == 503:
+            with pytest.raises(RetryableError):
+                await out.consume(batch)
+        told = await out.consume(batch)
+    assert told.rejected == 1
+    samples = [sample for one in backend.taken for sample in one.samples]
+    assert samples == [(at // 10**6, 0, bits(5.0 * number)) for number, at in enumerate(times, 1)]
+
+
+async def test_a_refused_delta_stays_in_the_sum():
+    """Who refuses a sample may have a later one: a sum that fell would be a reset that never was."""
+    refused = [400, 400, 400]
+    choosy = Choosy(choose=lambda _: refused.pop() if refused else 204)
+    more = "delta_to_cumulative: {}, target_info: {enabled: false}"
+    async with choosy.running() as backend, exporter(url(backend), more) as out:
+        with pytest.raises(PermanentError):
+            await out.consume(join([jobs(AT, 5), jobs(AT + 10**9, 7)]))
+        assert await out.consume(jobs(AT + 2 * 10**9, 1)) is None
+    assert total(backend, "jobs_total") == bits(13.0)
+
+
+async def test_sums_go_on_after_a_reload(backend):
+    """Whatever it changed but names and sizes, with which they begin anew."""
+    yaml = f"""
+receivers:
+  feed: {{component: sluiceway.testing:Feeder}}
+exporters:
+  prometheus_remote_write: {{endpoint: '{url(backend)}', delta_to_cumulative: {{}}, MORE}}
+service:
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines:
+    metrics: {{receivers: [feed], exporters: [prometheus_remote_write]}}
+"""
+    at = AT
+    async with Collector.from_yaml(yaml.replace("MORE", "timeout: 5s")) as collector, asyncio.timeout(20):
+        for more in ("timeout: 6s", f"http: {{endpoint: '{url(backend)}'}}", "namespace: other"):
+            for _ in range(2):
+                await collector.component("receiver", "feed").feed(jobs(at := at + 10**9, 5))
+            await collector.reload(load([f"yaml:{yaml.replace('MORE', more)}"]))
+        await collector.component("receiver", "feed").feed(jobs(at + 10**9, 5))
+    assert totals(backend) == [bits(5.0 * number) for number in range(1, 7)]
+    assert totals(backend, "other_jobs_total") == [bits(5.0)]
+
+
+async def test_the_exporters_before_and_after_a_reload_take_turns(backend):
+    """What both know of series has one user at a time."""
+    kept: dict[str, object] = {}
+    sums = "delta_to_cumulative: {}, target_info: {enabled: false}"
+    backend.gate = asyncio.Event()
+    before, after = (exporter(url(backend), f"{sums}, {more}", kept=kept) for more in ("timeout: 5s", "timeout: 6s"))
+    async with before as old, after as new, asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        for number, out in enumerate((old, new, old)):
+            tasks.create_task(out.consume(jobs(AT + number * 10**9, 1)))
+        await arrived(backend, 1)
+        await settle(200)
+        assert len(backend.requests) == 1
+        backend.gate.set()
+    assert totals(backend) == [bits(1.0), bits(2.0), bits(3.0)]
 
 
 async def test_a_receiver_that_takes_nothing_is_not_asked_for_each_point(monkeypatch):

@@ -1,4 +1,4 @@
-"""Delta points added up: the sums are what plain Python adds up, and what was refused is as if it never came."""
+"""Delta points added up: the sums are what plain Python adds up, and what was taken back is as if it never came."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Sums:
 @given(seed=st.integers(0, 2**32), cached=st.sampled_from([1, 1 << 26]))
 @checked
 def test_deltas_add_up(seed, cached):
-    """Whether or not the encoder forgets names meanwhile, and batches are refused in between."""
+    """Whether or not the encoder forgets names meanwhile, and batches are taken back in between, or come again."""
     random = Random(seed)
     kernel, sums = summed(max_cached=cached), Sums()
     for step in range(8):
@@ -122,9 +122,11 @@ def test_deltas_add_up(seed, cached):
         was_first = kernel.delta_series == 0 or sums.zeros == sums.integer == 0
         if was_first:
             start = (at - SECOND) // 10**6
-        requests, _, reasons = kernel.encode(sums.add(random, at).payload, at)
-        assert not reasons
-        sums.check(last(requests), start)
+        batch = sums.add(random, at)
+        for again in (False, True):
+            requests, _, reasons = kernel.encode(batch.payload, at, again=again)
+            assert not reasons
+            sums.check(last(requests), start)
 
 
 def test_integers_add_up_exactly():
@@ -261,6 +263,40 @@ def test_one_request_of_a_batch_is_taken_back():
     kernel.revert(1)
     found = last(kernel.encode(batch(NOW + 2).payload, NOW)[0])
     assert {name: number(one.samples[0][2]) for (name, _), one in found.items()} == {"a_total": 15.0, "b_total": 10.0}
+
+
+def test_what_comes_again_has_the_newest_sums():
+    """Deltas that were not taken back are not added once more, whatever came after them."""
+    kernel = summed()
+
+    def batch(at, *names):
+        return metrics(*(lambda into, n=n: into.sum(n, temporality=DELTA).add(5, time=at, start=at - 1) for n in names))
+
+    first = batch(NOW, "a", "b").payload
+    kernel.encode(first, NOW)
+    kernel.encode(batch(NOW + SECOND, "a").payload, NOW)
+    requests, _, reasons = kernel.encode(first, NOW, again=True)
+    assert reasons == {}
+    assert {name: (one.samples[0][0], number(one.samples[0][2])) for (name, _), one in last(requests).items()} == {
+        "a_total": ((NOW + SECOND) // 10**6, 10.0), "b_total": (NOW // 10**6, 5.0)
+    }  # fmt: skip
+
+
+def test_what_comes_again_after_its_bounds_have_changed_is_left_out():
+    """There is no sum any more that it would be in."""
+    kernel = summed()
+
+    def batch(at, *bounds):
+        value = Histogram(bounds, (1,) * (len(bounds) + 1), sum=1.0)
+        return metrics(
+            lambda into: into.histogram("h", temporality=DELTA).add_histogram(value, time=at, start=at - 1)
+        ).payload
+
+    few = batch(NOW, 1.0)
+    kernel.encode(few, NOW)
+    kernel.encode(batch(NOW + SECOND, *map(float, range(100))), NOW)
+    requests, _, reasons = kernel.encode(few, NOW, again=True)
+    assert (requests, reasons) == ([], {"out of order": 1})
 
 
 def test_a_resource_says_its_latest_time_again_after_a_refusal():

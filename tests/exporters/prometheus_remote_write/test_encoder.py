@@ -214,6 +214,20 @@ def newest(*points: tuple[int, float]):
     return found, reasons
 
 
+def test_a_series_stands_with_the_point_that_it_is_of():
+    """Though another metric had it before: all of a histogram is in one request, which is its owner."""
+    kernel = encoder(SeriesNames(Rules(), target_info=False), max_bytes=1)
+    histogram = metrics(
+        lambda into: into.histogram("h").add_histogram(Histogram((1.0,), (1, 1), sum=1.0), time=NOW, start=1)
+    )
+    for _ in range(2):  # it goes to and fro
+        kernel.encode(metrics(lambda into: into.gauge("h_count").add(1, time=NOW)).payload, NOW)
+        requests, owners, reasons = kernel.encode(histogram.payload, NOW)
+        names = [[dict(one.labels)["__name__"] for one in read(content, second=False)] for content, *_ in requests]
+        assert names == [["h_bucket", "h_bucket", "h_sum", "h_count"]]
+        assert (owners, reasons) == (bytes(4), {})
+
+
 def test_of_points_in_one_millisecond_the_newest_stays():
     """By nanoseconds, whatever their order; the others are rejected, as Prometheus would keep the first alone."""
     assert newest((NOW + 2, 2.0), (NOW + 1, 1.0), (NOW, 3.0)) == ([(0, bits(2.0))], {"duplicate": 2})

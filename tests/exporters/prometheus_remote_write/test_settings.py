@@ -63,6 +63,14 @@ def test_the_clients_block_counts():
     assert (made.client.endpoint, list(made.client.headers)) == ("http://q/write", ["A"])
 
 
+def test_the_timeout_of_the_clients_block_counts():
+    """Where it is given; what stands at the top is not lost else."""
+    assert config("http: {endpoint: 'http://q/write', timeout: 1s}").timeout == 1.0
+    assert config("timeout: 2s, http: {endpoint: 'http://q/write', timeout: 1s}").timeout == 1.0
+    assert config("timeout: 2s, http: {endpoint: 'http://q/write'}").timeout == 2.0
+    assert config("http: {endpoint: 'http://q/write'}").timeout == 5.0
+
+
 def test_suffixes_and_strategy():
     """The strategy counts where it is given."""
     assert config(URL).strategy is Strategy.UNDERSCORES_SUFFIXES
