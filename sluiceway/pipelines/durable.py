@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from typing import Final
 
 from sluiceway.component import Clock, Reason
@@ -137,15 +139,27 @@ class Durable:
                 self._consumers.put(element)
 
     def expire(self) -> None:
-        """Give up what waits and is too old. What is under way comes to its end."""
+        """Give up what waits and is too old. What is under way looks at its age before each attempt."""
         if self._settings.max_age:
             for element in self._consumers.waiting():
                 if self._is_too_old(element) and self._consumers.withdraw(element):
                     self._give_up(element)
 
+    def expiry(self, element: Element) -> float:
+        """When the first of its items has waited for too long."""
+        return self._expiry(element.tickets[0][0])
+
+    def too_old(self, element: Element) -> int:
+        """How many of its items, which are in their order, have waited for too long."""
+        now = self._clock.now()
+        return sum(items for _, items in takewhile(lambda part: self._expiry(part[0]) <= now, element.tickets))
+
+    def _expiry(self, ticket: Ticket) -> float:
+        assert ticket.kept is not None  # noqa: S101 - all that comes from the store is kept there
+        return ticket.kept.since + (self._settings.max_age or math.inf)
+
     def _is_too_old(self, element: Element) -> bool:
-        age = self._clock.now() - min(ticket.kept.since for ticket, _ in element.tickets if ticket.kept)
-        return 0 < self._settings.max_age < age
+        return self.expiry(element) <= self._clock.now()
 
     # What is put there otherwise
 

@@ -44,15 +44,17 @@ class BreakerGate:
     async def passable(self, request: Request) -> None:
         """Wait until the request may be sent.
 
-        Raise `RetryableError` when its sender has gone, and once `stop` is set rather than wait for a probe.
+        Raise `RetryableError` when its sender has gone, and once `stop` is set rather than wait for a probe;
+        `ExpiredError` when it has waited for too long.
         """
         while delay := self._breaker.delay():
             if self._stop.is_set() and self._breaker.state is State.OPEN:
                 raise RetryableError("interrupted due to shutdown: circuit breaker is open", code="UNAVAILABLE")
             if request.is_abandoned:
                 raise RetryableError("the sender has gone: circuit breaker is open", code="UNAVAILABLE")
+            request.require_fresh(now := self._clock.now())
             async with while_waited_for(request.callers):
-                await pause(self._clock, delay, self._changed)
+                await pause(self._clock, min(delay, request.expires - now), self._changed)
 
     async def send(self, request: Request) -> None:
         """Send on, or raise `RefusedError` while the breaker is open."""

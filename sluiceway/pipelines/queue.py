@@ -15,7 +15,7 @@ from sluiceway.component import Context, Reason, reason_of
 from sluiceway.config.exporter import UNBOUNDED
 from sluiceway.config.exporter import SendingQueue as Settings
 from sluiceway.errors import RefusedError, RetryableError, TooLargeError
-from sluiceway.otlp import Batch, Signal
+from sluiceway.otlp import Batch, Signal, join, split
 from sluiceway.pipelines.batching import DISTANCE, Natural, Timed
 from sluiceway.pipelines.bisection import Bisection
 from sluiceway.pipelines.consumers import Consumers
@@ -23,12 +23,12 @@ from sluiceway.pipelines.durable import Durable
 from sluiceway.pipelines.ledger import Account
 from sluiceway.pipelines.losses import LossLog
 from sluiceway.pipelines.observation import Counts, Health, describe
-from sluiceway.pipelines.request import Letter, Request, Sender
+from sluiceway.pipelines.request import ExpiredError, Letter, Request, Sender
 from sluiceway.pipelines.room import Room
 from sluiceway.pipelines.store import Store
 from sluiceway.pipelines.tenants import Terms
 from sluiceway.pipelines.uninterrupted import to_its_end
-from sluiceway.pipelines.waiting import Element, Policy, Ticket, measure
+from sluiceway.pipelines.waiting import Element, Policy, Ticket, cut, measure
 from sluiceway.telemetry import Scope
 
 __all__ = ["SendingQueue", "Statistics"]
@@ -229,7 +229,9 @@ class SendingQueue:
 
     def _expire(self, element: Element) -> None:
         element.request.drop(Reason.EXPIRED)
-        self._losses.note(element.request.batch.items, "it has waited for longer than max_age")
+        text = "it has waited for longer than max_age"
+        self._losses.note(element.request.batch.items, text)
+        self._health.losing(text)
         self._release(element)
 
     def inherit(self, request: Request) -> None:
@@ -303,8 +305,12 @@ class SendingQueue:
         """
         if self._sent is not None:
             self._sent.record(element.request.batch)
+        if self._disk is not None:
+            element.request.expires = self._disk.expiry(element)
         try:
             await self._next.send(element.request)
+        except ExpiredError:
+            return self._without_old(element)
         except Exception as error:
             if self._bisection.applies(element.request, error):
                 return self._bisection.divide(element)[::-1]
@@ -319,6 +325,18 @@ class SendingQueue:
             else:
                 await to_its_end(self._put_aside(element, element.request.letter))
         return []
+
+    def _without_old(self, element: Element) -> list[Element]:
+        """Give up what of an element has waited for too long, and return the rest, which is to be sent."""
+        assert self._disk is not None  # noqa: S101 - nothing else grows old
+        old = self._disk.too_old(element)
+        if old == element.request.batch.items:
+            self._expire(element)
+            return []
+        first, *rest = split(element.request.batch, items=old)
+        given_up, left = cut(element, [first, join(rest)])
+        self._expire(given_up)
+        return [left]
 
     async def _put_aside(self, element: Element, letter: Letter) -> None:
         """Put what the backend rejected of a request to the dead letters, in the name of the first of its accounts.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -9,18 +10,23 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from sluiceway.caller import Caller, have_gone
 from sluiceway.component import Reason
+from sluiceway.errors import SluicewayError
 from sluiceway.otlp import Batch, Origin, causes_of, join
 from sluiceway.pipelines.ledger import Account
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-__all__ = ["Letter", "Request", "Sender", "Shares", "divide", "join_requests"]
+__all__ = ["ExpiredError", "Letter", "Request", "Sender", "Shares", "divide", "join_requests"]
 
 T = TypeVar("T")
 
 Shares: TypeAlias = tuple[tuple[Account, int], ...]
 """Accounts and how many items of each, in the order in which the items stand in the batch."""
+
+
+class ExpiredError(SluicewayError):
+    """A request has waited for too long, in part at least; it was not sent, or not again."""
 
 
 class Letter(NamedTuple):
@@ -43,11 +49,18 @@ class Request:
     """The span of our own that follows the request through all attempts, where there is one."""
     letter: Letter | None = None
     """What the exporter rejected of it: nothing is settled until that is among the dead letters."""
+    expires: float = math.inf
+    """When its first item has waited for too long: seconds of the clock, from which on it is not to be sent."""
 
     @property
     def is_abandoned(self) -> bool:
         """Whether nobody waits for the outcome any more, so that it is not worth another attempt."""
         return have_gone(self.callers)
+
+    def require_fresh(self, now: float) -> None:
+        """Raise `ExpiredError` where it has waited for too long."""
+        if now >= self.expires:
+            raise ExpiredError("it has waited for longer than max_age")
 
     def hold(self) -> None:
         """Count the items as held."""

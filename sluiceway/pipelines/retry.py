@@ -51,9 +51,9 @@ class Retry:
     Setting `stop` ends the waits: each request is then tried once more, and not again. When nobody waits any more for
     the outcome of a request, the attempt that is under way is its last.
     What can be repeated is raised as `RetryableError`, so that a sender who waits may come again; what cannot, as
-    `PermanentError`. `gate` is a circuit breaker to wait for before each attempt: that wait counts neither as an
-    attempt nor towards `max_elapsed_time`. `random` gives numbers between zero and one. `is_durable` says that requests
-    are on disk.
+    `PermanentError`; a request that is too old for another attempt as `ExpiredError`. `gate` is a circuit breaker to
+    wait for before each attempt: that wait counts neither as an attempt nor towards `max_elapsed_time`. `random` gives
+    numbers between zero and one. `is_durable` says that requests are on disk.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Retry:
             if self._gate is not None:
                 await self._gate.passable(request)
             began = self._clock.now()
+            request.require_fresh(began)
             is_last = self._stop.is_set()
             try:
                 return await self._next.send(request)
@@ -122,7 +123,7 @@ class Retry:
             self._level(failure), _RETRYING, extra={"error": str(failure), "interval": format_duration(wait)}
         )
         async with while_waited_for(request.callers):
-            await pause(self._clock, wait, self._stop)
+            await pause(self._clock, min(wait, request.expires - self._clock.now()), self._stop)
         if request.is_abandoned:
             raise _given_up("the sender has gone", failure)
 

@@ -32,7 +32,7 @@ from sluiceway.pipelines.losses import LossLog
 from sluiceway.pipelines.observation import Counts, Health, Observation
 from sluiceway.pipelines.passage import Passage
 from sluiceway.pipelines.queue import SendingQueue
-from sluiceway.pipelines.request import Request, Sender
+from sluiceway.pipelines.request import ExpiredError, Request, Sender
 from sluiceway.pipelines.retry import Retry
 from sluiceway.pipelines.storage import find_store
 from sluiceway.pipelines.timeout import Timeout
@@ -163,7 +163,9 @@ def wrap(
         sender = Patience(wrapped.gate)
     bisection = Bisection(whole_senders=queue is not None and queue.wait_for_result)
     if queue:
-        sender = Observation(sender, counts, health, bisection.applies)
+        sender = Observation(
+            sender, counts, health, lambda r, e: isinstance(e, ExpiredError) or bisection.applies(r, e)
+        )
     else:
         # Without a queue the request is one sender's, who is told that it was refused.
         log = LossLog("Exporting failed. Rejecting data.", logging.ERROR, context, "rejected_items")

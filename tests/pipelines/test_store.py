@@ -206,7 +206,7 @@ async def test_looking_for_what_is_too_old_does_not_fill_the_memory(tmp_path: Pa
             await asyncio.to_thread(lambda: None)
         in_memory = run.wrapped.queue._disk.in_memory
     assert in_memory <= 64 * 1024 + len(batch.payload) + OVERHEAD
-    assert run.lost() == {}
+    assert run.lost() == {Reason.EXPIRED: 200}
 
 
 async def test_a_queue_on_disk_is_bounded(tmp_path: Path) -> None:
@@ -441,6 +441,44 @@ async def test_what_is_too_old_is_not_sent(tmp_path: Path) -> None:
         await second.until(lambda: second.account("traces").delivered == 1)
     assert second.lost() == {Reason.EXPIRED: 4}
     assert second.account("traces").held == 0
+
+
+async def test_what_is_tried_again_grows_too_old_as_well(tmp_path: Path) -> None:
+    """Of what was joined only that which has waited for too long is given up; the rest goes out without it."""
+    run = Run(
+        tmp_path, "max_age: 10s, num_consumers: 1", *[RetryableError("away")] * 10_000,
+        retry="retry_on_failure: {max_interval: 1s, randomization_factor: 0.0}",
+    )  # fmt: skip
+    began = run.clock.now()
+    async with run.wrapped:
+        await run.consume(traces(1))
+        await run.clock.advance(1)
+        await run.consume(traces(2))
+        await run.clock.advance(4)
+        await run.consume(traces(4))
+        await run.clock.advance(5)
+        await run.until(run.lost)
+        assert run.lost() == {Reason.EXPIRED: 1}
+        await run.until(lambda: run.lost() == {Reason.EXPIRED: 3})
+        assert (run.clock.now() - began, run.account("traces").held) == (pytest.approx(11, abs=0.5), 4)
+        assert run.statuses[-1][0] is Status.PERMANENT_ERROR
+        run.backend.script.clear()
+        await run.until(lambda: run.account("traces").delivered == 4)
+        assert run.statuses[-1][0] is Status.OK
+    assert (run.lost(), run.account("traces").held) == ({Reason.EXPIRED: 3}, 0)
+    assert [batch.items for batch in run.backend.taken] == [4]
+
+
+async def test_an_open_circuit_breaker_does_not_keep_what_is_too_old(tmp_path: Path) -> None:
+    """Nobody waits behind it for longer than `max_age`."""
+    breaker = "circuit_breaker: {consecutive_failures: 1, open_delay: 1h, max_open_delay: 1h}"
+    run = Run(tmp_path, "max_age: 10s", RetryableError("away"), retry=f"{FOREVER}, {breaker}")
+    async with run.wrapped:
+        await run.consume(traces(3))
+        await run.until(lambda: run.backend.calls)
+        await run.clock.advance(10)
+        await run.until(run.lost)
+    assert run.lost() == {Reason.EXPIRED: 3}
 
 
 async def test_another_process_has_the_folder(tmp_path: Path) -> None:
