@@ -54,7 +54,8 @@ class FileConfig(Settings):
     path: str = ""
     """The file to write to."""
     append: bool = False
-    """Whether what is in the file stays. By default, as in the Collector, **a start empties the file**."""
+    """Whether what is in the file stays. By default, as in the Collector, **a start empties the file**. Unlike there it
+    goes with `compression` too: each message is compressed by itself."""
     format: str = "json"
     """`json`, one OTLP/JSON object a line, or `proto`, the OTLP bytes with their length in front."""
     encoding: str | None = None
@@ -105,8 +106,6 @@ class FileConfig(Settings):
             raise mistake("path must not contain NUL", "path")
         if self.encoding is not None:
             raise mistake("encoding extensions are not available here: use `format`", "encoding")
-        if self.append and self.is_compressed:
-            raise ValueError("append and compression enabled at the same time is not supported")
         if self.append and self.rotation is not None:
             raise ValueError("append and rotation enabled at the same time is not supported")
         if self.format not in ("json", "proto"):

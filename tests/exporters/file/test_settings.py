@@ -16,7 +16,6 @@ def config(keys: str) -> FileConfig:
 
 @pytest.mark.parametrize(("keys", "text"), [
     ("", "path must be non-empty"),
-    ("path: a, append: true, compression: zstd", "append and compression enabled at the same time is not supported"),
     ("path: a, append: true, rotation: {}", "append and rotation enabled at the same time is not supported"),
     ("path: a, format: xml", "format type is not supported"),
     ("path: a, compression: gzip", "compression is not supported"),

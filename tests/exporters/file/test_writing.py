@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from sluiceway.component import Status, StatusEntry
+from sluiceway.config.compression import zstd_module
 from sluiceway.errors import RetryableError
 from sluiceway.otlp import Signal, accept
+from sluiceway.otlp.json import encode
 from sluiceway.service import Collector
 from sluiceway.testing import ManualClock, items
 from tests.exporters.file.writing import exporter, lines, messages, until
@@ -83,17 +85,20 @@ async def test_half_a_line_costs_itself(tmp_path: Path, keys: str) -> None:
     assert path.read_bytes().startswith(b'{}\n{"resourceSp\n{"resourceSpans"')
 
 
-async def test_half_a_message_is_cut_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("keys", ["format: proto", "format: proto, compression: zstd", "compression: zstd"])
+async def test_half_a_message_is_cut_off(tmp_path: Path, caplog: pytest.LogCaptureFixture, keys: str) -> None:
     """A message whose length says more than there is would hide all that comes behind it."""
     path, batch = tmp_path / "a", items(Signal.TRACES)
     for _ in range(2):
-        async with exporter(f"path: '{path}', append: true, format: proto") as file:
+        async with exporter(f"path: '{path}', append: true, {keys}") as file:
             await file.consume(batch)
         with path.open("ab") as torn:
             torn.write(b"\0\0\1\0half")
-    async with exporter(f"path: '{path}', append: true, format: proto") as file:
+    async with exporter(f"path: '{path}', append: true, {keys}") as file:
         await file.consume(batch)
-    assert list(messages(path)) == [batch.payload] * 3
+    unpack = zstd_module().decompress if "zstd" in keys else bytes
+    one = batch.payload if "proto" in keys else encode(batch.signal, batch.payload)
+    assert [unpack(message) for message in messages(path)] == [one] * 3
     assert [record.args for record in caplog.records] == [(8,), (8,)]
 
 
