@@ -103,6 +103,8 @@ class SendingQueue:
         self._losses = LossLog("Exporting failed. Dropping data.", logging.ERROR, context)
         text = "Exporting failed. The data is among the dead letters."
         self._burials = LossLog(text, logging.ERROR, context, "dead_letter_items")
+        text = "The sending queue can never hold a request, which is refused for good."
+        self._oversized = LossLog(text, logging.WARNING, context, "rejected_items")
         self._closing = asyncio.Event()
         self._room = Room(settings.capacity, settings.max_bytes if store is None else settings.max_storage_bytes)
         self._consumers = Consumers(policy, self._export, context.clock, settings.num_consumers)
@@ -183,8 +185,8 @@ class SendingQueue:
         finally:
             for element in self._consumers.clear():
                 self._interrupt(element)
-            self._losses.tell()
-            self._burials.tell()
+            for log in (self._losses, self._burials, self._oversized):
+                log.tell()
             if self._disk is not None:
                 await self._disk.leave()
 
@@ -223,8 +225,10 @@ class SendingQueue:
             self._taken.record(request.batch)
         try:
             await disk.keep(request)
-        except RefusedError:
+        except (RefusedError, TooLargeError) as error:
             self._counts.refused += request.batch.items
+            if isinstance(error, TooLargeError):
+                self._oversized.note(request.batch.items, str(error))
             raise
 
     def _expire(self, element: Element) -> None:
@@ -251,7 +255,10 @@ class SendingQueue:
                     return
         self._counts.refused += request.batch.items
         if not room.could_hold(size, weight):
-            raise TooLargeError("element size too large")
+            key = "max_bytes" if self._disk is None else "max_storage_bytes"
+            error = f"element size too large: {weight} bytes; see sending_queue::queue_size and {key}"
+            self._oversized.note(request.batch.items, error)
+            raise TooLargeError(error)
         text = "sending queue is stopped" if self._closing.is_set() else "sending queue is full"
         raise RefusedError(text, retry_after=RETRY_AFTER)
 

@@ -70,13 +70,16 @@ async def test_bytes_are_bounded_whatever_the_sizer() -> None:
 @pytest.mark.parametrize(
     "text", ["queue_size: 4, sizer: items", "max_bytes: 10", "max_bytes: 10, block_on_overflow: true"]
 )
-async def test_what_never_fits_is_the_senders_mistake(text: str) -> None:
-    """It must not come again for ever."""
+async def test_what_never_fits_is_the_senders_mistake(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It must not come again for ever; an operator is told which setting it does not fit into."""
     setup = queue(text)
     async with setup.wrapped:
         with pytest.raises(TooLargeError, match="element size too large"):
             await setup.outlet.consume(traces(5))
     assert setup.metric("enqueue_failed_spans") == 5
+    (record,) = caplog.records
+    assert "see sending_queue::queue_size and max_bytes" in record.error
+    assert record.rejected_items == 5
 
 
 async def test_empty_batches_are_accepted_and_skipped() -> None:
