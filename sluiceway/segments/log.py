@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -305,11 +304,9 @@ class Log:
         """Look whether the folder and the cursor are still those that were opened. Raises `GoneError`."""
         assert self._lock is not None  # noqa: S101 - it is open
         try:
-            is_same = os.path.samestat(os.fstat(self._lock), (self.folder / "lock").stat())
+            self._files.check(self._lock, self.folder / "lock")
         except OSError:
-            is_same = False
-        if not is_same:
-            raise GoneError(errno.ESTALE, f"{self.folder} was deleted or replaced while it was in use")
+            raise GoneError(errno.ESTALE, f"{self.folder} was deleted or replaced while it was in use") from None
         if self._cursor is not None and not (self.folder / "cursor").exists():
             self._cursor.close()
             self._cursor = Cursor(self.folder / "cursor", self._files)

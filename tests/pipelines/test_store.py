@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -432,6 +433,40 @@ async def test_files_that_somebody_deleted_while_nothing_ran_are_in_the_ledger(t
         assert second.wrapped.queue.statistics().size == 0
     assert [second.lost(name) for name in ("traces", "traces/eu")] == [{Reason.DAMAGED: 3}, {Reason.DAMAGED: 4}]
     assert {(account.recovered, account.held) for account in second.accounts.values()} == {(3, 0), (4, 0)}
+
+
+@pytest.mark.parametrize("kept", [0, 8_300])
+async def test_a_file_that_is_taken_away_while_it_is_written_costs_only_what_was_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """Deleted or cut off: that is in the ledger at once, nobody looks for it again, and what comes later is kept."""
+    reads = []
+    real = Log.read
+    monkeypatch.setattr(Log, "read", lambda self, size: reads.append(size) or real(self, size))
+    run = Run(tmp_path, "max_bytes: 600, num_consumers: 1", *[RetryableError("away")] * 3, retry=FOREVER)
+    async with run.wrapped:
+        for _ in range(6):
+            await run.consume(traces(1))
+        (youngest,) = (tmp_path / "exporter_out_traces.queue").glob("*.segment")
+        if kept:
+            os.truncate(youngest, kept)
+        else:
+            youngest.unlink()
+        account = run.account("traces")
+        await run.until(lambda: not account.held)
+        assert account.delivered + run.lost()[Reason.DAMAGED] == 6
+        before = len(reads)
+        for _ in range(20):
+            await run.clock.advance(1)
+            await asyncio.sleep(0.001)
+        assert len(reads) == before
+        run.backend.script.extend([RetryableError("away")] * 1000)
+        await run.consume(traces(5))
+        assert account.held == 5
+    again = Run(tmp_path)
+    async with again.wrapped:
+        await again.until(lambda: again.account("traces").delivered == 5)
+    assert again.lost() == {}
 
 
 async def test_a_reload_hands_the_queue_over(tmp_path: Path) -> None:

@@ -206,6 +206,43 @@ def test_a_file_that_somebody_deleted_counts_as_lost(tmp_path: Path) -> None:
     assert [lost.items for lost in log.lost] == [2]
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_nothing_is_kept_in_a_file_that_somebody_took_away(tmp_path: Path, *, moved: bool) -> None:
+    """What is appended from then on is in a new one, and the next run finds it; what was in the old one is lost."""
+    log = opened(tmp_path / "q")
+    log.append([record(0)])
+    assert numbers(log) == [0]
+    log.append([record(1)])
+    youngest = tmp_path / "q/0000000000000001.segment"
+    if moved:
+        youngest.rename(tmp_path / "elsewhere")
+    else:
+        youngest.unlink()
+    log.append([record(2)])
+    assert numbers(log) == [2]
+    assert [lost.items for lost in log.lost] == [2]
+    abandon(log)
+    assert numbers(opened(tmp_path / "q")) == [2]
+
+
+@pytest.mark.parametrize("size", [0, 8192, 8300])
+def test_what_somebody_cut_off_the_youngest_file_is_lost_and_what_follows_is_not(tmp_path: Path, size: int) -> None:
+    """It is counted as soon as it is not found; what is appended then is in a new file, also for the next run."""
+    log = opened(tmp_path / "q")
+    log.append([record(0), record(1)])
+    os.truncate(tmp_path / "q/0000000000000001.segment", size)
+    found = numbers(log)
+    assert not log.has_more
+    assert [lost.records for lost in log.lost] == [2 - len(found)]
+    log.append([record(2)])
+    assert numbers(log) == [2]
+    assert len(log.lost) == 1
+    log.close()
+    again = opened(tmp_path / "q")
+    assert numbers(again) == [*found, 2]
+    assert (again.lost, again.unreadable) == ([], [])
+
+
 def test_damage_of_a_segment_that_was_acknowledged_in_part_is_told(tmp_path: Path) -> None:
     """What its end says was there counts."""
     log = opened(tmp_path / "q")
