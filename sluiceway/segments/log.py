@@ -71,7 +71,7 @@ class Log:
     ) -> None:
         self.folder = folder
         self.keyring = keyring
-        """What new segments are encrypted with; it may be changed, and counts from the next segment on."""
+        """What records are encrypted with. It and `fsync` may be changed, and count for all that is appended then."""
         self.fsync = fsync
         self._files = files
         self.segment_bytes = segment_bytes
@@ -165,8 +165,10 @@ class Log:
 
     def append(self, records: Sequence[Record]) -> list[Stored]:
         """Have records on the disk, in order. Raises `OSError`, and then none of them counts as being there."""
-        if self._tail is not None and self._tail.segment.size - BEGIN >= self.segment_bytes:
-            self._end_tail()
+        if self._tail is not None:
+            is_full = self._tail.segment.size - BEGIN >= self.segment_bytes
+            if is_full or self._tail.terms != (self.keyring, self.fsync):
+                self._end_tail()
         if self._tail is not None:
             with suppress(OSError):
                 return self._append(self._tail, records)

@@ -142,6 +142,8 @@ class Tail:
 
     def __init__(self, number: int, path: Path, files: Files, keyring: Keyring | None, *, fsync: bool) -> None:
         """Make the file, with nothing in it that anybody would miss. Raises `OSError`, and then it is not there."""
+        self.terms = (keyring, fsync)
+        """How its records are kept: with these keys, and synced or not."""
         self._files = files
         self._fsync = fsync
         self._next = 0

@@ -134,6 +134,28 @@ def test_nothing_of_an_encrypted_record_is_readable(tmp_path: Path) -> None:
     assert b"traces" not in raw
 
 
+def test_other_keys_and_fsync_count_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload sets them on a log that is written to: nothing goes to the file of before, which is read as ever."""
+    synced = []
+    monkeypatch.setattr(Files, "sync", lambda self, descriptor: synced.append(descriptor))
+    log = Log(tmp_path / "q", fsync=False)
+    log.open()
+    synced.clear()
+    log.append([record(0)])
+    assert not synced
+    log.fsync = True
+    log.append([record(1)])
+    assert len(synced) == 1
+    log.keyring = Keyring({"old": KEYS["old"]})
+    log.append([record(123_456)])
+    log.keyring = Keyring({"old": KEYS["old"]})  # those are the same: no new file
+    log.append([record(123_457)])
+    assert log.segments == 3
+    assert not any(b"12345" in path.read_bytes() for path in (tmp_path / "q").glob("*.segment"))
+    assert numbers(log) == [0, 1, 123_456, 123_457]
+    log.close()
+
+
 def test_only_its_owner_reads_a_log(tmp_path: Path) -> None:
     """The folder and all files."""
     log = opened(tmp_path / "a/q")
