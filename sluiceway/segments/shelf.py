@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from sluiceway.segments.files import FILES, LockedError
 from sluiceway.segments.frames import BEGIN, Found, Record, Totals, scan
 from sluiceway.segments.keyring import Keyring, MissingKeyError
 from sluiceway.segments.log import INCOMING, SEGMENT_BYTES
+from sluiceway.segments.owner import as_owner
 from sluiceway.segments.reader import QUARANTINE
 from sluiceway.segments.segment import SUFFIX, Segment, Tail, number_of
 
@@ -29,7 +29,10 @@ PATIENCE: Final = 15.0
 
 
 class Shelf:
-    """One log, a queue or dead letters, as it was when this was made. Looking disturbs nobody who works with it."""
+    """One log, a queue or dead letters, as it was when this was made. Looking disturbs nobody who works with it.
+
+    Root does everything here as the owner of the folder.
+    """
 
     def __init__(self, folder: Path, keyring: Keyring | None) -> None:
         self.folder = folder
@@ -41,7 +44,8 @@ class Shelf:
         self.quarantined: list[str] = []
         """Files with something in them that cannot be read, which `replay` and `purge` have put aside."""
         self.keyring = keyring
-        self._look()
+        with as_owner(folder):
+            self._look()
 
     def _look(self) -> None:
         """See what is there now."""
@@ -68,7 +72,8 @@ class Shelf:
     def is_in_use(self) -> bool:
         """Whether a collector has it open."""
         try:
-            FILES.close(FILES.lock(self.folder / "lock", patience=0))
+            with as_owner(self.folder):
+                FILES.close(FILES.lock(self.folder / "lock", patience=0))
         except LockedError:
             return True
         except OSError:  # a file system that is mounted for reading only: nobody writes there
@@ -79,7 +84,8 @@ class Shelf:
         """Its records, oldest first."""
         for segment in self.segments:
             try:
-                content = FILES.read(segment.path, BEGIN)
+                with as_owner(self.folder):
+                    content = FILES.read(segment.path, BEGIN)
             except FileNotFoundError:
                 continue
             for found in scan(segment.header, content, BEGIN):
@@ -97,9 +103,8 @@ class Shelf:
         keyring = self.keyring if into is None else into.keyring
         totals = Totals()
         with self._taken():
-            for folder in (incoming.parent, incoming):
-                FILES.make_folders(folder)
-                _give_to_owner(folder, self.folder)
+            FILES.make_folders(incoming.parent)  # by itself: the parents of a folder get other rights
+            FILES.make_folders(incoming)
             moved: list[Path] = []
             try:
                 for group in _groups(self.records()):
@@ -107,7 +112,6 @@ class Shelf:
                     tail = Tail(0, moved[-1], FILES, keyring, fsync=True)
                     tail.append(group)
                     tail.seal()
-                    _give_to_owner(moved[-1], self.folder)
                     for record in group:
                         totals.add(record)
             except OSError:
@@ -133,18 +137,19 @@ class Shelf:
     @contextmanager
     def _taken(self) -> Iterator[None]:
         """Have the folder. A collector that puts dead letters there is asked for it, and lets go soon."""
-        wanted = self.folder / WANTED
-        if self.is_dead and self.is_in_use():
-            wanted.touch()
-        try:
-            lock = FILES.lock(self.folder / "lock", patience=PATIENCE if self.is_dead else 0.3)
-        finally:
-            wanted.unlink(missing_ok=True)
-        try:
-            self._look()
-            yield
-        finally:
-            FILES.close(lock)
+        with as_owner(self.folder):
+            wanted = self.folder / WANTED
+            if self.is_dead and self.is_in_use():
+                wanted.touch()
+            try:
+                lock = FILES.lock(self.folder / "lock", patience=PATIENCE if self.is_dead else 0.3)
+            finally:
+                wanted.unlink(missing_ok=True)
+            try:
+                self._look()
+                yield
+            finally:
+                FILES.close(lock)
 
     def _delete(self) -> None:
         """Delete the files; those with damages in them go to the quarantine."""
@@ -193,13 +198,6 @@ def _groups(records: Iterator[Record]) -> Iterator[list[Record]]:
             group, size = [], 0
     if group:
         yield group
-
-
-def _give_to_owner(path: Path, like: Path) -> None:
-    """Have a file belong to whoever has the folder: root may replay what a service has kept."""
-    if os.geteuid() == 0:
-        status = like.stat()
-        os.chown(path, status.st_uid, status.st_gid)
 
 
 def shelves(directory: Path, keyring: Keyring | None) -> Iterator[Shelf]:
