@@ -18,7 +18,7 @@ from sluiceway.segments.owner import as_owner
 from sluiceway.segments.reader import QUARANTINE
 from sluiceway.segments.segment import SUFFIX, Segment, Tail, number_of
 
-__all__ = ["QUEUE", "Shelf", "is_wanted", "shelves", "waiting_queues"]
+__all__ = ["QUEUE", "Shelf", "TwiceError", "is_wanted", "shelves", "waiting_queues"]
 
 QUEUE: Final = ".queue"
 DEAD: Final = ".dead"
@@ -26,6 +26,10 @@ WANTED: Final = "wanted"
 """The file by which a collector is asked to let go of its dead letters."""
 PATIENCE: Final = 15.0
 """Seconds that this may take."""
+
+
+class TwiceError(OSError):
+    """Records are where they were to go, and some may still be where they were."""
 
 
 class Shelf:
@@ -97,7 +101,8 @@ class Shelf:
 
         With `into` they go to another queue, and so does all that a queue holds which no exporter has any more.
         What is damaged goes to the folder `quarantine`, with the whole file. They count as accepted now. Raises
-        `LockedError` where a collector does not let go of them, or `OSError`, and then they are where they were.
+        `LockedError` where a collector does not let go of them, or `OSError`, and then they are where they were, or
+        `TwiceError`.
         """
         incoming = (self.folder.with_suffix(QUEUE) if into is None else into.folder) / INCOMING
         keyring = self.keyring if into is None else into.keyring
@@ -118,10 +123,13 @@ class Shelf:
                 for part in moved:
                     FILES.delete(part)
                 raise
-            for part in moved:
-                FILES.rename(part, part.with_suffix(SUFFIX))
-            FILES.sync_folder(incoming)
-            self._delete()
+            try:
+                for part in moved:
+                    FILES.rename(part, part.with_suffix(SUFFIX))
+                FILES.sync_folder(incoming)
+                self._delete()
+            except OSError as error:
+                raise TwiceError(error.errno, error.strerror, error.filename) from error
         return totals.records, totals.items
 
     def purge(self) -> None:
