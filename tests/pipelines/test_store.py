@@ -253,6 +253,33 @@ async def test_what_cannot_be_buried_stays_in_the_queue(tmp_path: Path, monkeypa
     assert again.lost() == {Reason.DEAD_LETTERED: 3}
 
 
+async def test_a_full_disk_costs_one_file_of_dead_letters_for_each_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The oldest, and the log says it; what others fill is not made free by deleting all of them."""
+    run = Run(tmp_path, "dead_letters: {max_bytes: 1MiB}", *[PermanentError("no")] * 999)
+    folder = tmp_path / "exporter_out_traces.dead"
+    real, left = Log.append, 2
+
+    def append(self: Log, records: list[object]) -> list[object]:
+        nonlocal left
+        if left and self.folder == folder:
+            left -= 1
+            raise OSError(28, "No space left on device")
+        return real(self, records)
+
+    async with run.wrapped:
+        for number in range(1, 6):
+            await run.consume(Batch(Signal.TRACES, b"x" * 200_000, 1))
+            await run.until(lambda number=number: run.lost().get(Reason.DEAD_LETTERED) == number)
+        before = sorted(folder.glob("*.segment"))
+        monkeypatch.setattr(Log, "append", append)
+        await run.consume(traces(1))
+        await run.until(lambda: run.lost()[Reason.DEAD_LETTERED] == 6)
+        assert sorted(folder.glob("*.segment"))[: len(before) - 1] == before[1:]
+    assert "The disk is full: the 1 oldest dead letters were deleted to make room." in caplog.messages
+
+
 async def test_half_a_surrogate_pair_in_a_header_stops_nobody(tmp_path: Path) -> None:
     """It is written down as a question mark, in errors too."""
     run = Run(tmp_path, "", PermanentError("\udcff"))
