@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from sluiceway.segments.files import Files
+from sluiceway.segments.files import Files, write_all
 from sluiceway.segments.frames import Damage, Found, Record, Totals, scan
 from sluiceway.segments.segment import Segment
 
@@ -154,12 +154,21 @@ class Reader:
         with suppress(OSError):
             self._files.make_folders(folder)
             if sum(self._files.size(folder / name) for name in self._files.names(folder)) < _MOST_QUARANTINED:
-                kept = folder / f"{segment.path.stem}-{damage.start}"
-                content = self._files.read(segment.path, damage.start, damage.end - damage.start)
-                descriptor = self._files.create(kept)
-                try:
-                    self._files.write(descriptor, memoryview(content))
-                finally:
-                    self._files.close(descriptor)
+                kept = folder / f"{segment.path.stem}-{segment.header.id.hex()}-{damage.start}"
+                self._keep(kept, self._files.read(segment.path, damage.start, damage.end - damage.start))
                 return kept
         return None
+
+    def _keep(self, path: Path, content: bytes) -> None:
+        """Have bytes in a file, all of them or none, before that in which they were is deleted."""
+        self._files.delete(path)  # what an earlier run has copied, be it all or not
+        descriptor = self._files.create(path)
+        try:
+            write_all(self._files, descriptor, content)
+            self._files.sync(descriptor)
+            self._files.sync_folder(path.parent)
+        except BaseException:
+            self._files.delete(path)
+            raise
+        finally:
+            self._files.close(descriptor)

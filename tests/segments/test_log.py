@@ -281,6 +281,53 @@ def test_damage_of_a_segment_that_was_acknowledged_in_part_is_told(tmp_path: Pat
     assert list((tmp_path / "q/quarantine").iterdir())
 
 
+class Sparing(Files):
+    """Files that take seven bytes at a time of what goes to the quarantine, and from the third time on fail, or not."""
+
+    def __init__(self, *, fails: bool) -> None:
+        self.fails = fails
+        self.times = -1
+
+    def create(self, path: Path) -> int:
+        """Begin to count with the copy."""
+        self.times = 0 if path.parent.name == "quarantine" else -1
+        return super().create(path)
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        """Write a part."""
+        if self.times < 0:
+            return super().write(descriptor, data)
+        self.times += 1
+        if self.fails and self.times > 2:
+            raise OSError(28, "No space left on device")
+        return super().write(descriptor, data[:7])
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_the_copy_of_damaged_bytes_is_whole_or_not_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, runs: int
+) -> None:
+    """Also when the disk takes it in parts, or an earlier run has begun it; only what is kept is said to be."""
+    log = opened(tmp_path / "q")
+    log.append([record(0), record(1)])
+    log.close()
+    path = tmp_path / "q/0000000000000001.segment"
+    raw = bytearray(path.read_bytes())
+    raw[8192 + 40] ^= 1
+    path.write_bytes(raw)
+    log = opened(tmp_path / "q", files=Sparing(fails=True))
+    assert numbers(log) == [1]
+    assert list((tmp_path / "q/quarantine").iterdir()) == []
+    assert "they are kept in" not in caplog.text
+    for _ in range(runs):
+        abandon(log)
+        log = opened(tmp_path / "q", files=Sparing(fails=False))
+        assert numbers(log) == [1]
+    (kept,) = (tmp_path / "q/quarantine").iterdir()
+    assert kept.read_bytes() == raw[8192:][: log.damaged_bytes]
+    assert caplog.text.count(f"they are kept in {kept}") == runs
+
+
 def test_segments_that_come_in_while_the_disk_fails_are_read_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
