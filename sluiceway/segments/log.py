@@ -243,21 +243,30 @@ class Log:
     def save(self, *, now: bool = False) -> None:
         """Put down what was acknowledged, and delete the segments that are done.
 
-        What fails is tried again with the next call: the price is that records come twice after a crash.
+        What fails is tried again with the next call: the price is that records come twice after a crash. A disk that
+        is full or broken is drained all the same.
         """
         done = [segment for segment in tuple(self._segments.values()) if segment.is_done]
         if self._cursor is None or not (self._is_dirty or done or now):
             return
         is_due = now or bool(done) or time.monotonic() - self._saved >= CURSOR_INTERVAL
         with suppress(OSError):
-            self._write_cursor(sync=is_due)
-        with suppress(OSError):
+            self._put_down(sync=is_due, some_go=bool(done))
             for segment in done:
                 self._files.delete(segment.path)
                 del self._segments[segment.number]
                 self._known.pop(segment.header.id, None)
             if done and self.fsync:
                 self._files.sync_folder(self.folder)
+
+    def _put_down(self, *, sync: bool, some_go: bool) -> None:
+        """Write the cursor. Where that fails before segments go, it goes first: it would have them missed."""
+        try:
+            self._write_cursor(sync=sync)
+        except OSError:
+            if not some_go:
+                raise
+            self._files.delete(self.folder / "cursor")
 
     def _write_cursor(self, *, sync: bool) -> None:
         assert self._cursor is not None  # noqa: S101 - the caller has looked
@@ -294,7 +303,7 @@ class Log:
         if not forgotten:
             return 0
         with suppress(OSError):
-            self._write_cursor(sync=True)
+            self._put_down(sync=True, some_go=True)
         there = set(self._files.names(self.folder))
         for segment in forgotten:
             self._files.delete(segment.path)
@@ -309,10 +318,11 @@ class Log:
             self._files.check(self._lock, self.folder / "lock")
         except OSError:
             raise GoneError(errno.ESTALE, f"{self.folder} was deleted or replaced while it was in use") from None
-        if self._cursor is not None and not (self.folder / "cursor").exists():
-            self._cursor.close()
-            self._cursor = Cursor(self.folder / "cursor", self._files)
-            self._is_dirty = True
+        if self._cursor is not None and not self._cursor.is_there():
+            with suppress(OSError):  # it is tried again with the next look
+                before, self._cursor = self._cursor, Cursor(self.folder / "cursor", self._files)
+                self._is_dirty = True
+                before.close()
 
     def _look(self) -> Totals:
         """Take in the segments that are not known yet: what they have that was not acknowledged."""

@@ -407,6 +407,53 @@ def test_what_is_acknowledged_while_the_cursor_is_put_down_is_put_down_next(tmp_
     assert numbers(opened(tmp_path / "q")) == []
 
 
+class Unwritable(Files):
+    """Files of which none can be written to in place, for as long as that is said."""
+
+    is_bad = False
+
+    def write_at(self, descriptor: int, data: bytes, offset: int) -> int:
+        """Write, or not."""
+        if self.is_bad:
+            raise OSError(5, "Input/output error")
+        return super().write_at(descriptor, data, offset)
+
+
+def test_what_was_delivered_while_the_cursor_could_not_be_written_is_not_missed(tmp_path: Path) -> None:
+    """Its files are deleted, so that a disk can be drained, and a crash makes no losses of them."""
+    files = Unwritable()
+    log = opened(tmp_path / "q", size=10, files=files)
+    for number in range(4):
+        log.append([record(number)])
+    log.save(now=True)
+    files.is_bad = True
+    log.acknowledge([stored.position for stored in log.read(10**7)])
+    log.save()
+    assert log.segments == 1
+    abandon(log)
+    again = opened(tmp_path / "q")
+    assert again.lost == []
+    assert numbers(again) == [3]  # it was delivered, which nothing tells any more
+
+
+def test_a_cursor_is_made_anew_when_the_disk_takes_it_again(tmp_path: Path) -> None:
+    """What was acknowledged meanwhile does not come twice then."""
+    files = Unwritable()
+    log = opened(tmp_path / "q", size=10, files=files)
+    for number in range(4):
+        log.append([record(number)])
+    log.append([record(4), record(5)])
+    files.is_bad = True
+    log.acknowledge([stored.position for stored in log.read(10**7)[:5]])
+    log.save()
+    log.adopt()
+    files.is_bad = False
+    log.adopt()
+    log.save(now=True)
+    abandon(log)
+    assert numbers(opened(tmp_path / "q")) == [5]
+
+
 @pytest.mark.parametrize("is_closed", [True, False])
 def test_a_segment_that_somebody_deleted_meanwhile_is_missed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, *, is_closed: bool
