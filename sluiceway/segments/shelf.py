@@ -173,7 +173,8 @@ class Shelf:
     def _set_aside(self, path: Path) -> None:
         """Keep a file that has something in it that cannot be read."""
         FILES.make_folders(self.folder / QUARANTINE)
-        FILES.rename(path, self.folder / QUARANTINE / path.name)
+        # Numbers begin anew where a folder was empty: what is there must not make way for another file of the name.
+        FILES.rename(path, self.folder / QUARANTINE / f"{time.time_ns()}-{path.name}")
         self.quarantined.append(path.name)
 
 

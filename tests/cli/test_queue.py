@@ -136,6 +136,17 @@ def test_what_was_replayed_and_could_not_be_deleted_is_said_to_be_there_twice(
     assert len(list(tmp_path.rglob("*.segment"))) == 2
 
 
+def test_what_is_put_aside_stays_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also when a later file of the same number is put there."""
+    for name in "ab":
+        letters(tmp_path, name).close()
+        (path,) = (tmp_path / NAME).glob("*.segment")
+        path.write_bytes(path.read_bytes().replace(b"acme", b"emca"))
+        assert main(["queue", "purge", NAME, "--yes", "--directory", str(tmp_path)]) == 1
+        assert f"{path.name} is damaged, and now in quarantine" in capsys.readouterr().err
+    assert len(list((tmp_path / NAME / "quarantine").iterdir())) == 2
+
+
 def test_the_payload_of_a_folder_without_a_signal_in_its_name_is_not_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
