@@ -18,7 +18,7 @@ from sluiceway.otlp import Signal
 from sluiceway.otlp.json import encode
 from sluiceway.personal.keys import AES_BYTES
 from sluiceway.segments import Keyring, LockedError
-from sluiceway.segments.shelf import QUEUE, Shelf, shelves
+from sluiceway.segments.shelf import QUEUE, Shelf, TwiceError, shelves
 
 __all__ = ["add_arguments", "execute"]
 
@@ -49,14 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Do it. Raises `ConfigError` where no such queue is there, or a running collector has it."""
-    found = _found(arguments)
+    """Do it. Raises `ConfigError` where no such queue is there, or nothing can be read."""
     try:
+        found = _found(arguments)
         return _ACTIONS[arguments.action](_chosen(found, arguments.names), arguments, found)
-    except LockedError as error:
-        raise ConfigError(f"{error.strerror}; stop it first") from None
     except OSError as error:
-        raise ConfigError(f"{error.filename or arguments.action}: {error.strerror}; nothing was changed") from None
+        raise ConfigError(f"{error.filename or arguments.action}: {error.strerror}") from None
 
 
 def _found(arguments: argparse.Namespace) -> list[Shelf]:
@@ -147,6 +145,27 @@ def _list(found: list[Shelf], arguments: argparse.Namespace, _: list[Shelf]) -> 
     return 0
 
 
+def _each(found: list[Shelf], do: Callable[[Shelf], str]) -> int:
+    """Do something with each, and say what it says; one that fails does not keep it from the others. The exit code."""
+    failures = 0
+    for shelf in found:
+        try:
+            print(f"{shelf.name}: {do(shelf)}")
+        except OSError as error:
+            failures += 1
+            print(f"{shelf.name}: {_why(error)}", file=sys.stderr)
+    return max(_tell(found), int(failures > 0))
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, LockedError):
+        return f"{error.strerror}; stop it first"
+    text = f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror}"
+    if isinstance(error, TwiceError):
+        return f"it went there, and could not be deleted here, so that another replay would send it twice: {text}"
+    return text
+
+
 def _tell(found: list[Shelf]) -> int:
     """Say what could not be read; the exit code."""
     texts = [f"{shelf.name}: {text}" for shelf in found for text in shelf.unreadable]
@@ -159,6 +178,10 @@ def _tell(found: list[Shelf]) -> int:
 
 
 def _show(found: list[Shelf], arguments: argparse.Namespace, _: list[Shelf]) -> int:
+    signals = {signal.value for signal in Signal}
+    unknown = [shelf.name for shelf in found if arguments.payload and shelf.signal not in signals]
+    if unknown:
+        raise ConfigError(f"{unknown[0]}: its name does not end with a signal, so that nobody knows what is in it")
     for shelf in found:
         for number, record in enumerate(shelf.records()):
             if number == arguments.limit:
@@ -183,10 +206,7 @@ def _replay(found: list[Shelf], arguments: argparse.Namespace, known: list[Shelf
         raise ConfigError(f"{found[0].name} is a queue, whose exporter sends it: --to NAME moves it to another queue")
     if not letters:
         raise ConfigError("only dead letters (.dead) can be replayed, and there are none")
-    for shelf in letters:
-        records, items = shelf.replay()
-        print(f"{shelf.name}: {items:,} items of {records:,} records go back to the queue")
-    return _tell(letters)
+    return _each(letters, lambda shelf: _told(*shelf.replay(), "back to the queue"))
 
 
 def _move(found: list[Shelf], arguments: argparse.Namespace, known: list[Shelf]) -> int:
@@ -197,29 +217,31 @@ def _move(found: list[Shelf], arguments: argparse.Namespace, known: list[Shelf])
     for shelf in found:
         if into.is_dead or shelf is into or shelf.signal != into.signal:
             raise ConfigError(f"{shelf.name} cannot go to {into.name}: that must be another queue of {shelf.signal}")
-    for shelf in found:
-        records, items = shelf.replay(into)
-        print(f"{shelf.name}: {items:,} items of {records:,} records go to {into.name}")
-    return _tell(found)
+    return _each(found, lambda shelf: _told(*shelf.replay(into), f"to {into.name}"))
+
+
+def _told(records: int, items: int, where: str) -> str:
+    return f"{items:,} items of {records:,} records go {where}"
 
 
 def _purge(found: list[Shelf], arguments: argparse.Namespace, _: list[Shelf]) -> int:
     if not arguments.names:
         raise ConfigError("say which are to be deleted: list tells their names")
-    for shelf in found:
-        totals = shelf.totals()
+    if not arguments.yes and not sys.stdin.isatty():
+        raise ConfigError("nobody can be asked here: --yes deletes without asking")
+
+    def purge(shelf: Shelf) -> str:
+        items = shelf.totals().items
         if not shelf.segments and not shelf.unreadable:
-            print(f"{shelf.name}: there is nothing in it")
-            continue
+            return "there is nothing in it"
         if not arguments.yes:
-            if not sys.stdin.isatty():
-                raise ConfigError("nobody can be asked here: --yes deletes without asking")
-            answer = input(f"delete {totals.items:,} items of {shelf.name} for good? [y/N] ")
+            answer = input(f"delete {items:,} items of {shelf.name} for good? [y/N] ")
             if answer.strip().lower() not in ("y", "yes"):
-                continue
+                return "nothing was deleted"
         shelf.purge()
-        print(f"{shelf.name}: {totals.items:,} items deleted")
-    return _tell(found)
+        return f"{items:,} items deleted"
+
+    return _each(found, purge)
 
 
 _ABANDONED = """What no exporter of the configuration has is not sent. An exporter of that name goes on with it;

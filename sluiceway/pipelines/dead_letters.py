@@ -72,8 +72,15 @@ class DeadLetters:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            self.forgotten += self._log.forget_oldest(self._log.bytes_on_disk // 2)
+            self._make_room()
             self._log.append([record])
         self.forgotten += self._log.forget_oldest(self._most)
         self.buried += record.items
         return True
+
+    def _make_room(self) -> None:
+        """Forget the oldest segment, and no more: others may fill the disk, and then it is of no use."""
+        forgotten = self._log.forget_oldest(self._log.bytes_on_disk - 1)
+        self.forgotten += forgotten
+        if forgotten:
+            self.logger.warning("The disk is full: the %d oldest dead letters were deleted to make room.", forgotten)

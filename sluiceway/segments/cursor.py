@@ -97,6 +97,7 @@ class Cursor:
     """The file. Opening it makes it where it is missing, with all of its space."""
 
     def __init__(self, path: Path, files: Files) -> None:
+        self._path = path
         self._files = files
         self._descriptor = files.open_for_update(path)
         try:
@@ -132,6 +133,14 @@ class Cursor:
         body = b"".join(entries) + _fitting(left, room)
         content = _HEAD.pack(0, _HEAD.size + len(body), self._generation, len(entries)) + body
         self._put(crc32(content[4:]).to_bytes(4, "little") + content[4:], SLOT * (self._generation % 2))
+
+    def is_there(self) -> bool:
+        """Whether whoever comes next will find it."""
+        try:
+            self._files.check(self._descriptor, self._path)
+        except OSError:
+            return False
+        return True
 
     def sync(self) -> None:
         """Return when the disk has it."""

@@ -64,6 +64,12 @@ class Files:
         finally:
             os.close(descriptor)
 
+    def check(self, descriptor: int, path: Path, size: int = 0) -> None:
+        """Raise where somebody has deleted or moved a file that is open, or cut it off below a size."""
+        status = os.fstat(descriptor)
+        if status.st_size < size or not os.path.samestat(status, path.stat()):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut a file off."""
         os.ftruncate(descriptor, size)

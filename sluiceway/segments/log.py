@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -72,7 +71,7 @@ class Log:
     ) -> None:
         self.folder = folder
         self.keyring = keyring
-        """What new segments are encrypted with; it may be changed, and counts from the next segment on."""
+        """What records are encrypted with. It and `fsync` may be changed, and count for all that is appended then."""
         self.fsync = fsync
         self._files = files
         self.segment_bytes = segment_bytes
@@ -166,8 +165,10 @@ class Log:
 
     def append(self, records: Sequence[Record]) -> list[Stored]:
         """Have records on the disk, in order. Raises `OSError`, and then none of them counts as being there."""
-        if self._tail is not None and self._tail.segment.size - BEGIN >= self.segment_bytes:
-            self._end_tail()
+        if self._tail is not None:
+            is_full = self._tail.segment.size - BEGIN >= self.segment_bytes
+            if is_full or self._tail.terms != (self.keyring, self.fsync):
+                self._end_tail()
         if self._tail is not None:
             with suppress(OSError):
                 return self._append(self._tail, records)
@@ -243,21 +244,30 @@ class Log:
     def save(self, *, now: bool = False) -> None:
         """Put down what was acknowledged, and delete the segments that are done.
 
-        What fails is tried again with the next call: the price is that records come twice after a crash.
+        What fails is tried again with the next call: the price is that records come twice after a crash. A disk that
+        is full or broken is drained all the same.
         """
         done = [segment for segment in tuple(self._segments.values()) if segment.is_done]
         if self._cursor is None or not (self._is_dirty or done or now):
             return
         is_due = now or bool(done) or time.monotonic() - self._saved >= CURSOR_INTERVAL
         with suppress(OSError):
-            self._write_cursor(sync=is_due)
-        with suppress(OSError):
+            self._put_down(sync=is_due, some_go=bool(done))
             for segment in done:
                 self._files.delete(segment.path)
                 del self._segments[segment.number]
                 self._known.pop(segment.header.id, None)
             if done and self.fsync:
                 self._files.sync_folder(self.folder)
+
+    def _put_down(self, *, sync: bool, some_go: bool) -> None:
+        """Write the cursor. Where that fails before segments go, it goes first: it would have them missed."""
+        try:
+            self._write_cursor(sync=sync)
+        except OSError:
+            if not some_go:
+                raise
+            self._files.delete(self.folder / "cursor")
 
     def _write_cursor(self, *, sync: bool) -> None:
         assert self._cursor is not None  # noqa: S101 - the caller has looked
@@ -294,7 +304,7 @@ class Log:
         if not forgotten:
             return 0
         with suppress(OSError):
-            self._write_cursor(sync=True)
+            self._put_down(sync=True, some_go=True)
         there = set(self._files.names(self.folder))
         for segment in forgotten:
             self._files.delete(segment.path)
@@ -306,15 +316,14 @@ class Log:
         """Look whether the folder and the cursor are still those that were opened. Raises `GoneError`."""
         assert self._lock is not None  # noqa: S101 - it is open
         try:
-            is_same = os.path.samestat(os.fstat(self._lock), (self.folder / "lock").stat())
+            self._files.check(self._lock, self.folder / "lock")
         except OSError:
-            is_same = False
-        if not is_same:
-            raise GoneError(errno.ESTALE, f"{self.folder} was deleted or replaced while it was in use")
-        if self._cursor is not None and not (self.folder / "cursor").exists():
-            self._cursor.close()
-            self._cursor = Cursor(self.folder / "cursor", self._files)
-            self._is_dirty = True
+            raise GoneError(errno.ESTALE, f"{self.folder} was deleted or replaced while it was in use") from None
+        if self._cursor is not None and not self._cursor.is_there():
+            with suppress(OSError):  # it is tried again with the next look
+                before, self._cursor = self._cursor, Cursor(self.folder / "cursor", self._files)
+                self._is_dirty = True
+                before.close()
 
     def _look(self) -> Totals:
         """Take in the segments that are not known yet: what they have that was not acknowledged."""

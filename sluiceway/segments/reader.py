@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from sluiceway.segments.files import Files
+from sluiceway.segments.files import Files, write_all
 from sluiceway.segments.frames import Damage, Found, Record, Totals, scan
 from sluiceway.segments.segment import Segment
 
@@ -104,12 +104,14 @@ class Reader:
                 elif found.number not in segment.acknowledged:
                     segment.give_out(found.number, found.record)
                     return segment, found.number, found.record
+            segment.resume = self._loaded  # whatever the file lacks
             was_sealed = segment.is_sealed  # before its size is looked at: it may be added to and sealed in between
             if self._loaded < segment.size:
                 self._load(segment)
             elif was_sealed:
                 self._finish(segment)
             else:
+                self._write_off(segment)
                 return None
 
     def _load(self, segment: Segment) -> None:
@@ -118,8 +120,7 @@ class Reader:
             content = self._files.read(segment.path, begin, size - begin)
         except FileNotFoundError:
             _log.error("%s is gone: somebody deleted it", segment.path)
-            segment.resume = segment.size
-            self._finish(segment)
+            self._ahead, self._loaded = iter(()), size
         except OSError as error:
             segment.is_aside = True
             self._failure = error
@@ -128,13 +129,16 @@ class Reader:
             self._ahead, self._loaded = scan(segment.header, content, begin), size
 
     def _finish(self, segment: Segment) -> None:
-        """All that a segment has was handed out; what it was known to have and is not there is lost."""
+        """All that a segment has was handed out, and it will not grow any more."""
         self.leave()
-        lost = segment.missing()
+        self._write_off(segment)
+        segment.is_read = True
+
+    def _write_off(self, segment: Segment) -> None:
+        """What a segment was known to have, and was not found up to its end, is lost."""
+        lost = segment.write_off()
         if lost.records:
             self.lost.append(lost)
-            segment.write_off(lost)
-        segment.is_read = True
 
     def _damaged(self, segment: Segment, damage: Damage) -> None:
         size = damage.end - damage.start
@@ -150,12 +154,21 @@ class Reader:
         with suppress(OSError):
             self._files.make_folders(folder)
             if sum(self._files.size(folder / name) for name in self._files.names(folder)) < _MOST_QUARANTINED:
-                kept = folder / f"{segment.path.stem}-{damage.start}"
-                content = self._files.read(segment.path, damage.start, damage.end - damage.start)
-                descriptor = self._files.create(kept)
-                try:
-                    self._files.write(descriptor, memoryview(content))
-                finally:
-                    self._files.close(descriptor)
+                kept = folder / f"{segment.path.stem}-{segment.header.id.hex()}-{damage.start}"
+                self._keep(kept, self._files.read(segment.path, damage.start, damage.end - damage.start))
                 return kept
         return None
+
+    def _keep(self, path: Path, content: bytes) -> None:
+        """Have bytes in a file, all of them or none, before that in which they were is deleted."""
+        self._files.delete(path)  # what an earlier run has copied, be it all or not
+        descriptor = self._files.create(path)
+        try:
+            write_all(self._files, descriptor, content)
+            self._files.sync(descriptor)
+            self._files.sync_folder(path.parent)
+        except BaseException:
+            self._files.delete(path)
+            raise
+        finally:
+            self._files.close(descriptor)

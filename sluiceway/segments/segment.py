@@ -80,15 +80,21 @@ class Segment:
             self.acknowledged.add(number)
             self._done.include(self._out.pop(number))
 
-    def missing(self) -> Totals:
-        """What was expected and never handed out."""
+    def grow(self, records: Sequence[Record], size: int) -> None:
+        """More records are in it, which is of this size now."""
         with self._mutex:
-            return self.expected.less(self._given)
+            for record in records:
+                self.expected.add(record)
+            self.size = size
 
-    def write_off(self, lost: Totals) -> None:
-        """What was expected is not there, and known to be lost."""
+    def write_off(self) -> Totals:
+        """What was expected of it up to `resume`, and never handed out: it is lost, and not expected any more."""
         with self._mutex:
+            if self.resume < self.size:
+                return Totals()  # more was written meanwhile
+            lost = self.expected.less(self._given)
             self.expected = self.expected.less(lost)
+            return lost
 
     def expect(self, left: Totals) -> None:
         """So much was left in it when that was put down; where less is found, the rest is missing."""
@@ -139,6 +145,8 @@ class Tail:
 
     def __init__(self, number: int, path: Path, files: Files, keyring: Keyring | None, *, fsync: bool) -> None:
         """Make the file, with nothing in it that anybody would miss. Raises `OSError`, and then it is not there."""
+        self.terms = (keyring, fsync)
+        """How its records are kept: with these keys, and synced or not."""
         self._files = files
         self._fsync = fsync
         self._next = 0
@@ -153,8 +161,16 @@ class Tail:
             raise
 
     def append(self, records: Sequence[Record]) -> list[tuple[int, int]]:
-        """Have records on the disk; the number of each, and where its frame ends. Raises `OSError`."""
+        """Have records on the disk; the number of each, and where its frame ends.
+
+        Raises `OSError`, also where somebody has deleted the file or cut it off: nobody would find them there.
+        """
         segment, places = self.segment, []
+        try:
+            self._check()
+        except OSError:
+            self._close()
+            raise
         pieces: list[bytes] = []
         end, first = segment.size, self._next
         self._next += len(records)  # whatever becomes of them: with encryption a number must not come twice
@@ -169,17 +185,19 @@ class Tail:
         except BaseException:
             self._give_up()
             raise
-        for record in records:
-            segment.expected.add(record)
-        segment.size = end
+        segment.grow(records, end)
         return places
 
     def seal(self) -> None:
         """End it in order. What fails is of no consequence: it is then read to its end when it is opened."""
         with suppress(OSError):
+            self._check()
             write_all(self._files, self._descriptor, encode_seal(self.segment.header, self.segment.expected))
             self._sync()
         self._close()
+
+    def _check(self) -> None:
+        self._files.check(self._descriptor, self.segment.path, self.segment.size)
 
     def _sync(self) -> None:
         if not self._fsync:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +14,11 @@ from sluiceway.segments.files import FILES, LockedError
 from sluiceway.segments.frames import BEGIN, Found, Record, Totals, scan
 from sluiceway.segments.keyring import Keyring, MissingKeyError
 from sluiceway.segments.log import INCOMING, SEGMENT_BYTES
+from sluiceway.segments.owner import as_owner
 from sluiceway.segments.reader import QUARANTINE
 from sluiceway.segments.segment import SUFFIX, Segment, Tail, number_of
 
-__all__ = ["QUEUE", "Shelf", "is_wanted", "shelves", "waiting_queues"]
+__all__ = ["QUEUE", "Shelf", "TwiceError", "is_wanted", "shelves", "waiting_queues"]
 
 QUEUE: Final = ".queue"
 DEAD: Final = ".dead"
@@ -28,8 +28,15 @@ PATIENCE: Final = 15.0
 """Seconds that this may take."""
 
 
+class TwiceError(OSError):
+    """Records are where they were to go, and some may still be where they were."""
+
+
 class Shelf:
-    """One log, a queue or dead letters, as it was when this was made. Looking disturbs nobody who works with it."""
+    """One log, a queue or dead letters, as it was when this was made. Looking disturbs nobody who works with it.
+
+    Root does everything here as the owner of the folder.
+    """
 
     def __init__(self, folder: Path, keyring: Keyring | None) -> None:
         self.folder = folder
@@ -41,7 +48,8 @@ class Shelf:
         self.quarantined: list[str] = []
         """Files with something in them that cannot be read, which `replay` and `purge` have put aside."""
         self.keyring = keyring
-        self._look()
+        with as_owner(folder):
+            self._look()
 
     def _look(self) -> None:
         """See what is there now."""
@@ -68,7 +76,8 @@ class Shelf:
     def is_in_use(self) -> bool:
         """Whether a collector has it open."""
         try:
-            FILES.close(FILES.lock(self.folder / "lock", patience=0))
+            with as_owner(self.folder):
+                FILES.close(FILES.lock(self.folder / "lock", patience=0))
         except LockedError:
             return True
         except OSError:  # a file system that is mounted for reading only: nobody writes there
@@ -79,7 +88,8 @@ class Shelf:
         """Its records, oldest first."""
         for segment in self.segments:
             try:
-                content = FILES.read(segment.path, BEGIN)
+                with as_owner(self.folder):
+                    content = FILES.read(segment.path, BEGIN)
             except FileNotFoundError:
                 continue
             for found in scan(segment.header, content, BEGIN):
@@ -91,15 +101,15 @@ class Shelf:
 
         With `into` they go to another queue, and so does all that a queue holds which no exporter has any more.
         What is damaged goes to the folder `quarantine`, with the whole file. They count as accepted now. Raises
-        `LockedError` where a collector does not let go of them, or `OSError`, and then they are where they were.
+        `LockedError` where a collector does not let go of them, or `OSError`, and then they are where they were, or
+        `TwiceError`.
         """
         incoming = (self.folder.with_suffix(QUEUE) if into is None else into.folder) / INCOMING
         keyring = self.keyring if into is None else into.keyring
         totals = Totals()
         with self._taken():
-            for folder in (incoming.parent, incoming):
-                FILES.make_folders(folder)
-                _give_to_owner(folder, self.folder)
+            FILES.make_folders(incoming.parent)  # by itself: the parents of a folder get other rights
+            FILES.make_folders(incoming)
             moved: list[Path] = []
             try:
                 for group in _groups(self.records()):
@@ -107,17 +117,19 @@ class Shelf:
                     tail = Tail(0, moved[-1], FILES, keyring, fsync=True)
                     tail.append(group)
                     tail.seal()
-                    _give_to_owner(moved[-1], self.folder)
                     for record in group:
                         totals.add(record)
             except OSError:
                 for part in moved:
                     FILES.delete(part)
                 raise
-            for part in moved:
-                FILES.rename(part, part.with_suffix(SUFFIX))
-            FILES.sync_folder(incoming)
-            self._delete()
+            try:
+                for part in moved:
+                    FILES.rename(part, part.with_suffix(SUFFIX))
+                FILES.sync_folder(incoming)
+                self._delete()
+            except OSError as error:
+                raise TwiceError(error.errno, error.strerror, error.filename) from error
         return totals.records, totals.items
 
     def purge(self) -> None:
@@ -133,18 +145,19 @@ class Shelf:
     @contextmanager
     def _taken(self) -> Iterator[None]:
         """Have the folder. A collector that puts dead letters there is asked for it, and lets go soon."""
-        wanted = self.folder / WANTED
-        if self.is_dead and self.is_in_use():
-            wanted.touch()
-        try:
-            lock = FILES.lock(self.folder / "lock", patience=PATIENCE if self.is_dead else 0.3)
-        finally:
-            wanted.unlink(missing_ok=True)
-        try:
-            self._look()
-            yield
-        finally:
-            FILES.close(lock)
+        with as_owner(self.folder):
+            wanted = self.folder / WANTED
+            if self.is_dead and self.is_in_use():
+                wanted.touch()
+            try:
+                lock = FILES.lock(self.folder / "lock", patience=PATIENCE if self.is_dead else 0.3)
+            finally:
+                wanted.unlink(missing_ok=True)
+            try:
+                self._look()
+                yield
+            finally:
+                FILES.close(lock)
 
     def _delete(self) -> None:
         """Delete the files; those with damages in them go to the quarantine."""
@@ -160,7 +173,8 @@ class Shelf:
     def _set_aside(self, path: Path) -> None:
         """Keep a file that has something in it that cannot be read."""
         FILES.make_folders(self.folder / QUARANTINE)
-        FILES.rename(path, self.folder / QUARANTINE / path.name)
+        # Numbers begin anew where a folder was empty: what is there must not make way for another file of the name.
+        FILES.rename(path, self.folder / QUARANTINE / f"{time.time_ns()}-{path.name}")
         self.quarantined.append(path.name)
 
 
@@ -193,13 +207,6 @@ def _groups(records: Iterator[Record]) -> Iterator[list[Record]]:
             group, size = [], 0
     if group:
         yield group
-
-
-def _give_to_owner(path: Path, like: Path) -> None:
-    """Have a file belong to whoever has the folder: root may replay what a service has kept."""
-    if os.geteuid() == 0:
-        status = like.stat()
-        os.chown(path, status.st_uid, status.st_gid)
 
 
 def shelves(directory: Path, keyring: Keyring | None) -> Iterator[Shelf]:

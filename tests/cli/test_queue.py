@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from sluiceway.cli.main import main
-from sluiceway.segments import Keyring, Log, Record
+from sluiceway.segments import Files, Keyring, Log, Record
 
 KEY = bytes(range(32))
 NAME = "exporter_otlp_http_traces.dead"
@@ -102,6 +102,60 @@ def test_what_a_collector_works_with_is_not_touched(
     assert "is in use by another process; stop it first" in capsys.readouterr().err
     log.close()
     assert len(list(tmp_path.rglob("*.segment"))) == 1
+
+
+def test_a_store_that_cannot_be_replayed_is_told_and_the_others_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each by itself: what was replayed is not said to be unchanged."""
+    for name in ("exporter_a_traces", "exporter_b_traces", "exporter_c_traces"):
+        letters(tmp_path, "a").close()
+        (tmp_path / NAME).rename(tmp_path / f"{name}.dead")
+    (tmp_path / "exporter_b_traces.queue").write_text("no folder")
+    assert main(["queue", "replay", "--directory", str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    assert [line.split(":")[0] for line in captured.out.splitlines()] == [
+        "exporter_a_traces.dead", "exporter_c_traces.dead",
+    ]  # fmt: skip
+    assert captured.err == f"exporter_b_traces.dead: {tmp_path}/exporter_b_traces.queue: File exists\n"
+    assert len(list((tmp_path / "exporter_b_traces.dead").glob("*.segment"))) == 1
+
+
+def test_what_was_replayed_and_could_not_be_deleted_is_said_to_be_there_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads that nothing was changed would replay it once more."""
+    letters(tmp_path, "a").close()
+
+    def delete(self: Files, path: Path) -> None:
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr(Files, "delete", delete)
+    assert main(["queue", "replay", NAME, "--directory", str(tmp_path)]) == 1
+    assert "another replay would send it twice" in capsys.readouterr().err
+    assert len(list(tmp_path.rglob("*.segment"))) == 2
+
+
+def test_what_is_put_aside_stays_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also when a later file of the same number is put there."""
+    for name in "ab":
+        letters(tmp_path, name).close()
+        (path,) = (tmp_path / NAME).glob("*.segment")
+        path.write_bytes(path.read_bytes().replace(b"acme", b"emca"))
+        assert main(["queue", "purge", NAME, "--yes", "--directory", str(tmp_path)]) == 1
+        assert f"{path.name} is damaged, and now in quarantine" in capsys.readouterr().err
+    assert len(list((tmp_path / NAME / "quarantine").iterdir())) == 2
+
+
+def test_the_payload_of_a_folder_without_a_signal_in_its_name_is_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody renamed it."""
+    letters(tmp_path, "a", store="queue").close()
+    (tmp_path / "exporter_otlp_http_traces.queue").rename(tmp_path / "mine.queue")
+    assert main(["queue", "show", "mine.queue", "--payload", "--directory", str(tmp_path)]) == 1
+    assert "mine.queue: its name does not end with a signal" in capsys.readouterr().err
+    assert main(["queue", "show", "mine.queue", "--directory", str(tmp_path)]) == 0
 
 
 def test_encrypted_queues_need_their_key(

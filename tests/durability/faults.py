@@ -13,8 +13,8 @@ from typing import Any
 from sluiceway.segments import Files, Log
 from tests.segments.records import Unsynced, numbers, opened, record
 
-CHANGING = ("create", "open_for_update", "write", "write_at", "sync", "sync_folder", "truncate", "delete", "rename",
-            "make_folders", "read", "names", "size", "lock", "close")  # fmt: skip
+CHANGING = ("create", "open_for_update", "write", "write_at", "sync", "sync_folder", "check", "truncate", "delete",
+            "rename", "make_folders", "read", "names", "size", "lock", "close")  # fmt: skip
 STEPS = 14
 
 

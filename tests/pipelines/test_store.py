@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -377,6 +378,33 @@ async def test_a_burial_that_takes_longer_than_a_stop_waits_is_not_done_twice(
     assert Log(tmp_path / "exporter_out_traces.dead").open().items == 3
 
 
+async def test_a_full_disk_costs_one_file_of_dead_letters_for_each_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The oldest, and the log says it; what others fill is not made free by deleting all of them."""
+    run = Run(tmp_path, "dead_letters: {max_bytes: 1MiB}", *[PermanentError("no")] * 999)
+    folder = tmp_path / "exporter_out_traces.dead"
+    real, left = Log.append, 2
+
+    def append(self: Log, records: list[object]) -> list[object]:
+        nonlocal left
+        if left and self.folder == folder:
+            left -= 1
+            raise OSError(28, "No space left on device")
+        return real(self, records)
+
+    async with run.wrapped:
+        for number in range(1, 6):
+            await run.consume(Batch(Signal.TRACES, b"x" * 200_000, 1))
+            await run.until(lambda number=number: run.lost().get(Reason.DEAD_LETTERED) == number)
+        before = sorted(folder.glob("*.segment"))
+        monkeypatch.setattr(Log, "append", append)
+        await run.consume(traces(1))
+        await run.until(lambda: run.lost()[Reason.DEAD_LETTERED] == 6)
+        assert sorted(folder.glob("*.segment"))[: len(before) - 1] == before[1:]
+    assert "The disk is full: the 1 oldest dead letters were deleted to make room." in caplog.messages
+
+
 async def test_half_a_surrogate_pair_in_a_header_stops_nobody(tmp_path: Path) -> None:
     """It is written down as a question mark, in errors too."""
     run = Run(tmp_path, "", PermanentError("\udcff"))
@@ -595,6 +623,40 @@ async def test_files_that_somebody_deleted_while_nothing_ran_are_in_the_ledger(t
         assert second.wrapped.queue.statistics().size == 0
     assert [second.lost(name) for name in ("traces", "traces/eu")] == [{Reason.DAMAGED: 3}, {Reason.DAMAGED: 4}]
     assert {(account.recovered, account.held) for account in second.accounts.values()} == {(3, 0), (4, 0)}
+
+
+@pytest.mark.parametrize("kept", [0, 8_300])
+async def test_a_file_that_is_taken_away_while_it_is_written_costs_only_what_was_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """Deleted or cut off: that is in the ledger at once, nobody looks for it again, and what comes later is kept."""
+    reads = []
+    real = Log.read
+    monkeypatch.setattr(Log, "read", lambda self, size: reads.append(size) or real(self, size))
+    run = Run(tmp_path, "max_bytes: 600, num_consumers: 1", *[RetryableError("away")] * 3, retry=FOREVER)
+    async with run.wrapped:
+        for _ in range(6):
+            await run.consume(traces(1))
+        (youngest,) = (tmp_path / "exporter_out_traces.queue").glob("*.segment")
+        if kept:
+            os.truncate(youngest, kept)
+        else:
+            youngest.unlink()
+        account = run.account("traces")
+        await run.until(lambda: not account.held)
+        assert account.delivered + run.lost()[Reason.DAMAGED] == 6
+        before = len(reads)
+        for _ in range(20):
+            await run.clock.advance(1)
+            await asyncio.sleep(0.001)
+        assert len(reads) == before
+        run.backend.script.extend([RetryableError("away")] * 1000)
+        await run.consume(traces(5))
+        assert account.held == 5
+    again = Run(tmp_path)
+    async with again.wrapped:
+        await again.until(lambda: again.account("traces").delivered == 5)
+    assert again.lost() == {}
 
 
 async def test_a_reload_hands_the_queue_over(tmp_path: Path) -> None:

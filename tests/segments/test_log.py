@@ -134,6 +134,28 @@ def test_nothing_of_an_encrypted_record_is_readable(tmp_path: Path) -> None:
     assert b"traces" not in raw
 
 
+def test_other_keys_and_fsync_count_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload sets them on a log that is written to: nothing goes to the file of before, which is read as ever."""
+    synced = []
+    monkeypatch.setattr(Files, "sync", lambda self, descriptor: synced.append(descriptor))
+    log = Log(tmp_path / "q", fsync=False)
+    log.open()
+    synced.clear()
+    log.append([record(0)])
+    assert not synced
+    log.fsync = True
+    log.append([record(1)])
+    assert len(synced) == 1
+    log.keyring = Keyring({"old": KEYS["old"]})
+    log.append([record(123_456)])
+    log.keyring = Keyring({"old": KEYS["old"]})  # those are the same: no new file
+    log.append([record(123_457)])
+    assert log.segments == 3
+    assert not any(b"12345" in path.read_bytes() for path in (tmp_path / "q").glob("*.segment"))
+    assert numbers(log) == [0, 1, 123_456, 123_457]
+    log.close()
+
+
 def test_only_its_owner_reads_a_log(tmp_path: Path) -> None:
     """The folder and all files."""
     log = opened(tmp_path / "a/q")
@@ -206,6 +228,43 @@ def test_a_file_that_somebody_deleted_counts_as_lost(tmp_path: Path) -> None:
     assert [lost.items for lost in log.lost] == [2]
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_nothing_is_kept_in_a_file_that_somebody_took_away(tmp_path: Path, *, moved: bool) -> None:
+    """What is appended from then on is in a new one, and the next run finds it; what was in the old one is lost."""
+    log = opened(tmp_path / "q")
+    log.append([record(0)])
+    assert numbers(log) == [0]
+    log.append([record(1)])
+    youngest = tmp_path / "q/0000000000000001.segment"
+    if moved:
+        youngest.rename(tmp_path / "elsewhere")
+    else:
+        youngest.unlink()
+    log.append([record(2)])
+    assert numbers(log) == [2]
+    assert [lost.items for lost in log.lost] == [2]
+    abandon(log)
+    assert numbers(opened(tmp_path / "q")) == [2]
+
+
+@pytest.mark.parametrize("size", [0, 8192, 8300])
+def test_what_somebody_cut_off_the_youngest_file_is_lost_and_what_follows_is_not(tmp_path: Path, size: int) -> None:
+    """It is counted as soon as it is not found; what is appended then is in a new file, also for the next run."""
+    log = opened(tmp_path / "q")
+    log.append([record(0), record(1)])
+    os.truncate(tmp_path / "q/0000000000000001.segment", size)
+    found = numbers(log)
+    assert not log.has_more
+    assert [lost.records for lost in log.lost] == [2 - len(found)]
+    log.append([record(2)])
+    assert numbers(log) == [2]
+    assert len(log.lost) == 1
+    log.close()
+    again = opened(tmp_path / "q")
+    assert numbers(again) == [*found, 2]
+    assert (again.lost, again.unreadable) == ([], [])
+
+
 def test_damage_of_a_segment_that_was_acknowledged_in_part_is_told(tmp_path: Path) -> None:
     """What its end says was there counts."""
     log = opened(tmp_path / "q")
@@ -220,6 +279,53 @@ def test_damage_of_a_segment_that_was_acknowledged_in_part_is_told(tmp_path: Pat
     assert numbers(log) == []
     assert [lost.items for lost in log.lost] == [2]
     assert list((tmp_path / "q/quarantine").iterdir())
+
+
+class Sparing(Files):
+    """Files that take seven bytes at a time of what goes to the quarantine, and from the third time on fail, or not."""
+
+    def __init__(self, *, fails: bool) -> None:
+        self.fails = fails
+        self.times = -1
+
+    def create(self, path: Path) -> int:
+        """Begin to count with the copy."""
+        self.times = 0 if path.parent.name == "quarantine" else -1
+        return super().create(path)
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        """Write a part."""
+        if self.times < 0:
+            return super().write(descriptor, data)
+        self.times += 1
+        if self.fails and self.times > 2:
+            raise OSError(28, "No space left on device")
+        return super().write(descriptor, data[:7])
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_the_copy_of_damaged_bytes_is_whole_or_not_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, runs: int
+) -> None:
+    """Also when the disk takes it in parts, or an earlier run has begun it; only what is kept is said to be."""
+    log = opened(tmp_path / "q")
+    log.append([record(0), record(1)])
+    log.close()
+    path = tmp_path / "q/0000000000000001.segment"
+    raw = bytearray(path.read_bytes())
+    raw[8192 + 40] ^= 1
+    path.write_bytes(raw)
+    log = opened(tmp_path / "q", files=Sparing(fails=True))
+    assert numbers(log) == [1]
+    assert list((tmp_path / "q/quarantine").iterdir()) == []
+    assert "they are kept in" not in caplog.text
+    for _ in range(runs):
+        abandon(log)
+        log = opened(tmp_path / "q", files=Sparing(fails=False))
+        assert numbers(log) == [1]
+    (kept,) = (tmp_path / "q/quarantine").iterdir()
+    assert kept.read_bytes() == raw[8192:][: log.damaged_bytes]
+    assert caplog.text.count(f"they are kept in {kept}") == runs
 
 
 def test_segments_that_come_in_while_the_disk_fails_are_read_later(
@@ -299,6 +405,53 @@ def test_what_is_acknowledged_while_the_cursor_is_put_down_is_put_down_next(tmp_
     log.save()
     abandon(log)
     assert numbers(opened(tmp_path / "q")) == []
+
+
+class Unwritable(Files):
+    """Files of which none can be written to in place, for as long as that is said."""
+
+    is_bad = False
+
+    def write_at(self, descriptor: int, data: bytes, offset: int) -> int:
+        """Write, or not."""
+        if self.is_bad:
+            raise OSError(5, "Input/output error")
+        return super().write_at(descriptor, data, offset)
+
+
+def test_what_was_delivered_while_the_cursor_could_not_be_written_is_not_missed(tmp_path: Path) -> None:
+    """Its files are deleted, so that a disk can be drained, and a crash makes no losses of them."""
+    files = Unwritable()
+    log = opened(tmp_path / "q", size=10, files=files)
+    for number in range(4):
+        log.append([record(number)])
+    log.save(now=True)
+    files.is_bad = True
+    log.acknowledge([stored.position for stored in log.read(10**7)])
+    log.save()
+    assert log.segments == 1
+    abandon(log)
+    again = opened(tmp_path / "q")
+    assert again.lost == []
+    assert numbers(again) == [3]  # it was delivered, which nothing tells any more
+
+
+def test_a_cursor_is_made_anew_when_the_disk_takes_it_again(tmp_path: Path) -> None:
+    """What was acknowledged meanwhile does not come twice then."""
+    files = Unwritable()
+    log = opened(tmp_path / "q", size=10, files=files)
+    for number in range(4):
+        log.append([record(number)])
+    log.append([record(4), record(5)])
+    files.is_bad = True
+    log.acknowledge([stored.position for stored in log.read(10**7)[:5]])
+    log.save()
+    log.adopt()
+    files.is_bad = False
+    log.adopt()
+    log.save(now=True)
+    abandon(log)
+    assert numbers(opened(tmp_path / "q")) == [5]
 
 
 @pytest.mark.parametrize("is_closed", [True, False])
