@@ -55,6 +55,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
+from sluiceway.errors import PermanentError
 from sluiceway.exporters.timescaledb.keys import Keys, part_of
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 from sluiceway.extras import require
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COMPONENT", "TimescaleExporter", "TimescaleSettings"]
 
+UPKEEP_PATIENCE: Final = 60.0
+"""Seconds that the upkeep may take in all, which each time goes on where it was."""
 UPKEEP_INTERVAL: Final = 300.0
 """Seconds between two looks at partitions, retention and old keys."""
 
@@ -156,18 +159,31 @@ class TimescaleExporter:
         self._repeated += len(keys) - len(new)
         if 0 < len(new) < len(keys):  # a queue on disk has joined what was stored before a crash with what was not
             mask = b"".join(bytes([key in new]) * items for key, items in keys)
-            await self._deliver(pick(batch, mask), [pair for pair in keys if pair[0] in new])
-        elif new:
+            return await self._deliver_rest(pick(batch, mask), [pair for pair in keys if pair[0] in new])
+        if new:
             self._moved += made.moved
         return made.rejection(batch)
 
+    async def _deliver_rest(self, batch: Batch, keys: Named) -> PartialSuccess | None:
+        """As `_deliver`, where other parts of the same batch are stored, so that it must not be refused as a whole.
+
+        What is refused for its data is divided here, by keys that are the same when the batch comes again.
+        """
+        try:
+            return await self._deliver(batch, keys)
+        except PermanentError as error:
+            if batch.items == 1:
+                return PartialSuccess(1, str(error), batch)
+        return await self._deliver_halves(batch, keys)
+
     async def _deliver_halves(self, batch: Batch, keys: Named) -> PartialSuccess | None:
         """One after the other, each with a key of its own: when the second fails, the first is known the next time."""
-        key = part_of(b"".join(key for key, _ in keys), 0)
         if batch.items == 1:
             return PartialSuccess(1, "PostgreSQL does not take 1 whose row is too large", batch)
-        parts = enumerate(split(batch, items=(batch.items + 1) // 2))
-        found = [half for n, part in parts if (half := await self._deliver(part, [(part_of(key, n), part.items)]))]
+        halves = _halves(keys)
+        first, *more = split(batch, items=sum(items for _, items in halves[0]))
+        parts = zip((first, join(more)), halves, strict=True)
+        found = [half for part, named in parts if (half := await self._deliver_rest(part, named))]
         if not found:
             return None
         left_out = [half.batch for half in found if half.batch is not None]
@@ -182,11 +198,20 @@ class TimescaleExporter:
         while True:
             await clock.sleep(UPKEEP_INTERVAL)
             try:
-                async with self._pool.connection() as connection:
+                async with clock.timeout(UPKEEP_PATIENCE), self._pool.connection() as connection:
                     for part in self._parts.values():
                         await keep_up(connection, self._settings, part.schema, clock.time_ns() / _SECOND, part.logger)
             except (PostgresError, *BROKEN) as error:
                 self._context.logger.warning("the upkeep of the tables failed: %s", type(error).__name__)
+
+
+def _halves(keys: Named) -> tuple[Named, Named]:
+    """The keys of the two halves of what has these: a name of its own stays as long as it can."""
+    if middle := len(keys) // 2:
+        return keys[:middle], keys[middle:]
+    ((key, items),) = keys
+    most = (items + 1) // 2
+    return [(part_of(key, 0), most)], [(part_of(key, 1), items - most)]
 
 
 COMPONENT = Component(

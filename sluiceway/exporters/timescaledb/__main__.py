@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from pydantic import ValidationError
+
 from sluiceway.exporters.timescaledb.migrations import VERSION, features, migration, preparations, row_security
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 
@@ -30,7 +32,10 @@ def script(arguments: list[str]) -> str:
     }
     if chosen.reader_role:
         given |= {"row_level_security": True, "reader_role": chosen.reader_role}
-    settings = TimescaleSettings.model_validate(given)
+    try:
+        settings = TimescaleSettings.model_validate(given)
+    except ValidationError as error:
+        parser.error("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors()))
     statements = [*preparations(settings)]
     for number in range(1, VERSION + 1):
         statements += migration(number, settings, hypertables=chosen.timescaledb)

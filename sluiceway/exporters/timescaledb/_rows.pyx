@@ -13,6 +13,11 @@ from sluiceway.otlp._arena cimport arena_free
 from sluiceway.otlp._containers cimport FIRST, METRICS, SECOND, TOP, count, is_data
 from sluiceway.otlp._proto cimport RELEASE_ABOVE, buffer_free
 
+
+class TooMuchError(Exception):
+    """The rows of a table take more bytes than they may."""
+
+
 cdef extern from *:
     uint32_t __builtin_bswap32(uint32_t) nogil
     uint64_t __builtin_bswap64(uint64_t) nogil
@@ -172,7 +177,7 @@ def rows(Layout layout not None, int signal_code, bytes payload not None, uint64
 
     Returns for each table the COPY data and its rows, the mask (a byte an item; None where all have a row), how many
     times were moved into the window from `low` to `high`, and how many items were left out for a NUL and for a size.
-    Raises `OverflowError` where the rows of a table take more than `most` bytes: each repeats its resource.
+    Raises `TooMuchError` where the rows of a table take more than `most` bytes: each repeats its resource.
     """
     cdef Walk walk
     cdef Range whole
@@ -402,7 +407,7 @@ cdef int write_row(Walk* walk, Range item) except -1 nogil:
 
 cdef int too_many() except -1 nogil:
     with gil:
-        raise OverflowError("the rows take too many bytes")
+        raise TooMuchError("the rows take too many bytes")
 
 
 # ---- columns

@@ -21,6 +21,8 @@ class Proxy:
         self._whole_copies = whole_copies
         self.port = 0
         self.connections = 0
+        self.silent = 0
+        """So many of the first connections get no answer any more, as from a machine that is gone."""
         self.on_request: Callable[[bytes], bool] = lambda _: False
 
     @asynccontextmanager
@@ -35,12 +37,13 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        number = self.connections
         back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._to)
         cut = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._forward(reader, back_writer, cut))
-                tasks.create_task(self._answer(back_reader, writer, cut))
+                tasks.create_task(self._answer(back_reader, writer, cut, number))
         except* OSError:
             pass
         finally:
@@ -58,8 +61,12 @@ class Proxy:
             await writer.drain()
         writer.transport.abort()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: asyncio.Event) -> None:
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: asyncio.Event, number: int
+    ) -> None:
         while data := await reader.read(65536):
+            if number <= self.silent:
+                continue
             if cut.is_set():
                 break
             writer.write(data)

@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from sluiceway.errors import PermanentError, RetryableError
-from sluiceway.exporters.timescaledb import COMPONENT
+from sluiceway.exporters.timescaledb import COMPONENT, UPKEEP_INTERVAL, UPKEEP_PATIENCE
 from sluiceway.exporters.timescaledb.keys import Keys
 from sluiceway.otlp import Batch, Signal, join, split
 from sluiceway.telemetry import Metrics, Scope
@@ -65,14 +65,15 @@ async def test_the_same_bytes_from_two_arrivals_are_two_batches(place: Place) ->
     assert place.count() == 40
 
 
+def joined(*names: bytes, **bad: LogRecord) -> Batch:
+    """Ten records of each name as a queue on disk joins them, with a bad one at the end of some."""
+    batches = [logs(10, received=2.0, service_name=name.decode(), bad=bad.get(name.decode())) for name in names]
+    whole = join(batches)
+    return replace(whole, origin=replace(whole.origin, names=tuple((name * 12, 10) for name in names)))
+
+
 async def test_what_a_queue_on_disk_sends_again_after_a_crash_is_known(place: Place) -> None:
     """By the names of its requests, however they are joined the next time."""
-
-    def joined(*names: bytes) -> Batch:
-        batches = [logs(10, received=2.0, service_name=name.decode()) for name in names]
-        whole = join(batches)
-        return replace(whole, origin=replace(whole.origin, names=tuple((name * 12, 10) for name in names)))
-
     async with exporter(place) as out:
         await out.consume(joined(b"a", b"b"))
     async with exporter(place) as out:
@@ -81,6 +82,47 @@ async def test_what_a_queue_on_disk_sends_again_after_a_crash_is_known(place: Pl
         await out.consume(joined(b"d", b"c"))
     assert place.count() == 40
     assert place.sql("SELECT count(DISTINCT service_name) FROM otel_logs") == "4"
+
+
+async def test_what_was_stored_before_a_crash_is_not_stored_again_beside_a_bad_row(place: Place) -> None:
+    """The rest is divided, by names that stay the same, until the bad row stands alone."""
+    async with exporter(place) as out:
+        await out.consume(joined(b"a", b"b"))
+    place.sql("ALTER TABLE otel_logs ADD CHECK (body IS DISTINCT FROM 'bad')")
+    async with exporter(place) as out:
+        for _ in range(2):
+            partial = await out.consume(joined(b"b", b"c", b"d", b"a", c=LogRecord(body=text("bad"))))
+            assert partial is not None
+            assert (partial.rejected, partial.batch.items) == (1, 1)
+            assert place.count() == 39
+
+
+async def test_what_was_rejected_before_a_crash_is_not_rejected_again(place: Place) -> None:
+    """It was handled together with what is stored."""
+    nul = LogRecord(body=text("a\0"))
+    async with exporter(place) as out:
+        partial = await out.consume(joined(b"a", a=nul))
+        assert partial is not None
+        assert partial.rejected == 1
+    async with exporter(place) as out:
+        assert await out.consume(joined(b"a", b"b", a=nul)) is None
+    assert place.count() == 19
+
+
+async def test_an_upkeep_without_an_answer_does_not_keep_its_connection(place: Place) -> None:
+    """Of a machine that is gone nothing is heard any more, not even that it is."""
+    clock = ManualClock()
+    async with (
+        Proxy(place.server.port).running() as proxy,
+        exporter(place, "pool_size: 1", port=proxy.port, clock=clock) as out,
+    ):
+        await out.consume(logs(10))
+        proxy.silent = proxy.connections
+        await clock.advance(UPKEEP_INTERVAL)
+        await clock.advance(UPKEEP_PATIENCE)
+        async with asyncio.timeout(20):
+            await out.consume(logs(10, received=2.0))
+    assert place.count() == 20
 
 
 async def test_pieces_that_are_alike_are_all_stored(place: Place) -> None:

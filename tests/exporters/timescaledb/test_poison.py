@@ -77,6 +77,21 @@ async def test_a_batch_whose_rows_take_too_much_is_written_in_parts(
     assert place.count("batches") > 2
 
 
+async def test_a_part_that_the_server_refuses_is_divided_where_the_others_are_stored(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a part is committed the batch is not refused as a whole: its halves would be stored once more."""
+    monkeypatch.setattr("sluiceway.exporters.timescaledb.part.MOST", 20_000)
+    async with exporter(place) as out:
+        await out.consume(logs(1))
+        place.sql("TRUNCATE otel_logs", "ALTER TABLE otel_logs ADD CHECK (body IS DISTINCT FROM 'bad')")
+        partial = await out.consume(logs(500, bad=record(body=text("bad"))))
+    assert partial is not None
+    assert (partial.rejected, partial.batch.items) == (1, 1)
+    assert partial.batch.proto().resource_logs[0].scope_logs[0].log_records[0].body.string_value == "bad"
+    assert place.count() == 499
+
+
 async def test_a_bad_resource_rejects_what_is_under_it(place: Place) -> None:
     """All items of the resource, and no others."""
     both = logs(3, service_name="a\0")
