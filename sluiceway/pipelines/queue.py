@@ -177,7 +177,9 @@ class SendingQueue:
     ) -> None:
         self._closing.set()
         self._room.close()
-        if self.heir is not None or self._disk is not None:
+        if self._disk is not None:
+            await self._disk.store.look()
+        if self.heir is not None or self._is_kept:
             for element in self._consumers.clear():
                 self._interrupt(element)
         try:
@@ -190,11 +192,16 @@ class SendingQueue:
             if self._disk is not None:
                 await self._disk.leave()
 
+    @property
+    def _is_kept(self) -> bool:
+        """Whether what is not exported stays on disk."""
+        return self._disk is not None and not self._disk.store.is_gone
+
     async def _end_exports(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let the exports end; what is on disk is not waited for much longer than a healthy backend takes."""
-        if self._disk is None:
+        if not self._is_kept:
             await self._consumers.__aexit__(kind, error, trace)
             return
         with suppress(TimeoutError):

@@ -66,7 +66,8 @@ class Store:
         self._set_off = 0
         """Nanoseconds from the monotonic clock to that of the day, when we began."""
         self._is_open = False
-        self._is_gone = False
+        self.is_gone = False
+        """Whether somebody deleted the folder: what is held is in memory alone."""
         self._is_behind = False
         """Whether there is something on the disk alone; what comes then has to go there as well, to keep the order."""
 
@@ -102,8 +103,17 @@ class Store:
         """
         await to_its_end(self._leave(user, unfinished))
 
+    async def look(self) -> None:
+        """Look now what others did to the folder."""
+        async with self._writing:
+            if self._is_open or self.is_gone:
+                await self._look()
+
     async def _leave(self, user: User, unfinished: Sequence[Any]) -> None:
         async with self._reading, self._writing:
+            if self.is_gone and self._tenants.is_alone(user):
+                content = self.content
+                self._lost(Totals(content.requests, content.items, content.bytes, shares=dict(content.shares)))
             if self._tenants.remove(user):
                 await self._hand_over(unfinished)
             elif not self._tenants:
@@ -151,7 +161,7 @@ class Store:
         except OSError as error:
             self._trouble.say(f"the queue on disk cannot be used: {cause_of(error)}")
             return
-        self._is_open, self._is_gone = True, False
+        self._is_open, self.is_gone = True, False
         self._trouble.say(left_alone(self.log.unreadable))
         if totals.records:
             self._context.logger.info(
@@ -217,7 +227,7 @@ class Store:
             looks += 1
             with self._trouble.unexpected():
                 async with self._writing:
-                    if self._is_gone or not self._tenants:
+                    if self.is_gone or not self._tenants:
                         continue
                     if not self._is_open:
                         await self._open()
@@ -233,9 +243,11 @@ class Store:
         except GoneError as error:
             # What is in memory still goes out. Nothing is accepted any more that could not be kept.
             self._is_open = False
-            self._is_gone = True
-            self._trouble.say(f"{error.strerror}: restart, or put it back and restart")
+            self.is_gone = True
+            advice = "put it back, or restart: a stop sends what is in memory, and loses the rest"
+            self._trouble.say(f"{error.strerror}: {advice}")
             return
+        self.is_gone = False
         self._trouble.say(left_alone(self.log.unreadable))
         if totals.records:
             self._found(totals, {})
@@ -288,7 +300,7 @@ class Store:
         if not isinstance(error, OSError):
             self._context.logger.error("The queue on disk has failed.", exc_info=error)
         if group:
-            self._trouble.say(f"the queue on disk cannot be written: {cause_of(error)}")
+            self._trouble.say(f"the queue on disk cannot be written in {self.log.folder}: {cause_of(error)}")
         for waiting in group:
             record = waiting.record
             self._change(-1, -record.items, -record.weight, [(name, -items) for name, items in record.shares])
@@ -355,6 +367,8 @@ class Store:
             self._lost(self.log.lost.pop())
 
     def _lost(self, totals: Totals) -> None:
+        if not totals.records:
+            return
         for pipeline, items in totals.shares.items():
             account = self._tenants.first.account(pipeline)
             account.held -= items

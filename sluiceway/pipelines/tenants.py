@@ -81,6 +81,10 @@ class Tenants:
         self._tenants.append(tenant)
         return len(self._tenants) == 1
 
+    def is_alone(self, user: User) -> bool:
+        """Whether there is nobody else."""
+        return [tenant.user for tenant in self._tenants] == [user]
+
     def remove(self, user: User) -> bool:
         """One less; whether it was the first, and there is another one now."""
         was_first = self._tenants[0].user is user

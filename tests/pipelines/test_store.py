@@ -537,7 +537,9 @@ async def test_a_disk_that_fails_refuses_and_recovers(tmp_path: Path, monkeypatc
         run.backend.gate.clear()
         await run.consume(traces(1))
         monkeypatch.setattr(Files, "write", write)
-        with pytest.raises(RefusedError, match="the queue on disk cannot be written: No space left on device"):
+        with pytest.raises(
+            RefusedError, match=f"the queue on disk cannot be written in {tmp_path}.*: No space left on device"
+        ):
             await run.consume(traces(2))
         assert run.statuses[-1][0] is Status.RECOVERABLE_ERROR
         run.backend.gate.set()
@@ -780,10 +782,40 @@ async def test_a_folder_that_somebody_deletes_takes_nothing_more(tmp_path: Path)
         await run.consume(traces(2))
         shutil.rmtree(tmp_path / "exporter_out_traces.queue")
         await run.until(lambda: run.statuses and run.statuses[-1][0] is Status.RECOVERABLE_ERROR)
-        with pytest.raises(RefusedError, match="was deleted or replaced while it was in use: restart"):
+        with pytest.raises(RefusedError, match="was deleted or replaced while it was in use: put it back, or restart"):
             await run.consume(traces(1))
         run.backend.gate.set()
         await run.until(lambda: run.account("traces").delivered == 2)
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+async def test_what_was_in_a_folder_that_is_gone_is_not_said_to_be_kept(tmp_path: Path, is_back: bool) -> None:
+    """At a stop it is sent, as if it had only been in memory; what the backend does not take then is lost."""
+    run = Run(tmp_path, "", *[RetryableError("away")] * 1_000, retry=FOREVER)
+    async with run.wrapped:
+        await run.consume(traces(2))
+        await run.consume(traces(3))
+        await run.until(lambda: run.backend.calls)
+        shutil.rmtree(tmp_path / "exporter_out_traces.queue")
+        if is_back:
+            run.backend.script.clear()
+    account = run.account("traces")
+    assert (account.offered, account.held) == (5, 0)
+    assert (account.delivered, run.lost()) == ((5, {}) if is_back else (0, {Reason.DAMAGED: 5}))
+
+
+async def test_a_folder_that_is_put_back_before_a_stop_keeps_what_it_holds(tmp_path: Path) -> None:
+    """It was only moved for a while."""
+    run, folder = Run(tmp_path, "", *[RetryableError("away")] * 1_000, retry=FOREVER), "exporter_out_traces.queue"
+    async with run.wrapped:
+        await run.consume(traces(2))
+        (tmp_path / folder).rename(tmp_path / "aside")
+        await run.until(lambda: run.statuses and "was deleted" in run.statuses[-1][1])
+        (tmp_path / "aside").rename(tmp_path / folder)
+    assert (run.account("traces").held, run.lost()) == (2, {})
+    again = Run(tmp_path)
+    async with again.wrapped:
+        await again.until(lambda: again.account("traces").delivered == 2)
 
 
 async def test_who_waits_when_a_queue_is_left_is_answered(tmp_path: Path) -> None:
