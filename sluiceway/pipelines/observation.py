@@ -105,11 +105,12 @@ class Health:
     def __init__(self, report: ReportStatus) -> None:
         self._report = report
         self._status = Status.OK
+        self._lost = ""
 
     def well(self) -> None:
         """Data arrives."""
         if self._status is not Status.OK:
-            self._status = Status.OK
+            self._status, self._lost = Status.OK, ""
             self._report(Status.OK)
 
     def troubled(self, message: str) -> None:
@@ -119,9 +120,10 @@ class Health:
         self._report(self._status, message)
 
     def losing(self, message: str) -> None:
-        """Data was lost at the exporter."""
-        self._status = Status.PERMANENT_ERROR
-        self._report(Status.PERMANENT_ERROR, message)
+        """Data was lost at the exporter. The same loss is reported once, as it may go on for each batch."""
+        if message != self._lost:
+            self._status, self._lost = Status.PERMANENT_ERROR, message
+            self._report(Status.PERMANENT_ERROR, message)
 
 
 class Observation:
