@@ -166,13 +166,17 @@ cdef int section_of(uint8_t level) noexcept nogil:
     return (level + 1) // 2
 
 
+class SizeError(Exception):
+    """The rows of a batch take more bytes than was allowed."""
+
+
 def rows(Layout layout not None, int signal_code, bytes payload not None, uint64_t low, uint64_t high, uint64_t now,
          size_t largest, size_t most):
     """The rows of a batch, with the mask of those items that have none.
 
     Returns for each table the COPY data and its rows, the mask (a byte an item; None where all have a row), how many
     times were moved into the window from `low` to `high`, and how many items were left out for a NUL and for a size.
-    Raises `OverflowError` where the rows of a table take more than `most` bytes: each repeats its resource.
+    Raises `SizeError` where the rows of a table take more than `most`: each repeats its resource.
     """
     cdef Walk walk
     cdef Range whole
@@ -402,7 +406,7 @@ cdef int write_row(Walk* walk, Range item) except -1 nogil:
 
 cdef int too_many() except -1 nogil:
     with gil:
-        raise OverflowError("the rows take too many bytes")
+        raise SizeError
 
 
 # ---- columns

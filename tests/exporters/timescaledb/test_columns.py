@@ -15,7 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, TracesData
 
 from sluiceway.errors import DecodeError
-from sluiceway.exporters.timescaledb._rows import Layout, rows
+from sluiceway.exporters.timescaledb._rows import Layout, SizeError, rows
 from sluiceway.exporters.timescaledb.columns import tables_of
 from sluiceway.otlp import Batch, Signal, accept
 from sluiceway.testing import items
@@ -119,7 +119,7 @@ def test_columns_stand_in_the_order_of_their_sections():
 def test_rows_that_take_too_much_are_an_error():
     """Items are small and their resource is large: what would be repeated has a bound."""
     batch = items(Signal.LOGS, 100)
-    with pytest.raises(OverflowError):
+    with pytest.raises(SizeError):
         rows(Layout(tables_of(Signal.LOGS)), 2, batch.payload, *WINDOW, LARGEST, 10_000)
 
 
