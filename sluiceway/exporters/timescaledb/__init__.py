@@ -72,6 +72,8 @@ __all__ = ["COMPONENT", "TimescaleExporter", "TimescaleSettings"]
 
 UPKEEP_INTERVAL: Final = 300.0
 """Seconds between two looks at partitions, retention and old keys."""
+UPKEEP_LIMIT: Final = 60.0
+"""Seconds that one look may take, as it keeps a connection from those who write."""
 
 SOUGHT: Final = 32
 """Bad items that are found one by one in a batch that is written in pieces; then a piece is refused as it is."""
@@ -205,7 +207,7 @@ class TimescaleExporter:
         while True:
             await clock.sleep(UPKEEP_INTERVAL)
             try:
-                async with self._pool.connection() as connection:
+                async with clock.timeout(UPKEEP_LIMIT), self._pool.connection() as connection:
                     for part in self._parts.values():
                         await keep_up(connection, self._settings, part.schema, clock.time_ns() / _SECOND, part.logger)
             except (PostgresError, *BROKEN) as error:

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
-from sluiceway.exporters.timescaledb.pool import Connection
+from sluiceway.exporters.timescaledb.pool import Connection, transaction
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 
 __all__ = ["keep_partitions"]
@@ -85,7 +85,7 @@ async def _drop(
 async def _try(connection: Connection, *statements: str) -> bool:
     """Carry out all statements or none; whether that was possible."""
     try:
-        async with connection.transaction():
+        async with transaction(connection):
             for statement in statements:
                 await connection.execute(statement)
     except (asyncpg.CheckViolationError, asyncpg.LockNotAvailableError):
