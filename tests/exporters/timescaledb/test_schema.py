@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -68,6 +70,20 @@ async def test_a_dba_makes_the_tables(place: Place) -> None:
         await out.consume(logs(5))
     assert place.count() == 5
     assert place.sql(DAYS) == "otel_logs_default"
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    (["--schema", "A"], "argument --schema: 'A' is no name of lower-case letters, digits and underscores"),
+    (["--prefix", "a" * 40], f"argument --prefix: '{'a' * 40}' is longer than the 27 letters that the names"),
+    (["--reader-role", "x;y"], "argument --reader-role: 'x;y' is no name of"),
+])  # fmt: skip
+def test_a_name_that_cannot_be_is_told_as_an_option(given: list[str], said: str) -> None:
+    """The command ends with the code of a wrong use, and says which option is wrong and why."""
+    command = [sys.executable, "-m", "sluiceway.exporters.timescaledb", *given]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert f"error: {said}" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 async def test_tables_may_come_while_they_are_looked_at(place: Place) -> None:
