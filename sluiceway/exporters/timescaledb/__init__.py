@@ -26,7 +26,7 @@ that comes twice, which OTLP forbids, columns have the first, as processors do, 
 
 Data waits as long as `retry_on_failure` allows. With a queue on disk a batch is known again after a crash, too; without
 one its keys are lost with the process, as is the queue. What the queue has cut, by `max_size` or around a bad item, is
-not known after a crash, and what was under way may be there twice. Rows take 32 MiB of memory for each of `pool_size`
+not known after a restart: what was stored of it may be there twice. Rows take 32 MiB of memory for each of `pool_size`
 connections at most, and twice that while they are made; a batch with more is written in parts, each a transaction. In
 one such batch 32 bad items at most are found; after them a part that is refused is given up with what else is in it.
 

@@ -126,6 +126,20 @@ async def test_days_are_made_ahead_and_dropped(place: Place) -> None:
     assert place.count() == 0
 
 
+@pytest.mark.parametrize("name", ["otel_logs_p20209999", "archive_p20200101"])
+async def test_a_partition_of_the_users_own_is_left_alone(place: Place, name: str) -> None:
+    """Though its name looks like one of ours: rows are written, and what it holds stays."""
+    clock = ManualClock()
+    bounds = "FROM ('2020-01-01 00:00:00+00') TO ('2020-02-01 00:00:00+00')"
+    async with exporter(place, "retention: 200h", clock=clock) as out:
+        await out.check_backend()
+        place.sql(f"CREATE TABLE {name} PARTITION OF otel_logs FOR VALUES {bounds}",
+                  "INSERT INTO otel_logs (time, body) VALUES ('2020-01-02', 'kept')")  # fmt: skip
+        await upkeep(clock)
+        await out.consume(logs(1))
+    assert place.sql(f"SELECT body FROM {name}") == "kept"
+
+
 async def test_a_query_that_runs_for_long_holds_nobody_up(place: Place) -> None:
     """Its lock keeps new days from being made for as long, but writing goes on, and the days come later."""
     clock = ManualClock()
