@@ -12,6 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    Gauge,
+    Metric,
+    MetricsData,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, TracesData
 
 from sluiceway.errors import DecodeError
@@ -121,6 +130,19 @@ def test_rows_that_take_too_much_are_an_error():
     batch = items(Signal.LOGS, 100)
     with pytest.raises(SizeError):
         rows(Layout(tables_of(Signal.LOGS)), 2, batch.payload, *WINDOW, LARGEST, 10_000)
+
+
+def test_the_rows_of_all_tables_have_one_bound():
+    """Points of several kinds take no more together than those of one."""
+    points = [NumberDataPoint(attributes=[KeyValue(key="k", value=AnyValue(string_value="x" * 1000))])] * 10
+    metrics = [Metric(gauge=Gauge(data_points=points)), Metric(sum=Sum(data_points=points))]
+    message = MetricsData(resource_metrics=[ResourceMetrics(scope_metrics=[ScopeMetrics(metrics=metrics)])])
+    raw, layout = message.SerializeToString(), Layout(tables_of(Signal.METRICS))
+    sheets, *_ = rows(layout, 1, raw, *WINDOW, LARGEST, MOST)
+    sizes = [len(data) for data, count in sheets if count]
+    assert len(sizes) == 2
+    with pytest.raises(SizeError):
+        rows(layout, 1, raw, *WINDOW, LARGEST, max(sizes))
 
 
 def test_a_resource_beyond_the_bound_rejects_its_items():
