@@ -25,8 +25,10 @@ that comes twice, which OTLP forbids, columns have the first, as processors do, 
 | no extension, or an edition without a feature | plain partitions, or without the feature, with a log line |
 
 Data waits as long as `retry_on_failure` allows. With a queue on disk a batch is known again after a crash, too; without
-one its keys are lost with the process, as is the queue. Rows take 32 MiB of memory for each of `pool_size` connections
-at most, and twice that while they are made; a batch with more is written in parts, each a transaction.
+one its keys are lost with the process, as is the queue. What the queue has cut, by `max_size` or around a bad item, is
+not known after a restart: what was stored of it may be there twice. Rows take 32 MiB of memory for each of `pool_size`
+connections at most, and twice that while they are made; a batch with more is written in parts, each a transaction. In
+one such batch 32 bad items at most are found; after them a part that is refused is given up with what else is in it.
 
 The column `tenant` is what senders say, unless the processor `tenant` comes before. With `row_level_security` those who
 are granted `reader_role` see the rows whose `tenant` is their session's setting `sluiceway.tenant`, which whoever may
@@ -57,14 +59,14 @@ from typing import TYPE_CHECKING, Final, Self
 from sluiceway.component import Component, Context, Kind, PartialSuccess, Stability
 from sluiceway.errors import PermanentError
 from sluiceway.exporters.timescaledb.keys import Keys, part_of
+from sluiceway.exporters.timescaledb.pieces import Named, Piece, join_rejections
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 from sluiceway.extras import require
-from sluiceway.otlp import Batch, Signal, join, pick, split
+from sluiceway.otlp import Batch, Signal
 
 if TYPE_CHECKING:
-    from sluiceway.exporters.timescaledb.part import Part
+    from sluiceway.exporters.timescaledb.part import Part, Rows
     from sluiceway.exporters.timescaledb.pool import Pool
-    from sluiceway.exporters.timescaledb.transaction import Named
 
 __all__ = ["COMPONENT", "TimescaleExporter", "TimescaleSettings"]
 
@@ -72,6 +74,11 @@ UPKEEP_PATIENCE: Final = 60.0
 """Seconds that the upkeep may take in all, which each time goes on where it was."""
 UPKEEP_INTERVAL: Final = 300.0
 """Seconds between two looks at partitions, retention and old keys."""
+UPKEEP_LIMIT: Final = 60.0
+"""Seconds that one look may take, as it keeps a connection from those who write."""
+
+SOUGHT: Final = 32
+"""Bad items that are found one by one in a batch that is written in pieces; then a piece is refused as it is."""
 
 _SECOND: Final = 1_000_000_000
 
@@ -133,61 +140,65 @@ class TimescaleExporter:
             raise explain(error, self._settings.endpoint) from error
 
     async def consume(self, batch: Batch) -> PartialSuccess | None:
-        """Return when the rows are committed, or raise `DeliveryError`; then none of them is, as far as is known."""
+        """Return when the rows are committed, or raise `DeliveryError`.
+
+        After a `PermanentError` none of them is; after another one what is, is known when the batch comes again.
+        """
         names = batch.origin.names
         if names and sum(items for _, items in names) == batch.items:
-            return await self._deliver(batch, [(part_of(name, 0), items) for name, items in names])
+            return await self._deliver(batch, [(part_of(name, 0), items) for name, items in names if items])
         with self._keys.of(batch) as key:
             return await self._deliver(batch, [(key, batch.items)])
 
     async def _deliver(self, batch: Batch, keys: Named) -> PartialSuccess | None:
+        """Store a batch: whole if that can be, else piece by piece, so that those that are stored are not again.
+
+        A batch that is refused whole is the sender's to divide. Once it is in pieces, the bad items are found here.
+        """
+        pieces, rejected, found = [Piece(batch, keys)], [], 0
+        while pieces:
+            piece = pieces.pop()
+            try:
+                made, noted = await self._attempt(piece)
+            except PermanentError as error:
+                if piece.batch is batch:
+                    raise
+                if piece.batch.items > 1 and found < SOUGHT:
+                    pieces += reversed(piece.halves())
+                else:
+                    found += 1
+                    rejected.append(PartialSuccess(piece.batch.items, str(error), piece.batch))
+                continue
+            if len(groups := piece.apart(noted)) > 1:
+                pieces += groups
+            elif piece.batch.items > 1 and (made is None or 0 in noted.values()):
+                pieces += reversed(piece.halves())
+            elif made is None:
+                rejected.append(PartialSuccess(1, "PostgreSQL does not take 1 whose row is too large", piece.batch))
+            else:
+                self._repeated += len(noted)
+                self._moved += 0 if noted else made.moved
+                rejected += filter(None, [made.rejection(piece.batch)])
+        return join_rejections(rejected)
+
+    async def _attempt(self, piece: Piece) -> tuple[Rows | None, dict[bytes, int]]:
+        """Store a piece, unless its rows take too much, which are None then, or keys of it are there, which it returns.
+
+        Raises `PermanentError` where rows were refused for what they hold.
+        """
         from sluiceway.exporters.timescaledb.failures import BROKEN, PostgresError, SchemaError, explain, may_be_schema
         from sluiceway.exporters.timescaledb.transaction import store
 
-        part = self._parts[batch.signal]
+        part = self._parts[piece.batch.signal]
         try:
             async with self._pool.connection() as connection:
                 await part.schema.ready(connection, self._context.clock.time_ns() / _SECOND)
-                made = await part.rows(batch)  # not before there is a connection: so many batches have rows at a time
-                new = None if made is None else await store(connection, part, keys, made)
+                made = await part.rows(piece.batch)  # with a connection: so many batches have rows at a time
+                return made, {} if made is None else await store(connection, part, piece, made)
         except (PostgresError, SchemaError, *BROKEN) as error:
             if may_be_schema(error):
                 part.schema.forget()
             raise explain(error, self._settings.endpoint) from error
-        if made is None or new is None:
-            return await self._deliver_halves(batch, keys)
-        self._repeated += len(keys) - len(new)
-        if 0 < len(new) < len(keys):  # a queue on disk has joined what was stored before a crash with what was not
-            mask = b"".join(bytes([key in new]) * items for key, items in keys)
-            return await self._deliver_rest(pick(batch, mask), [pair for pair in keys if pair[0] in new])
-        if new:
-            self._moved += made.moved
-        return made.rejection(batch)
-
-    async def _deliver_rest(self, batch: Batch, keys: Named) -> PartialSuccess | None:
-        """As `_deliver`, where other parts of the same batch are stored, so that it must not be refused as a whole.
-
-        What is refused for its data is divided here, by keys that are the same when the batch comes again.
-        """
-        try:
-            return await self._deliver(batch, keys)
-        except PermanentError as error:
-            if batch.items == 1:
-                return PartialSuccess(1, str(error), batch)
-        return await self._deliver_halves(batch, keys)
-
-    async def _deliver_halves(self, batch: Batch, keys: Named) -> PartialSuccess | None:
-        """One after the other, each with a key of its own: when the second fails, the first is known the next time."""
-        if batch.items == 1:
-            return PartialSuccess(1, "PostgreSQL does not take 1 whose row is too large", batch)
-        halves = _halves(keys)
-        first, *more = split(batch, items=sum(items for _, items in halves[0]))
-        parts = zip((first, join(more)), halves, strict=True)
-        found = [half for part, named in parts if (half := await self._deliver_rest(part, named))]
-        if not found:
-            return None
-        left_out = [half.batch for half in found if half.batch is not None]
-        return PartialSuccess(sum(half.rejected for half in found), found[0].message, join(left_out))
 
     async def _keep_up(self) -> None:
         """From time to time make partitions, drop what is too old and forget old keys."""
@@ -198,7 +209,7 @@ class TimescaleExporter:
         while True:
             await clock.sleep(UPKEEP_INTERVAL)
             try:
-                async with clock.timeout(UPKEEP_PATIENCE), self._pool.connection() as connection:
+                async with clock.timeout(UPKEEP_LIMIT), self._pool.connection() as connection:
                     for part in self._parts.values():
                         await keep_up(connection, self._settings, part.schema, clock.time_ns() / _SECOND, part.logger)
             except (PostgresError, *BROKEN) as error:

@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Final
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from pydantic import ValidationError
 
 from sluiceway.exporters.timescaledb.migrations import VERSION, features, migration, preparations, row_security
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
+
+_OPTIONS: Final = {"schema": "--schema", "table_prefix": "--prefix", "reader_role": "--reader-role"}
 
 
 def script(arguments: list[str]) -> str:
@@ -35,7 +41,7 @@ def script(arguments: list[str]) -> str:
     try:
         settings = TimescaleSettings.model_validate(given)
     except ValidationError as error:
-        parser.error("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors()))
+        parser.error("; ".join(_said(each) for each in error.errors()))
     statements = [*preparations(settings)]
     for number in range(1, VERSION + 1):
         statements += migration(number, settings, hypertables=chosen.timescaledb)
@@ -44,6 +50,10 @@ def script(arguments: list[str]) -> str:
     if chosen.timescaledb:
         statements += [step.sql for step in features(settings)]
     return "\n\n".join(f"{statement};" for statement in ("BEGIN", *statements, "COMMIT")) + "\n"
+
+
+def _said(error: ErrorDetails) -> str:
+    return f"argument {_OPTIONS[str(error['loc'][0])]}: {error['msg'].removeprefix('Value error, ')}"
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ cdef struct Walk:
     bint is_metrics
     uint64_t low, high, now  # nanoseconds: the window, and what is taken where no time is said
     size_t largest
-    size_t most
+    size_t most, taken  # bytes of rows in all tables, as many as may be and as there are
     Arena arena
     Arena short  # of one item
     Level levels[LEVELS]
@@ -171,13 +171,17 @@ cdef int section_of(uint8_t level) noexcept nogil:
     return (level + 1) // 2
 
 
+class SizeError(Exception):
+    """The rows of a batch take more bytes than they may."""
+
+
 def rows(Layout layout not None, int signal_code, bytes payload not None, uint64_t low, uint64_t high, uint64_t now,
          size_t largest, size_t most):
     """The rows of a batch, with the mask of those items that have none.
 
     Returns for each table the COPY data and its rows, the mask (a byte an item; None where all have a row), how many
     times were moved into the window from `low` to `high`, and how many items were left out for a NUL and for a size.
-    Raises `TooMuchError` where the rows of a table take more than `most` bytes: each repeats its resource.
+    Raises `SizeError` where the rows of all tables take more than `most`: each repeats its resource.
     """
     cdef Walk walk
     cdef Range whole
@@ -399,7 +403,8 @@ cdef int write_row(Walk* walk, Range item) except -1 nogil:
             put(to.out, walk.sections[section].data, walk.sections[section].size)
         sheet.rows += 1
         walk.clamped += walk.has_clamped
-        if sheet.out.size > walk.most:
+        walk.taken += sheet.out.size - before
+        if walk.taken > walk.most:
             too_many()
     walk.item += 1
     return 0
@@ -407,7 +412,7 @@ cdef int write_row(Walk* walk, Range item) except -1 nogil:
 
 cdef int too_many() except -1 nogil:
     with gil:
-        raise TooMuchError("the rows take too many bytes")
+        raise SizeError
 
 
 # ---- columns

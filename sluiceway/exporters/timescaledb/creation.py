@@ -19,7 +19,7 @@ from sluiceway.exporters.timescaledb.migrations import (
     row_security,
 )
 from sluiceway.exporters.timescaledb.partitions import keep_partitions
-from sluiceway.exporters.timescaledb.pool import Connection
+from sluiceway.exporters.timescaledb.pool import Connection, transaction
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 
 __all__ = ["create"]
@@ -63,7 +63,7 @@ async def create(connection: Connection, settings: TimescaleSettings, now: float
     Answers whether the tables are TimescaleDB's. A table that was dropped is made anew.
     """
     names = [settings.table(table.name) for table in TABLES]
-    async with connection.transaction():
+    async with transaction(connection):
         await connection.execute(f"SELECT pg_advisory_xact_lock({lock_number(settings)})")
         await _check_notes(connection, settings)
         version = await _version(connection, settings)
@@ -147,7 +147,7 @@ async def _secure(connection: Connection, settings: TimescaleSettings, names: li
         return
     if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
         try:
-            async with connection.transaction():
+            async with transaction(connection):
                 await connection.execute(f'CREATE ROLE "{role}" NOLOGIN')
         except asyncpg.InsufficientPrivilegeError:
             text = f"'reader_role' is missing: CREATE ROLE {role} NOLOGIN"
@@ -163,7 +163,7 @@ async def _add_features(
     """Compression and aggregates, each where this edition of TimescaleDB has it."""
     for step in features(settings, tables):
         try:
-            async with connection.transaction():
+            async with transaction(connection):
                 await connection.execute(step.sql)
         except asyncpg.PostgresError as error:
             logger.warning("TimescaleDB goes without %s: %s", step.what, getattr(error, "message", "") or error)

@@ -7,7 +7,7 @@ import logging
 from typing import Final, NamedTuple
 
 from sluiceway.component import Context, PartialSuccess
-from sluiceway.exporters.timescaledb._rows import Layout, TooMuchError, rows
+from sluiceway.exporters.timescaledb._rows import Layout, SizeError, rows
 from sluiceway.exporters.timescaledb.columns import tables_of
 from sluiceway.exporters.timescaledb.schema import Schema
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
@@ -65,5 +65,5 @@ class Part:
         given = (self._layout, batch.signal.code, batch.payload, low, high, now, self.settings.max_value_size, most)
         try:
             return Rows(*(await asyncio.to_thread(rows, *given) if len(batch.payload) > LARGE else rows(*given)))
-        except TooMuchError:
+        except SizeError:
             return None

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
-from sluiceway.exporters.timescaledb.pool import Connection
+from sluiceway.exporters.timescaledb.pool import Connection, transaction
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 
 __all__ = ["keep_partitions"]
@@ -29,7 +29,7 @@ MOST_DAYS: Final = 31
 """Days back for which partitions are made, however long the window is."""
 PATIENCE: Final = "500ms"
 """How long a change waits for a lock, as whoever comes after it waits as well."""
-_DAY: Final = re.compile(r"_p(\d{4})(\d\d)(\d\d)\Z")
+_DAY: Final = re.compile(r"\d{8}", re.ASCII)
 _PARTITIONS: Final = """
 SELECT child.relname::text FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
 WHERE inhparent = to_regclass($1)
@@ -75,17 +75,26 @@ async def _make(connection: Connection, settings: TimescaleSettings, table: str,
 async def _drop(
     connection: Connection, settings: TimescaleSettings, table: str, there: set[str], oldest: datetime
 ) -> None:
+    days = f"{settings.table_prefix}{table}_p"
     for name in sorted(there):
-        if (match := _DAY.search(name)) and date(*map(int, match.groups())) < oldest.date():
+        if (day := _day(name.removeprefix(days))) and day < oldest.date():
             await _try(connection, f'DROP TABLE IF EXISTS "{settings.schema_name}"."{name}"')
     rest = settings.table(f"{table}_default")
     await connection.execute(f"DELETE FROM {rest} WHERE time < $1", oldest)  # noqa: S608 - a checked name
 
 
+def _day(text: str) -> date | None:
+    """The day that ends the name of a partition of ours, None of one that a user has attached by another name."""
+    try:
+        return date.fromisoformat(text) if _DAY.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
 async def _try(connection: Connection, *statements: str) -> bool:
     """Carry out all statements or none; whether that was possible."""
     try:
-        async with connection.transaction():
+        async with transaction(connection):
             for statement in statements:
                 await connection.execute(statement)
     except (asyncpg.CheckViolationError, asyncpg.LockNotAvailableError):

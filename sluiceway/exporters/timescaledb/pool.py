@@ -14,12 +14,14 @@ from sluiceway.exporters.timescaledb.columns import Table
 from sluiceway.exporters.timescaledb.failures import SchemaError
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 
-__all__ = ["Connection", "Pool", "copy"]
+__all__ = ["Connection", "Pool", "copy", "transaction"]
 
 CHUNK: Final = 256 * 1024
 """Bytes of COPY data that are handed over at a time."""
 
 Connection: TypeAlias = Any
+_TRANSACTION: Final = ("BEGIN", "ROLLBACK", "COMMIT")
+_SAVEPOINT: Final = ("SAVEPOINT step", "ROLLBACK TO step", "RELEASE step")
 _GOODBYE: Final = 1.0
 """Seconds that a connection may take to close."""
 
@@ -105,6 +107,24 @@ class Pool:
                 "jit": "off",
             },
         )
+
+
+@asynccontextmanager
+async def transaction(connection: Connection) -> AsyncIterator[None]:
+    """A transaction, or within one a savepoint, which is undone where the body is refused something.
+
+    When the body is cancelled nothing is said, unlike by asyncpg's own: no answer may ever come, and the pool cuts the
+    connection.
+    """
+    begin, undo, end = _SAVEPOINT if connection.is_in_transaction() else _TRANSACTION
+    await connection.execute(begin)
+    try:
+        yield
+    except (asyncpg.PostgresError, SchemaError):
+        if not connection.is_closed():
+            await connection.execute(undo)
+        raise
+    await connection.execute(end)
 
 
 async def copy(connection: Connection, settings: TimescaleSettings, table: Table, data: bytes) -> None:

@@ -79,7 +79,7 @@ class Schema:
         self.is_known = False
         marks: dict[str, tuple[int, str]] = {}
         while len(marks) < len(self._tables):  # tables may come between the questions
-            marks = await self._read_marks(connection, self._tables)  # first, so that no change can come unseen
+            marks = await self._read_marks(connection)  # first, so that no change can come unseen
             await self._check(connection)
         self._marks, self.is_known = marks, True
 
@@ -93,14 +93,9 @@ class Schema:
         )
         return ", ".join(f"pg_class {name}" for name in names) + f" WHERE {same}"
 
-    async def is_as_known(self, connection: Connection, tables: Sequence[Table]) -> bool:
-        """Whether these tables are as they were looked at."""
-        marks = await self._read_marks(connection, tables)
-        return all(marks.get(table.name) == self._marks.get(table.name) for table in tables)
-
-    async def _read_marks(self, connection: Connection, tables: Sequence[Table]) -> dict[str, tuple[int, str]]:
+    async def _read_marks(self, connection: Connection) -> dict[str, tuple[int, str]]:
         prefix = self._settings.table_prefix
-        names = [f"{prefix}{table.name}" for table in tables]
+        names = [f"{prefix}{table.name}" for table in self._tables]
         found = await connection.fetch(_MARKS, self._settings.schema_name, names)
         return {name.removeprefix(prefix): (relation, version) for name, relation, version in found}
 

@@ -13,7 +13,7 @@ from sluiceway.config.types import Duration, Opaque, Section, Settings, Size, sp
 
 __all__ = ["TimeWindow", "TimescaleFeatures", "TimescaleSettings"]
 
-_LONGEST_NAME: Final = 63 - len("exponential_histograms_20260101_time")
+_LONGEST_PREFIX: Final = 63 - len("exponential_histograms_20260101_time")
 """What PostgreSQL leaves for the prefix beside the longest name of ours."""
 
 DAY: Final = 86_400.0
@@ -25,6 +25,12 @@ def _check_name(name: str) -> str:
     if len(name) > 63:
         raise ValueError(f"'{name[:100]}' is longer than the 63 letters that PostgreSQL takes")
     return name
+
+
+def _check_prefix(prefix: str) -> str:
+    if len(prefix) > _LONGEST_PREFIX:
+        raise ValueError(f"'{prefix}' is longer than the {_LONGEST_PREFIX} letters that the names behind it leave")
+    return prefix
 
 
 Name: TypeAlias = Annotated[str, AfterValidator(_check_name)]
@@ -68,7 +74,7 @@ class TimescaleSettings(Settings):
     """TLS; a unix socket has none."""
     schema_name: Name = Field(default="public", alias="schema")
     """The schema of the tables."""
-    table_prefix: Annotated[Name, Field(max_length=_LONGEST_NAME)] = "otel_"
+    table_prefix: Annotated[Name, AfterValidator(_check_prefix)] = "otel_"
     """What the names of our tables begin with."""
     create_schema: bool = True
     """Whether tables are made and kept up to date. Without, `python -m sluiceway.exporters.timescaledb` prints the SQL

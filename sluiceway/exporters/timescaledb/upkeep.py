@@ -8,7 +8,7 @@ from typing import TypeAlias
 from sluiceway.exporters.timescaledb.columns import TABLES
 from sluiceway.exporters.timescaledb.migrations import interval, lock_number
 from sluiceway.exporters.timescaledb.partitions import keep_partitions
-from sluiceway.exporters.timescaledb.pool import Connection
+from sluiceway.exporters.timescaledb.pool import Connection, transaction
 from sluiceway.exporters.timescaledb.schema import Schema
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 
@@ -36,7 +36,7 @@ async def keep_up(
             await connection.execute(f"SELECT drop_chunks('{settings.table(table.name)}', to_timestamp(0) + {span})")
     if settings.create_schema and not schema.hypertables:
         for table in TABLES:
-            async with connection.transaction():  # one for each, as every partition takes locks
+            async with transaction(connection):  # one for each, as every partition takes locks
                 if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({lock_number(settings)})"):
                     return
                 await keep_partitions(connection, settings, table.name, now, logger)

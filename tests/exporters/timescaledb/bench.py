@@ -13,7 +13,7 @@ from typing import Any
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData, ResourceLogs, ScopeLogs
 
-from sluiceway.exporters.timescaledb import COMPONENT, UPKEEP_PATIENCE
+from sluiceway.exporters.timescaledb import COMPONENT, UPKEEP_INTERVAL
 from sluiceway.otlp import Batch, Origin, Signal
 from sluiceway.testing import ManualClock
 from tests.exporters.backends import make
@@ -75,11 +75,9 @@ async def eventually(happens: Callable[[], object], what: str) -> None:
 async def upkeep(clock: ManualClock, later: float = 0.0) -> None:
     """Let the tables be looked after once, `later` seconds of the wall's clock from now."""
     clock._wall += later
-    await clock.advance(301)
-    await eventually(
-        lambda: any(due > clock.now() + UPKEEP_PATIENCE for due, _, timer in clock._timers if not timer.done()),
-        "the upkeep does not end",
-    )
+    await clock.advance(UPKEEP_INTERVAL)
+    again = clock.now() + UPKEEP_INTERVAL
+    await eventually(lambda: any(due >= again for due, _, _ in clock._timers), "the upkeep does not end")
 
 
 def text(value: str) -> AnyValue:

@@ -12,7 +12,8 @@ __all__ = ["Proxy"]
 class Proxy:
     """Passes bytes on both ways. `on_request` sees what the client sends, and says whether the answer is withheld.
 
-    Then the server gets the request and carries it out, and as soon as it has answered, both connections are cut.
+    Then the server gets the request and carries it out, and as soon as it has answered, both connections are cut. With
+    `hangs` they stay instead, and no byte comes back any more, as from a machine that has gone.
     With `whole_copies` all data of a COPY goes on as one piece with its end, which PostgreSQL in WASM wants.
     """
 
@@ -21,8 +22,7 @@ class Proxy:
         self._whole_copies = whole_copies
         self.port = 0
         self.connections = 0
-        self.silent = 0
-        """So many of the first connections get no answer any more, as from a machine that is gone."""
+        self.hangs = False
         self.on_request: Callable[[bytes], bool] = lambda _: False
 
     @asynccontextmanager
@@ -68,6 +68,8 @@ class Proxy:
             if number <= self.silent:
                 continue
             if cut.is_set():
+                if self.hangs:
+                    continue
                 break
             writer.write(data)
             await writer.drain()

@@ -12,10 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    Gauge,
+    Metric,
+    MetricsData,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, TracesData
 
 from sluiceway.errors import DecodeError
-from sluiceway.exporters.timescaledb._rows import Layout, TooMuchError, rows
+from sluiceway.exporters.timescaledb._rows import Layout, SizeError, rows
 from sluiceway.exporters.timescaledb.columns import tables_of
 from sluiceway.otlp import Batch, Signal, accept
 from sluiceway.testing import items
@@ -119,8 +128,21 @@ def test_columns_stand_in_the_order_of_their_sections():
 def test_rows_that_take_too_much_are_an_error():
     """Items are small and their resource is large: what would be repeated has a bound."""
     batch = items(Signal.LOGS, 100)
-    with pytest.raises(TooMuchError):
+    with pytest.raises(SizeError):
         rows(Layout(tables_of(Signal.LOGS)), 2, batch.payload, *WINDOW, LARGEST, 10_000)
+
+
+def test_the_rows_of_all_tables_have_one_bound():
+    """Points of several kinds take no more together than those of one."""
+    points = [NumberDataPoint(attributes=[KeyValue(key="k", value=AnyValue(string_value="x" * 1000))])] * 10
+    metrics = [Metric(gauge=Gauge(data_points=points)), Metric(sum=Sum(data_points=points))]
+    message = MetricsData(resource_metrics=[ResourceMetrics(scope_metrics=[ScopeMetrics(metrics=metrics)])])
+    raw, layout = message.SerializeToString(), Layout(tables_of(Signal.METRICS))
+    sheets, *_ = rows(layout, 1, raw, *WINDOW, LARGEST, MOST)
+    sizes = [len(data) for data, count in sheets if count]
+    assert len(sizes) == 2
+    with pytest.raises(SizeError):
+        rows(layout, 1, raw, *WINDOW, LARGEST, max(sizes))
 
 
 def test_a_resource_beyond_the_bound_rejects_its_items():

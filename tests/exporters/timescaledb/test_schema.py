@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -70,6 +72,20 @@ async def test_a_dba_makes_the_tables(place: Place) -> None:
     assert place.sql(DAYS) == "otel_logs_default"
 
 
+@pytest.mark.parametrize(("given", "said"), [
+    (["--schema", "A"], "argument --schema: 'A' is no name of lower-case letters, digits and underscores"),
+    (["--prefix", "a" * 40], f"argument --prefix: '{'a' * 40}' is longer than the 27 letters that the names"),
+    (["--reader-role", "x;y"], "argument --reader-role: 'x;y' is no name of"),
+])  # fmt: skip
+def test_a_name_that_cannot_be_is_told_as_an_option(given: list[str], said: str) -> None:
+    """The command ends with the code of a wrong use, and says which option is wrong and why."""
+    command = [sys.executable, "-m", "sluiceway.exporters.timescaledb", *given]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert f"error: {said}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 async def test_tables_may_come_while_they_are_looked_at(place: Place) -> None:
     """Between two questions to the catalogue: what was seen before they came does not count."""
     made: list[str] = []
@@ -108,6 +124,20 @@ async def test_days_are_made_ahead_and_dropped(place: Place) -> None:
         await upkeep(clock, 3 * 86_400)
     assert [name[-4:] for name in place.sql(DAYS).splitlines()] == ["ault", "1115", "1116", "1117", "1118", "1119"]
     assert place.count() == 0
+
+
+@pytest.mark.parametrize("name", ["otel_logs_p20209999", "archive_p20200101"])
+async def test_a_partition_of_the_users_own_is_left_alone(place: Place, name: str) -> None:
+    """Though its name looks like one of ours: rows are written, and what it holds stays."""
+    clock = ManualClock()
+    bounds = "FROM ('2020-01-01 00:00:00+00') TO ('2020-02-01 00:00:00+00')"
+    async with exporter(place, "retention: 200h", clock=clock) as out:
+        await out.check_backend()
+        place.sql(f"CREATE TABLE {name} PARTITION OF otel_logs FOR VALUES {bounds}",
+                  "INSERT INTO otel_logs (time, body) VALUES ('2020-01-02', 'kept')")  # fmt: skip
+        await upkeep(clock)
+        await out.consume(logs(1))
+    assert place.sql(f"SELECT body FROM {name}") == "kept"
 
 
 async def test_a_query_that_runs_for_long_holds_nobody_up(place: Place) -> None:
