@@ -70,8 +70,6 @@ if TYPE_CHECKING:
 
 __all__ = ["COMPONENT", "TimescaleExporter", "TimescaleSettings"]
 
-UPKEEP_PATIENCE: Final = 60.0
-"""Seconds that the upkeep may take in all, which each time goes on where it was."""
 UPKEEP_INTERVAL: Final = 300.0
 """Seconds between two looks at partitions, retention and old keys."""
 UPKEEP_LIMIT: Final = 60.0
@@ -214,15 +212,6 @@ class TimescaleExporter:
                         await keep_up(connection, self._settings, part.schema, clock.time_ns() / _SECOND, part.logger)
             except (PostgresError, *BROKEN) as error:
                 self._context.logger.warning("the upkeep of the tables failed: %s", type(error).__name__)
-
-
-def _halves(keys: Named) -> tuple[Named, Named]:
-    """The keys of the two halves of what has these: a name of its own stays as long as it can."""
-    if middle := len(keys) // 2:
-        return keys[:middle], keys[middle:]
-    ((key, items),) = keys
-    most = (items + 1) // 2
-    return [(part_of(key, 0), most)], [(part_of(key, 1), items - most)]
 
 
 COMPONENT = Component(

@@ -14,8 +14,6 @@ from typing import Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from pydantic import ValidationError
-
 from sluiceway.exporters.timescaledb.migrations import VERSION, features, migration, preparations, row_security
 from sluiceway.exporters.timescaledb.settings import TimescaleSettings
 

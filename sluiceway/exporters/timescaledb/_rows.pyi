@@ -3,8 +3,6 @@ from typing import Self
 
 from sluiceway.exporters.timescaledb.columns import Table
 
-class TooMuchError(Exception): ...
-
 class Layout:
     def __new__(cls, tables: Sequence[Table]) -> Self: ...
     count: int

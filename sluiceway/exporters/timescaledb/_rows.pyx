@@ -13,11 +13,6 @@ from sluiceway.otlp._arena cimport arena_free
 from sluiceway.otlp._containers cimport FIRST, METRICS, SECOND, TOP, count, is_data
 from sluiceway.otlp._proto cimport RELEASE_ABOVE, buffer_free
 
-
-class TooMuchError(Exception):
-    """The rows of a table take more bytes than they may."""
-
-
 cdef extern from *:
     uint32_t __builtin_bswap32(uint32_t) nogil
     uint64_t __builtin_bswap64(uint64_t) nogil

@@ -37,13 +37,12 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        number = self.connections
         back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._to)
         cut = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._forward(reader, back_writer, cut))
-                tasks.create_task(self._answer(back_reader, writer, cut, number))
+                tasks.create_task(self._answer(back_reader, writer, cut))
         except* OSError:
             pass
         finally:
@@ -61,12 +60,8 @@ class Proxy:
             await writer.drain()
         writer.transport.abort()
 
-    async def _answer(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: asyncio.Event, number: int
-    ) -> None:
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: asyncio.Event) -> None:
         while data := await reader.read(65536):
-            if number <= self.silent:
-                continue
             if cut.is_set():
                 if self.hangs:
                     continue

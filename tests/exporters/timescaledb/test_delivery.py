@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from sluiceway.errors import PermanentError, RetryableError
-from sluiceway.exporters.timescaledb import COMPONENT, UPKEEP_INTERVAL, UPKEEP_PATIENCE
+from sluiceway.exporters.timescaledb import COMPONENT
 from sluiceway.exporters.timescaledb.keys import Keys
 from sluiceway.otlp import Batch, Signal, join, split
 from sluiceway.telemetry import Metrics, Scope
@@ -97,32 +97,15 @@ async def test_what_was_stored_before_a_crash_is_not_stored_again_beside_a_bad_r
             assert place.count() == 39
 
 
-async def test_what_was_rejected_before_a_crash_is_not_rejected_again(place: Place) -> None:
-    """It was handled together with what is stored."""
+async def test_what_was_rejected_before_a_crash_is_told_again(place: Place) -> None:
+    """The crash may have come before it was among the dead letters; once, whatever it is joined with."""
     nul = LogRecord(body=text("a\0"))
-    async with exporter(place) as out:
-        partial = await out.consume(joined(b"a", a=nul))
+    for names in ((b"a",), (b"a", b"b")):
+        async with exporter(place) as out:
+            partial = await out.consume(joined(*names, a=nul))
         assert partial is not None
-        assert partial.rejected == 1
-    async with exporter(place) as out:
-        assert await out.consume(joined(b"a", b"b", a=nul)) is None
+        assert (partial.rejected, partial.batch.items) == (1, 1)
     assert place.count() == 19
-
-
-async def test_an_upkeep_without_an_answer_does_not_keep_its_connection(place: Place) -> None:
-    """Of a machine that is gone nothing is heard any more, not even that it is."""
-    clock = ManualClock()
-    async with (
-        Proxy(place.server.port).running() as proxy,
-        exporter(place, "pool_size: 1", port=proxy.port, clock=clock) as out,
-    ):
-        await out.consume(logs(10))
-        proxy.silent = proxy.connections
-        await clock.advance(UPKEEP_INTERVAL)
-        await clock.advance(UPKEEP_PATIENCE)
-        async with asyncio.timeout(20):
-            await out.consume(logs(10, received=2.0))
-    assert place.count() == 20
 
 
 async def test_pieces_that_are_alike_are_all_stored(place: Place) -> None:

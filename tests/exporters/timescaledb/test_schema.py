@@ -263,10 +263,3 @@ def test_the_settings_hide_the_password(place: Place) -> None:
     """Printing them shows none."""
     settings = TypeAdapter(TimescaleSettings).validate_python(safe_load(yaml_of(place)))
     assert "secret" not in repr(settings)
-
-
-def test_a_name_that_cannot_be_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """In one line, which names the option."""
-    with pytest.raises(SystemExit):
-        script(["--schema", "A B"])
-    assert "schema: " in capsys.readouterr().err.splitlines()[-1]
